@@ -1,0 +1,10 @@
+"""The commands of `gembench`, one module each with `add_parser(subparsers)` and `run(args) -> int`.
+
+A command module imports nothing heavy at its top, so that `gembench --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+COMMANDS: tuple[ModuleType, ...] = ()

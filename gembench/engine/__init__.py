@@ -1,0 +1,1 @@
+"""Arrays in, picks out: the engine knows no files, plots, experiments or command line."""
