@@ -1,0 +1,1 @@
+"""Micrographs, volumes, stacks and coordinates on disk."""

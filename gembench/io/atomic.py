@@ -1,0 +1,89 @@
+"""Outputs that appear whole or not at all: write beside the target, then rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gembench.errors import InputError
+
+_REMEDIES = {
+    errno.ENOSPC: "no space left on the device; free some or write elsewhere",
+    errno.EDQUOT: "the disk quota is used up; free some space or write elsewhere",
+    errno.EFBIG: "the file would be larger than the file system or its limit allows; write elsewhere",
+    errno.ENOENT: "its folder does not exist; create it first",
+    errno.ENOTDIR: "part of its path is a file, not a folder; choose another path",
+    errno.EEXIST: "a file of that name is in the way; choose another path",
+    errno.EISDIR: "it is a folder; give a file name",
+    errno.EACCES: "its folder is not writable; choose another or change its permissions",
+    errno.EPERM: "its folder is not writable; choose another or change its permissions",
+    errno.EROFS: "the file system is read-only; write elsewhere",
+    errno.EIO: "the device reports an input/output error; write elsewhere",
+    errno.ENAMETOOLONG: "the name is too long; shorten it",
+}
+
+
+def _cannot_write(path: Path, error: OSError) -> InputError:
+    """`error` as the one line a user reads, or `error` itself raised again when it is not about writing."""
+    remedy = _REMEDIES.get(error.errno or 0)
+    if remedy is None:
+        raise error
+    return InputError(f"{path}: cannot be written: {remedy}")
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path in the folder of `path`, renamed to `path` when the block ends without error.
+
+    The temporary file exists, is empty and keeps the suffix of `path`, so that libraries which choose a
+    format by suffix behave. If the block raises, the temporary file is removed and an older `path` stays
+    as it was.
+
+    Raises InputError if the file cannot be written (missing or unwritable folder, no space left). An
+    OSError of the block about another file is passed on unchanged.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: cannot be written: {_REMEDIES[errno.EISDIR]}")
+    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
+    try:
+        temporary.touch(exist_ok=False)  # mode follows the umask, which tempfile's would not
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        yield temporary
+        os.replace(temporary, path)  # noqa: PTH105 - overwrites on every platform, and says so
+    except OSError as error:
+        if error.filename not in (None, str(temporary), temporary):
+            raise
+        raise _cannot_write(path, error) from error
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def atomic_text(path: str | Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8 with Unix line ends, whole or not at all.
+
+    Raises InputError if the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def make_folder(path: str | Path) -> Path:
+    """Create the folder `path` with its parents if it is not there yet; returns it.
+
+    Raises InputError if it cannot be created or a file is in the way.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = _REMEDIES.get(error.errno or 0, error.strerror)
+        raise InputError(f"{path}: the folder cannot be created: {reason}") from error
+    return path
