@@ -7,4 +7,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-COMMANDS: tuple[ModuleType, ...] = ()
+from gembench.commands import study
+
+COMMANDS: tuple[ModuleType, ...] = (study,)

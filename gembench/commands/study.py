@@ -1,0 +1,164 @@
+"""`gembench list`, `run` and `machine`: the experiments, measuring them, and what they are measured on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gembench.errors import InputError
+
+if TYPE_CHECKING:
+    from gembench.study.cases import Case
+    from gembench.study.experiment import Experiment
+
+
+def positive(text: str) -> int:
+    """A whole number above zero, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above zero")
+    return number
+
+
+def add_folders(parser: argparse.ArgumentParser) -> None:
+    """The options that say where experiments and results are."""
+    parser.add_argument("--experiments", metavar="DIR", type=Path,
+                        help="folder of experiments (default: GEMBENCH_EXPERIMENTS, else ./experiments)")
+    parser.add_argument("--results", metavar="DIR", type=Path, default=Path("results"),
+                        help="folder of stored results (default: results)")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `list`, `run` and `machine`."""
+    listing = subparsers.add_parser("list", help="list experiments, their cases and what is stored of them")
+    listing.add_argument("names", nargs="*", metavar="NAME", help="list the cases of these experiments")
+    listing.add_argument("--grid", choices=("quick", "default", "paper"), default="default")
+    add_folders(listing)
+    listing.set_defaults(run=list_experiments)
+
+    run = subparsers.add_parser(
+        "run", help="measure the cases of experiments",
+        description="Measure the cases of experiments and store each as it finishes. Cases that are stored"
+        " already, from the same sources, libraries and GPUs, are kept: after an interruption the same"
+        " command goes on where it stopped.",
+    )
+    run.add_argument("selectors", nargs="+", metavar="NAME[axis=value,...]",
+                     help="experiments or some of their cases; `all` for every experiment")
+    run.add_argument("--grid", choices=("quick", "default", "paper"), default="default")
+    keep = run.add_mutually_exclusive_group()
+    keep.add_argument("--resume", dest="keep", action="store_const", const="any", default="same",
+                      help="keep stored cases even if sources or libraries have changed since")
+    keep.add_argument("--fresh", dest="keep", action="store_const", const="none",
+                      help="keep nothing: measure every case again")
+    run.add_argument("--rounds", type=positive, metavar="N", help="timed calls per case")
+    run.add_argument("--time-limit", type=positive, metavar="SECONDS", help="what one case may take in all")
+    add_folders(run)
+    run.set_defaults(run=run_experiments)
+
+    machine = subparsers.add_parser("machine", help="show this machine as results record it")
+    machine.set_defaults(run=show_machine)
+
+
+def wanted(selectors: list[str], folder: Path | None) -> list[tuple[Experiment, Case]]:
+    """The experiments that `selectors` name with the axis values asked of each; only their files are read.
+
+    Raises InputError for a name that no file has.
+    """
+    from gembench.study.cases import Case, parse_selector
+    from gembench.study.experiment import experiment_files, experiments_folder, load_all, load_experiment
+
+    folder = experiments_folder(folder)
+    if "all" in selectors:
+        return [(experiment, Case()) for experiment in load_all(folder).values()]
+    files, found = experiment_files(folder), []
+    for name, chosen in map(parse_selector, selectors):
+        if name not in files:
+            raise InputError(f"{folder}: no experiment {name}; choose from {', '.join(files) or 'none'}")
+        found.append((load_experiment(files[name]), chosen))
+    return found
+
+
+def run_experiments(args: argparse.Namespace) -> int:
+    """Measure and store; returns 1 if a case failed."""
+    from gembench.study.runner import Settings, run_experiment
+
+    settings = Settings(args.grid, args.keep, args.rounds, args.time_limit)
+    rows = []
+    for experiment, chosen in wanted(args.selectors, args.experiments):
+        rows += run_experiment(experiment, args.results, settings, chosen=chosen, tell=_tell)
+    return int(any(row.status == "failed" for row in rows))
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def list_experiments(args: argparse.Namespace) -> int:
+    """Experiments with their case counts, or the cases of those named."""
+    from rich.console import Console
+
+    experiments = [experiment for experiment, _ in wanted(args.names or ["all"], args.experiments)]
+    console = Console(highlight=False)
+    if args.names:
+        for experiment in experiments:
+            _list_cases(console, experiment, args.grid, args.results)
+    else:
+        _list_all(console, experiments, args.results)
+    return 0
+
+
+def _list_all(console: Any, experiments: list[Experiment], results: Path) -> None:
+    from rich.table import Table
+
+    from gembench.study.grid import GRIDS
+    from gembench.study.store import load_rows
+
+    counts = [f"{grid} cases" for grid in GRIDS]
+    table = Table("experiment", "paper", "what it measures", *counts, "stored", box=None)
+    for experiment in experiments:
+        stored = [row for row in load_rows(results, experiment.name) if row.ok]
+        machines = len({row.machine for row in stored})
+        told = f"{len(stored)} on {machines} machine(s)" if stored else "none"
+        counts = [str(len(experiment.grids[grid])) for grid in GRIDS]
+        table.add_row(experiment.name, experiment.paper, experiment.title, *counts, told)
+    console.print(table)
+
+
+def _list_cases(console: Any, experiment: Experiment, grid: str, results: Path) -> None:
+    from gembench.study.cases import case_key, case_name
+    from gembench.study.store import load_rows
+
+    console.print(f"[bold]{experiment.name}[/bold]: {experiment.title}")
+    stored: dict[str, list[str]] = {}
+    for row in load_rows(results, experiment.name, grid=grid):
+        stored.setdefault(case_key(row.case), []).append(f"{row.status} on {row.machine}")
+    for case in experiment.grids[grid]:
+        told = ", ".join(stored.get(case_key(case), ["not measured"]))
+        console.print(f"  {case_name(experiment.name, case)}  {told}", markup=False, soft_wrap=True)
+
+
+def show_machine(args: argparse.Namespace) -> int:
+    """Name, hardware and libraries of this machine."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from gembench.study import provenance
+
+    table = Table("", "", box=None, show_header=False)
+    for key, value in provenance.machine().items():
+        table.add_row(key, _readable(key, value))
+    for library, version in provenance.libraries().items():
+        table.add_row(library, version)
+    Console(highlight=False).print(table)
+    return 0
+
+
+def _readable(key: str, value: Any) -> str:
+    if key == "ram":
+        return f"{value / 2**30:.1f} GiB"
+    if key == "gpus":
+        return "; ".join(", ".join(gpu.values()) for gpu in value) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "unknown" if value is None else str(value)
