@@ -1,0 +1,122 @@
+"""The house style and the drawing functions: what they put on the axes, and the bytes they save."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from gembench.errors import InputError
+from gembench.study import draw, style
+
+
+@pytest.fixture
+def ax():
+    with style.context():
+        yield style.figure()[1]
+
+
+def labelled(ax):
+    return {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+
+
+def test_precision_recall_draws_the_given_points(ax):
+    draw.precision_recall(
+        ax, {"a": ([0.1, 0.5], [1.0, 0.8]), "b": ([0.2, 0.4], [0.9, 0.7])}, {"here": (0.5, 0.8)},
+        looks={"b": style.series("findem").line},
+    )
+    lines = labelled(ax)
+    assert list(lines) == ["a", "b", "here"]
+    np.testing.assert_array_equal(lines["a"].get_xydata(), [[0.1, 1.0], [0.5, 0.8]])
+    np.testing.assert_array_equal(lines["here"].get_xydata(), [[0.5, 0.8]])
+    assert lines["b"].get_color() == style.series("findem").color
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "here"]
+
+
+def test_lines_of_equal_f1_have_that_f1(ax):
+    draw.precision_recall(ax, {"a": ([0.1], [1.0])})
+    for line, f1 in zip(ax.lines[:-1], (0.5, 0.6, 0.7, 0.8, 0.9), strict=True):
+        recall, precision = line.get_xydata().T
+        np.testing.assert_allclose(2 * precision * recall / (precision + recall), f1)
+        assert precision[0] == pytest.approx(1)
+
+
+def test_roc_draws_curves_over_the_diagonal(ax):
+    draw.roc(ax, {"4°": ([0, 0, 1], [0, 1, 1])})
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[0, 0], [1, 1]])
+    np.testing.assert_array_equal(labelled(ax)["4°"].get_xydata(), [[0, 0], [0, 1], [1, 1]])
+
+
+@pytest.mark.parametrize(("true", "false"), [([0.5, 0.6, 0.6], [0.1, 0.2]), ([0.4], []), ([], [0.3, 0.3])])
+def test_scores_counts_every_pick_once(ax, true, false):
+    draw.scores(ax, true, false, threshold=0.35)
+    drawn = [patch.get_path().vertices for patch in ax.patches]
+    areas = [abs(np.trapezoid(v[:, 1], v[:, 0])) for v in drawn]
+    width = np.diff(np.unique(drawn[0][:, 0]))[0]
+    np.testing.assert_allclose(np.array(areas) / width, [len(false), len(true)], atol=1e-9)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        f"false ({len(false)})", f"true ({len(true)})"]
+    assert any("threshold 0.35" in text.get_text() for text in ax.texts)
+
+
+def test_distances_marks_the_median_up_to_the_radius(ax):
+    draw.distances(ax, [1.0, 2.0, 6.0], 10)
+    assert ax.lines[0].get_xdata() == [2.0, 2.0]
+    assert ax.get_xlim() == (0, 10)
+
+
+def test_distances_with_radius_zero_still_has_an_axis(ax):
+    draw.distances(ax, [0.0, 0.0], 0)
+    assert ax.get_xlim() == (0, 1)
+
+
+def test_names_of_a_family_differ_in_colour_and_without_it():
+    for family in (style.LIBRARIES, style.METHODS, style.PICKERS):
+        looks = [style.series(name) for name in family]
+        assert len({look.color for look in looks}) == len(family)
+        assert len({look.dash for look in looks}) == len(family)
+        assert len({look.marker for look in looks}) == len(family)
+        assert len({look.hatch for look in looks}) == len(family)
+
+
+def test_a_name_keeps_its_look_and_an_unknown_one_has_none():
+    assert style.series("cuFFT") is style.series("cufft")
+    with pytest.raises(KeyError):
+        style.series("no such library")
+
+
+def test_colours_stand_out_from_white():
+    for look in style.SERIES.values():
+        luminance = np.array(to_rgb(look.color)) ** 2.2 @ [0.2126, 0.7152, 0.0722]
+        assert 1.05 / (luminance + 0.05) > 2.1  # contrast ratio
+
+
+def test_style_ends_with_its_context_and_ignores_the_users():
+    with mpl.rc_context({"lines.linewidth": 9.0}):
+        with style.context():
+            assert mpl.rcParams["lines.linewidth"] == 1.3
+            assert mpl.rcParams["axes.spines.top"] is False
+        assert mpl.rcParams["lines.linewidth"] == 9.0
+
+
+def drawn():
+    with style.context():
+        figure, ax = style.figure(1, 2, width=style.PAGE)
+        draw.scores(ax[0], [0.5, 0.6], [0.1, 0.2])
+        draw.distances(ax[1], [1.0, 2.0], 5)
+    return figure
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path):
+    first = style.save(drawn(), tmp_path / "a.b")
+    second = style.save(drawn(), tmp_path / "c")
+    assert [path.name for path in first] == ["a.b.svg", "a.b.png"]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert b"<dc:date>" not in first[0].read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.b.png", "a.b.svg", "c.png", "c.svg"]
+
+
+def test_saving_into_a_missing_folder_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        style.save(drawn(), tmp_path / "nowhere" / "a", formats=("svg",))
