@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from gembench.commands import study
+from gembench.commands import score, study
 
-COMMANDS: tuple[ModuleType, ...] = (study,)
+COMMANDS: tuple[ModuleType, ...] = (study, score)

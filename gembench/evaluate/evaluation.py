@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -49,6 +50,8 @@ def evaluate(
     if resamples < 0:
         raise InputError(f"{resamples} bootstrap resamples: give 0 or more")
     scored = all(np.isfinite(pair.picks.score).all() for pair in pairs)
+    if threshold is not None and not math.isfinite(threshold):
+        raise InputError(f"threshold {threshold:g}: give a finite score")
     if threshold is not None and not scored:
         raise InputError(f"threshold {threshold:g}: some picks have no score; leave the threshold out")
     ranked = [_judged(pair, radius, "greedy") for pair in pairs] if scored else []

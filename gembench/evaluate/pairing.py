@@ -58,7 +58,7 @@ def pair_up(
         pairs.append(Pair(marks.micrograph, _of_views(found, views), marks[wanted], marks[unsure]))
     if not any(len(pair.truth) for pair in pairs):
         present = sorted({str(label) or "(none)" for marks in truth for label in marks.label})
-        asked = "any but the ignored ones" if labels is None else ", ".join(sorted(labels))
+        asked = "any but the ignored ones" if labels is None else ", ".join(sorted(labels)) or "(none)"
         raise InputError(
             f"truth: no particle with label {asked} (it has: {', '.join(present) or 'no annotation'}):"
             " give other labels or other annotations"

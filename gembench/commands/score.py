@@ -1,0 +1,160 @@
+"""`gembench score`: picks, of any program, judged against annotations."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gembench.errors import InputError
+
+if TYPE_CHECKING:
+    from gembench.engine.picks import Picks
+    from gembench.evaluate import Evaluation
+
+EXAMPLES = """\
+examples:
+  gembench score --picks picks.star --truth annotations.csv --radius 40
+  gembench score --picks picks/ --truth truth.star --radius 40 --json score.json --plots plots/
+  gembench score --picks boxes/ --truth truth.csv --radius 40 --flip-y picks --micrographs micrographs/
+  gembench score --picks picks.csv --truth truth.csv --radius 40 --labels side --views 0 --threshold 0.35
+
+Picks and annotations are files or folders: STAR, CSV, TSV, EMAN .box, plain or gEMpicker text. Micrographs
+are paired by name without folder and extension. An annotated micrograph without picks counts as missed; in
+a folder of annotations an empty file says that a micrograph holds no particle.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `score`."""
+    parser = subparsers.add_parser(
+        "score", help="judge picks against annotations",
+        description="Judge picks against annotations: precision, recall, distances, precision-recall and\n"
+        "ROC curves, with 95 % intervals by bootstrap over micrographs.",
+        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    need = parser.add_argument_group("what is compared")
+    need.add_argument("--picks", metavar="PATH", type=Path, required=True,
+                      help="file or folder of picks")
+    need.add_argument("--truth", metavar="PATH", type=Path, required=True,
+                      help="file or folder of annotations")
+    need.add_argument("--radius", metavar="PX", type=float, required=True,
+                      help="largest distance between a pick and its particle, in pixels")
+    need.add_argument("--micrographs", metavar="DIR", type=Path,
+                      help="folder of the micrographs, for what needs their size: --flip-y, gEMpicker's text")
+    need.add_argument("--flip-y", choices=("picks", "truth", "both"),
+                      help="whose positions count y from the bottom")
+    which = parser.add_argument_group("what counts")
+    which.add_argument("--labels", metavar="A,B", type=_names,
+                       help="annotations that are particles; a pick on any other label, but the ignored ones,"
+                       " is false (default: all but the ignored ones)")
+    which.add_argument("--ignore-labels", metavar="A,B", type=_names, default=["unsure"],
+                       help="annotations that count neither way (default: unsure; '' for none)")
+    which.add_argument("--views", metavar="0,1", type=_numbers, help="only picks of these views")
+    which.add_argument("--threshold", metavar="F", type=float,
+                       help="only picks with at least this score; the curves still use all")
+    which.add_argument("--method", choices=("optimal", "greedy"), default="optimal",
+                       help="how the counts match: most pairs, then least distance; or the best score chooses"
+                       " first, as the curves always do (default: optimal)")
+    which.add_argument("--resamples", metavar="N", type=int, default=1000,
+                       help="bootstrap resamples; 0 for no intervals (default: 1000)")
+    which.add_argument("--seed", metavar="N", type=int, default=0, help="of the bootstrap (default: 0)")
+    output = parser.add_argument_group("what is written")
+    output.add_argument("--json", metavar="FILE", type=Path, help="write all statistics and curves")
+    output.add_argument("--plots", metavar="DIR", type=Path,
+                        help="draw pr, roc, scores and distance, each as .svg and .png")
+    output.add_argument("--quiet", action="store_true", help="print warnings only")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score the picks; print, store and draw what was asked for."""
+    from gembench.evaluate import evaluate
+
+    picks, truth = _read(args)
+    evaluation = evaluate(
+        picks, truth, args.radius, method=args.method, labels=args.labels, ignore_labels=args.ignore_labels,
+        views=args.views, threshold=args.threshold, resamples=args.resamples, seed=args.seed,
+    )
+    if left_out := evaluation.unannotated_micrographs:
+        more = ", ..." if len(left_out) > 3 else ""
+        _warn(f"{len(left_out)} micrographs have picks but no annotations and are left out:"
+              f" {', '.join(left_out[:3])}{more}")
+    if not args.quiet:
+        from gembench.commands._score_table import print_tables
+
+        print_tables(evaluation, f"{args.picks} against {args.truth}")
+    if args.json is not None:
+        _write_json(evaluation, args)
+    if args.plots is not None:
+        _plot(evaluation, args.plots)
+    return 0
+
+
+def _read(args: argparse.Namespace) -> tuple[list[Picks], list[Picks]]:
+    """Picks and annotations, y down."""
+    from gembench.io.coordinates import read_coordinates
+
+    if args.flip_y is not None and args.micrographs is None:
+        raise InputError(f"--flip-y {args.flip_y}: needs the height of micrographs; give --micrographs DIR")
+    shape = None if args.micrographs is None else _shapes(args.micrographs)
+    return (
+        read_coordinates(args.picks, shape=shape, flip_y=args.flip_y in ("picks", "both")),
+        read_coordinates(args.truth, shape=shape, flip_y=args.flip_y in ("truth", "both")),
+    )
+
+
+def _shapes(folder: Path) -> Callable[[str], tuple[int, int]]:
+    """Rows and columns of a micrograph of the folder by its name."""
+    from gembench.io.micrographs import find_micrographs, read_shape
+    from gembench.io.names import micrograph_key
+
+    files = {micrograph_key(path): path for path in find_micrographs([folder])}
+
+    def shape(name: str) -> tuple[int, int]:
+        key = micrograph_key(name)
+        if key not in files:
+            raise InputError(f"{folder}: no micrograph {key} here, and its size is needed; add it")
+        return read_shape(files[key])
+
+    return shape
+
+
+def _write_json(evaluation: Evaluation, args: argparse.Namespace) -> None:
+    """All statistics and the points of the curves, as one JSON object."""
+    import json
+
+    from gembench import __version__
+    from gembench.io.atomic import atomic_text
+
+    made = {"gembench": __version__, "picks": str(args.picks), "truth": str(args.truth)}
+    text = json.dumps(made | evaluation.to_dict(curves=True), indent=1, allow_nan=False)
+    atomic_text(args.json, text + "\n")
+
+
+def _plot(evaluation: Evaluation, folder: Path) -> None:
+    """The four figures; one that cannot be drawn is said so."""
+    from gembench.commands._score_plots import plot
+    from gembench.io.atomic import make_folder
+
+    for name, reason in plot(evaluation, make_folder(folder)).items():
+        _warn(f"{name} is not drawn: {reason}")
+
+
+def _warn(message: str) -> None:
+    print(f"gembench: warning: {message}", file=sys.stderr)
+
+
+def _names(text: str) -> list[str]:
+    """'a,b' as a list; nothing as an empty one."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    """'0,1' as a list of numbers."""
+    try:
+        return [int(name) for name in _names(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers like 0,1") from None
