@@ -1,0 +1,96 @@
+"""What every reader checks: the file is there, its pixels are usable, its pixel size is believable."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gembench.errors import InputError
+
+FloatImage = NDArray[np.float32]
+
+log = logging.getLogger("gembench")
+
+# Header and command line differ by rounding, never by more.
+PIXEL_SIZE_TOLERANCE = 0.01
+
+
+def require_file(path: Path) -> None:
+    """Raise InputError unless `path` is a readable file that is not empty."""
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder where a file is needed; name a file in it")
+        with path.open("rb") as handle:
+            if not handle.read(1):
+                raise InputError(f"{path}: the file is empty; write or copy it again")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; check the path") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, UTF-8 with or without byte-order mark.
+
+    Raises InputError if it is missing, empty or not text.
+    """
+    require_file(path)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not a text file; give a coordinate file") from error
+
+
+def as_float32(path: Path, data: NDArray[Any]) -> FloatImage:
+    """A float32 copy of `data`, all of whose pixels are finite.
+
+    Raises InputError if pixels are complex, NaN or infinite.
+    """
+    if np.iscomplexobj(data):
+        raise InputError(f"{path}: pixels are complex (a Fourier transform); give the real-space image")
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is counted below
+        pixels = data.astype(np.float32)
+    if bad := int(np.count_nonzero(~np.isfinite(pixels))):
+        raise InputError(f"{path}: {bad} of {pixels.size} pixels are NaN or infinite; repair the image")
+    return pixels
+
+
+def settle_pixel_size(
+    path: Path, header: float | None, given: float | None, *, required: bool = True
+) -> float | None:
+    """The pixel size in A/px to use, from what the file's header says and what the user gives.
+
+    header: A/px; None, 0 or not finite if the file does not say
+    given: A/px; None if the user does not say
+
+    The two must agree within 1 %. A header of exactly 1.0 is what many programs write when they do not
+    know: a given value wins over it, with a warning; alone it is taken, with a warning.
+
+    Raises InputError if the two disagree, if `given` is not positive, or if neither is known and
+    `required`.
+    """
+    if given is not None and not (math.isfinite(given) and given > 0):
+        raise InputError(f"{path}: pixel size {given:g} A/px was given; give a positive number")
+    known = header if header is not None and math.isfinite(header) and header > 0 else None
+    if known is None:
+        if given is None and required:
+            raise InputError(f"{path}: the file holds no pixel size; give one in A/px")
+        return given
+    if given is None:
+        if known == 1.0:
+            log.warning("%s: pixel size 1.0 A/px in the header is often a placeholder; "
+                        "give the pixel size if it is not 1.0", path)
+        return known
+    if abs(known - given) <= PIXEL_SIZE_TOLERANCE * given:
+        return given
+    if known == 1.0:
+        log.warning("%s: pixel size 1.0 A/px in the header is taken for a placeholder; "
+                    "the given %g A/px is used", path, given)
+        return given
+    raise InputError(f"{path}: pixel size is {known:g} A/px in the header but {given:g} A/px was given;"
+                     " correct the one that is wrong")
