@@ -106,6 +106,12 @@ def test_the_tables_name_the_statistics_and_the_worst_micrograph(folder, capsys)
     assert out.index("c.mrc") < out.index("a.mrc", out.index("Most errors"))
 
 
+def test_names_in_brackets_are_shown_as_they_are(folder, capsys):
+    Path("truth.csv").write_text(TRUTH.replace("c.mrc", "c[bold].mrc"))
+    assert score() == 0
+    assert "c[bold].mrc" in capsys.readouterr().out
+
+
 def test_plots_are_drawn_and_repeatable(folder):
     assert score("--quiet", "--plots", "plots", "--threshold", "0.55") == 0
     names = {f"{name}.{suffix}" for name in ("pr", "roc", "scores", "distance") for suffix in ("png", "svg")}

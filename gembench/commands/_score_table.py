@@ -8,6 +8,7 @@ from contextlib import suppress
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gembench.errors import InputError
 from gembench.evaluate import Evaluation, best_threshold
@@ -24,15 +25,17 @@ _WORST = 5
 def print_tables(evaluation: Evaluation, title: str) -> None:
     """Print the tables to standard output."""
     console = Console(highlight=False)
-    console.print(_statistics(evaluation, title))
+    console.print(Text(title, "bold"), soft_wrap=True)
+    console.print(_statistics(evaluation))
     console.print(_counts(evaluation))
     worst = _worst(evaluation)
     if worst.row_count:
+        console.print(Text("Most errors on", "bold"))
         console.print(worst)
 
 
-def _statistics(evaluation: Evaluation, title: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+def _statistics(evaluation: Evaluation) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("Statistic")
     table.add_column("Value", justify="right")
     table.add_column("95 % interval", justify="right", style="dim")
@@ -66,7 +69,7 @@ def _counts(evaluation: Evaluation) -> str:
 
 def _worst(evaluation: Evaluation) -> Table:
     """The micrographs with the most errors, missed and false together."""
-    table = Table(title="Most errors on", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("Micrograph", overflow="fold")
     for heading in ("Particles", "Found", "Missed", "False"):
         table.add_column(heading, justify="right")
@@ -74,5 +77,5 @@ def _worst(evaluation: Evaluation) -> Table:
     wrong = [one for one in counts if one["missed"] + one["false_positives"]]
     for one in sorted(wrong, key=lambda one: -one["missed"] - one["false_positives"])[:_WORST]:
         numbers = (one["n_truth"], one["true_positives"], one["missed"], one["false_positives"])
-        table.add_row(one["micrograph"], *map(str, numbers))
+        table.add_row(Text(one["micrograph"]), *map(str, numbers))
     return table
