@@ -1,0 +1,83 @@
+"""What is done to micrographs and templates before they are correlated."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gembench.errors import InputError
+
+Array = NDArray[Any]
+Contrast = Literal["dark", "bright"]
+# A difference smaller than this part of the template's standard deviation says nothing about its contrast.
+CLEAR_CONTRAST = 0.02
+
+
+def average(micrograph: Array, k: int) -> tuple[Array, float]:
+    """Convolve with the k x k averaging filter of gEMpicker (2013), mirrored at the edges.
+
+    micrograph: (H, W) float. Returns the filtered micrograph and the shift in pixels, along both axes, that
+    the filter gave to every feature: an even filter has no centre pixel, and moves it by half a pixel.
+    Raises InputError for k < 1 or k larger than the micrograph.
+    """
+    from scipy.ndimage import uniform_filter
+
+    if not 1 <= k <= min(micrograph.shape):
+        raise InputError(f"averaging filter of {k} px: choose 1 (none) to {min(micrograph.shape)}")
+    if k == 1:
+        return micrograph, 0.0
+    return uniform_filter(micrograph, k, mode="reflect"), 0.0 if k % 2 else 0.5
+
+
+def limit_outliers(micrograph: Array, deviations: float) -> tuple[Array, int]:
+    """Set pixels further than `deviations` robust standard deviations from the median to that limit.
+
+    A single hot pixel otherwise sets the scale of the whole micrograph. The robust standard deviation is
+    1.4826 times the median absolute deviation. Returns the micrograph and how many pixels changed.
+    """
+    median = np.median(micrograph)
+    spread = 1.4826 * np.median(np.abs(micrograph - median))
+    if not spread > 0:
+        return micrograph, 0
+    limited = np.clip(micrograph, median - deviations * spread, median + deviations * spread)
+    return limited, int((limited != micrograph).sum())
+
+
+def template_contrast(template: Array, mask: Array) -> Contrast | None:
+    """Whether the particle of `template` (h, w) is darker or brighter than what surrounds its mask.
+
+    Under a mask that fills the box the surroundings are the box's outermost pixels. Returns None where the
+    difference is too small to tell.
+    """
+    inside = mask.astype(bool)
+    around = ~inside
+    if not around.any():
+        around = np.ones_like(inside)
+        around[1:-1, 1:-1] = False
+    difference = float(template[inside].mean() - template[around].mean())
+    if abs(difference) <= CLEAR_CONTRAST * float(template.std()):
+        return None
+    return "dark" if difference < 0 else "bright"
+
+
+def matched_contrast(
+    templates: Array, masks: Array, micrograph: Contrast, given: Contrast | None = None
+) -> tuple[Array, list[int]]:
+    """The templates (v, h, w) with the micrograph's contrast, and which of them were inverted for it.
+
+    given: the templates' contrast; None asks `template_contrast`. Raises InputError where that cannot tell.
+    """
+    matched, inverted = templates.copy(), []
+    for view, (template, mask) in enumerate(zip(templates, masks, strict=True)):
+        contrast = given or template_contrast(template, mask)
+        if contrast is None:
+            raise InputError(
+                f"template {view} does not show whether its particle is dark or bright:"
+                " say so with --template-contrast dark or bright"
+            )
+        if contrast != micrograph:
+            matched[view] = -template
+            inverted.append(view)
+    return matched, inverted

@@ -1,0 +1,162 @@
+"""From a score map to picks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gembench.engine.picks import Picks
+from gembench.engine.score_map import ScoreMap
+from gembench.engine.templates import TemplateBank
+from gembench.errors import InputError
+
+Array = NDArray[Any]
+PeakRule = Literal["nms", "gempicker"]
+PEAK_RULES: tuple[PeakRule, ...] = ("nms", "gempicker")
+
+
+@dataclass(frozen=True)
+class PeakSettings:
+    """Which peaks of a score map become picks.
+
+    rule: 'nms' keeps local maxima, greedily by score, no two closer than `distance`; 'gempicker' follows the
+        original program: take the best, blank the area under its turned mask, drop it if its box comes
+        closer to an edge than `border`, go on until `threshold`; then drop both of any two closer than
+        `distance`, and all above `high_threshold`
+    threshold, high_threshold: scores; distance: pixels between centres
+    border: pixels; with 'nms' from an edge to the centre, with 'gempicker' to the template's box
+    max_picks: the best so many on a micrograph, None for all
+    subpixel: refine positions by a quadratic fit through the peak and its neighbours
+    """
+
+    rule: PeakRule = "nms"
+    threshold: float = 0.3
+    high_threshold: float = 1.0
+    distance: float = 0.0
+    border: float = 0.0
+    max_picks: int | None = None
+    subpixel: bool = True
+
+    def __post_init__(self) -> None:
+        if self.rule not in PEAK_RULES:
+            raise InputError(f"peak rule '{self.rule}' is unknown: choose from {', '.join(PEAK_RULES)}")
+        if not -1 <= self.threshold <= self.high_threshold:
+            raise InputError(
+                f"threshold {self.threshold} and high threshold {self.high_threshold}: scores lie within"
+                " [-1, 1], and the threshold below the high one"
+            )
+        if self.distance < 0 or self.border < 0 or (self.max_picks is not None and self.max_picks < 1):
+            raise InputError("distance and border must not be negative, and max picks not below 1")
+
+
+def find_picks(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings, micrograph: str = "") -> Picks:
+    """The picks of one micrograph, best first.
+
+    Each carries score, template, view and psi; positions are centres in pixels of the score map.
+    """
+    rows, columns = (_nms if settings.rule == "nms" else _gempicker)(maps, bank, settings)
+    if settings.max_picks is not None:
+        rows, columns = rows[: settings.max_picks], columns[: settings.max_picks]
+    index = maps.index[rows, columns]
+    dy, dx = _quadratic_offsets(maps, rows, columns) if settings.subpixel else (0.0, 0.0)
+    return Picks(
+        micrograph=micrograph, x=columns + dx, y=rows + dy, score=maps.score[rows, columns], template=index,
+        view=bank.view(index), psi=bank.psi(index), pixel_size=bank.pixel_size,
+    )
+
+
+def _by_score(maps: ScoreMap, chosen: Array) -> tuple[Array, Array]:
+    """Rows and columns where `chosen` (H, W) is true, best score first; equals in reading order."""
+    flat = np.flatnonzero(chosen)
+    flat = flat[np.argsort(-maps.score.reshape(-1)[flat], kind="stable")]
+    rows, columns = np.divmod(flat, maps.score.shape[1])
+    return rows, columns
+
+
+def _nms(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> tuple[Array, Array]:
+    from scipy.ndimage import maximum_filter
+    from scipy.spatial import KDTree
+
+    score = maps.score
+    chosen = (maps.index >= 0) & (score >= settings.threshold) & (score <= settings.high_threshold)
+    chosen &= score >= maximum_filter(score, 3, mode="nearest")
+    chosen &= _inside(score.shape, settings.border, settings.border)
+    rows, columns = _by_score(maps, chosen)
+    if len(rows) < 2:
+        return rows, columns
+    points = np.column_stack([rows, columns])
+    # Neighbours on a plateau of equal scores are one peak, even when no distance is asked for.
+    reach = max(settings.distance, 2)
+    tree = KDTree(points)
+    free = np.ones(len(points), bool)
+    kept = []
+    for i, point in enumerate(points):
+        if free[i]:
+            kept.append(i)
+            near = np.array(tree.query_ball_point(point, reach))
+            free[near[np.hypot(*(points[near] - point).T) < reach]] = False
+    return rows[kept], columns[kept]
+
+
+def _gempicker(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> tuple[Array, Array]:
+    from scipy.spatial import KDTree
+
+    rows, columns = _by_score(maps, (maps.index >= 0) & (maps.score >= settings.threshold))
+    half_height, half_width = bank.box[0] // 2, bank.box[1] // 2
+    inside = _inside(maps.score.shape, settings.border + half_height, settings.border + half_width)
+    blank = np.zeros(maps.score.shape, bool)
+    picked = []
+    for i, (y, x) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
+        if blank[y, x]:
+            continue
+        _blank_under(blank, bank.mask(int(maps.index[y, x])), y, x)
+        if inside[y, x]:
+            picked.append(i)
+            if settings.max_picks is not None and len(picked) == settings.max_picks:
+                break
+    points = np.column_stack([rows[picked], columns[picked]])
+    alone = np.ones(len(points), bool)
+    if len(points) > 1:
+        pairs = KDTree(points).query_pairs(settings.distance, output_type="ndarray")
+        close = np.hypot(*(points[pairs[:, 0]] - points[pairs[:, 1]]).T) < settings.distance
+        alone[pairs[close].ravel()] = False
+    alone &= maps.score[points[:, 0], points[:, 1]] <= settings.high_threshold
+    return points[alone, 0], points[alone, 1]
+
+
+def _inside(shape: tuple[int, ...], border_y: float, border_x: float) -> Array:
+    """True at centres that keep the borders: (H, W) bool."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    inside: Array = (np.minimum(y, shape[0] - 1 - y) >= border_y) & (
+        np.minimum(x, shape[1] - 1 - x) >= border_x
+    )
+    return inside
+
+
+def _blank_under(blank: Array, mask: Array, y: int, x: int) -> None:
+    """Set `blank` where `mask`, its centre pixel at (y, x), covers it."""
+    top, left = y - mask.shape[0] // 2, x - mask.shape[1] // 2
+    y0, x0 = max(top, 0), max(left, 0)
+    y1, x1 = min(top + mask.shape[0], blank.shape[0]), min(left + mask.shape[1], blank.shape[1])
+    blank[y0:y1, x0:x1] |= mask[y0 - top : y1 - top, x0 - left : x1 - left]
+
+
+def _quadratic_offsets(maps: ScoreMap, rows: Array, columns: Array) -> tuple[Array, Array]:
+    """The vertex of the parabola through a peak and its two neighbours along each axis, within half a pixel.
+
+    A peak beside a pixel without a score, or on the map's edge, stays where it is.
+    """
+    padded = np.pad(maps.score.astype(np.float64), 1, mode="edge")
+    scored = np.pad(maps.index >= 0, 1)
+    y, x = rows + 1, columns + 1
+    offsets = []
+    for dy, dx in ((1, 0), (0, 1)):
+        before, here, after = padded[y - dy, x - dx], padded[y, x], padded[y + dy, x + dx]
+        curvature = before - 2 * here + after
+        usable = (curvature < 0) & scored[y - dy, x - dx] & scored[y + dy, x + dx]
+        vertex = 0.5 * (before - after) / np.where(usable, curvature, 1)
+        offsets.append(np.where(usable, np.clip(vertex, -0.5, 0.5), 0.0))
+    return offsets[0], offsets[1]

@@ -1,0 +1,111 @@
+"""What a search will do and hold, worked out before anything is allocated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from gembench.engine.fft import FFTLibrary, complex_dtype
+from gembench.engine.fold import BLOCK
+from gembench.engine.templates import RotatedTemplate, TemplateBank
+from gembench.errors import InputError
+
+Method = Literal["exact", "paper"]
+Edges = Literal["mask", "box", "reflect"]
+METHODS: tuple[Method, ...] = ("exact", "paper")
+EDGES: tuple[Edges, ...] = ("mask", "box", "reflect")
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where one template is scored.
+
+    rows, columns: of the correlation, counted by the first pixel of the template's cut
+    map_rows, map_columns: the same places in the score map, counted by the particle's centre
+    """
+
+    rows: slice
+    columns: slice
+    map_rows: slice
+    map_columns: slice
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of one search.
+
+    micrograph: (H, W) in pixels; margin: pixels added by reflection on every side
+    transform: (ny, nx) of the Fourier transforms; the frame is padded with zeros to it. Only positions
+    inside the frame are used, so it need not be larger than the frame for the correlation not to wrap.
+    """
+
+    method: Method
+    dtype: np.dtype[Any]
+    micrograph: tuple[int, int]
+    box: tuple[int, int]
+    edges: Edges
+    margin: int
+    transform: tuple[int, int]
+    threads: int
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """(h, w) of the micrograph with its margins."""
+        return self.micrograph[0] + 2 * self.margin, self.micrograph[1] + 2 * self.margin
+
+    def window(self, template: RotatedTemplate) -> Window:
+        """Where `template` is scored under the plan's rule for edges."""
+        rows, map_rows = self._span(0, template.mask.shape[0], template.offset[0])
+        columns, map_columns = self._span(1, template.mask.shape[1], template.offset[1])
+        return Window(rows, columns, map_rows, map_columns)
+
+    def _span(self, axis: int, cut: int, offset: int) -> tuple[slice, slice]:
+        """Correlation and map positions along one axis for a cut of `cut` pixels."""
+        size, box = self.micrograph[axis], self.box[axis]
+        first, last = (box // 2, size - box + box // 2) if self.edges == "box" else (0, size - 1)
+        shift = offset + self.margin  # of the cut's first pixel in the frame against the centre in the map
+        start = max(first + shift, 0)
+        stop = max(min(last + shift, self.frame[axis] - cut) + 1, start)
+        return slice(start, stop), slice(start - shift, stop - shift)
+
+    @property
+    def bytes(self) -> int:
+        """Predicted bytes of the search's arrays, without the template bank."""
+        ny, nx = self.transform
+        real, wide = self.dtype.itemsize, complex_dtype(self.dtype).itemsize
+        pixels = self.frame[0] * self.frame[1]
+        maps = self.micrograph[0] * self.micrograph[1] * (real + 4)
+        if self.method == "paper":
+            spectrum = ny * (nx // 2 + 1) * wide
+            return 2 * spectrum + self.threads * (5 * spectrum + 2 * ny * nx * real + maps)
+        frequencies = -(-(nx // 2 + 1) // BLOCK) * BLOCK
+        spectrum = frequencies * -(-ny // BLOCK) * BLOCK * wide
+        return 2 * spectrum + self.threads * (2 * spectrum + pixels * real + maps)
+
+
+def make_plan(
+    shape: tuple[int, int], bank: TemplateBank, library: FFTLibrary, *, method: Method = "exact",
+    dtype: str = "float32", edges: Edges = "mask", threads: int = 1,
+) -> Plan:
+    """The plan for micrographs of `shape` (H, W).
+
+    edges: 'mask' scores wherever the turned mask lies inside the micrograph, 'box' wherever the template's
+    box does, 'reflect' everywhere, with the micrograph mirrored beyond its edges.
+    Raises InputError for unknown choices and for templates larger than the micrograph.
+    """
+    for value, choices, what in ((method, METHODS, "method"), (edges, EDGES, "edge rule"),
+                                 (dtype, ("float32", "float64"), "precision")):
+        if value not in choices:
+            raise InputError(f"{what} '{value}' is unknown: choose from {', '.join(choices)}")
+    if threads < 1:
+        raise InputError(f"{threads} threads: give at least 1")
+    if bank.box[0] > shape[0] or bank.box[1] > shape[1]:
+        raise InputError(
+            f"the template box of {bank.box[1]} x {bank.box[0]} px is larger than the micrograph of"
+            f" {shape[1]} x {shape[0]} px: crop the templates or check the pixel sizes"
+        )
+    margin = min(bank.reach, min(shape) - 1) if edges == "reflect" else 0
+    transform = (library.fast_size(shape[0] + 2 * margin), library.fast_size(shape[1] + 2 * margin))
+    return Plan(method, np.dtype(dtype), shape, bank.box, edges, margin, transform, threads)

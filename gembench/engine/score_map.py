@@ -1,0 +1,23 @@
+"""ScoreMap: the best score at every pixel of a micrograph, and which template gave it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreMap:
+    """NCC and IND of one micrograph (gEMpicker 2013, eq. 1 and 2).
+
+    score: (H, W) float32 or float64, max over templates of NCC, within [-1, 1]; a particle centred at pixel
+        (y, x) has a peak there; 0 where no template was scored
+    index: (H, W) int32, the template's index in the bank; the lowest of equals; -1 where none was scored
+    """
+
+    score: Array
+    index: Array

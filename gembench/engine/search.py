@@ -1,0 +1,261 @@
+"""Search: a template bank against micrographs, by one producer, a bounded queue and consumer threads.
+
+The producer turns templates and puts them into the queue; it sleeps while the queue is full, so that memory
+stays bounded, and the consumers sleep while it is empty. Every consumer folds into maps of its own, which
+are merged at the end; the result does not depend on the number of consumers or the order of arrival.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import chain, islice, repeat
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gembench.engine.fft import FFTLibrary, fft_library
+from gembench.engine.fold import NO_SCORE, merge
+from gembench.engine.methods import Correlator, Counts, ExactCorrelator, Frame, PaperCorrelator
+from gembench.engine.plan import Edges, Method, Plan, make_plan
+from gembench.engine.score_map import ScoreMap
+from gembench.engine.templates import RotatedTemplate, TemplateBank
+from gembench.errors import InputError
+
+Array = NDArray[Any]
+CHUNK = 4  # templates of one mask that a consumer takes at once
+CORRELATORS: dict[Method, Callable[[Plan, FFTLibrary], Correlator]] = {
+    "exact": ExactCorrelator,
+    "paper": PaperCorrelator,
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What travels through the queue: templates that share one mask, and whether more pieces share it."""
+
+    templates: list[RotatedTemplate]
+    shared_mask: bool
+
+    @property
+    def bytes(self) -> int:
+        """Size of the turned templates and masks."""
+        return sum(template.weights.nbytes + template.mask.nbytes for template in self.templates)
+
+
+@dataclass
+class SearchStatistics:
+    """What one search did. Waits are seconds summed over threads."""
+
+    seconds: float = 0.0
+    counts: Counts = field(default_factory=Counts)
+    producer_wait: float = 0.0
+    consumer_wait: float = 0.0
+    deepest_queue: int = 0
+
+
+class Search:
+    """A template bank ready to be run over micrographs; use as a context manager.
+
+    bank: the templates; method: 'exact' or 'paper'; library: an FFT library's name or 'auto'
+    dtype: 'float32' or 'float64'; edges: see `plan.make_plan`; threads: consumer threads
+    queue_depth: pieces of work that may wait; default two for every consumer
+    keep_bytes: turned templates are kept between micrographs up to this size
+    """
+
+    def __init__(
+        self, bank: TemplateBank, *, method: Method = "exact", library: str = "auto", dtype: str = "float32",
+        edges: Edges = "mask", threads: int = 1, queue_depth: int | None = None, keep_bytes: int = 2 << 30,
+    ) -> None:
+        if queue_depth is not None and queue_depth < 1:
+            raise InputError(f"queue depth {queue_depth}: give at least 1")
+        self.bank = bank
+        self.library = fft_library(library)
+        self.method, self.dtype, self.edges, self.threads = method, dtype, edges, threads
+        self.queue_depth = queue_depth or 2 * threads
+        self.keep_bytes = keep_bytes
+        self.statistics = SearchStatistics()
+        self.plan: Plan | None = None
+        self._correlators: list[Correlator] = []
+        self._kept: list[Work] = []
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the consumer threads and free their buffers."""
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._pool, self._correlators, self.plan = None, [], None
+
+    def run(
+        self, micrograph: Array, *, exclude: Array | None = None,
+        on_template: Callable[[int], None] | None = None,
+    ) -> ScoreMap:
+        """Correlate one micrograph with every template of the bank.
+
+        micrograph: (H, W) of any real type; particles look as in the templates
+        exclude: (H, W) bool, true where no particle may be found: such pixels are set to the mean of the
+            others before anything is computed, and no particle centred on one is scored
+        on_template: called now and then with the number of templates done since the last call
+        Raises InputError for unusable input; an error in any thread ends the search and is raised here.
+        """
+        image = _checked(micrograph, exclude)
+        self._prepare((image.shape[0], image.shape[1]))
+        assert self.plan is not None
+        start = time.perf_counter()
+        self.statistics = SearchStatistics()
+        for correlator in self._correlators:
+            correlator.reset()
+        if self.plan.margin:
+            image = np.pad(image, self.plan.margin, mode="reflect")
+        frame = self._correlators[0].frame(image)
+        self._produce_and_consume(frame, on_template)
+        result = self._merged(exclude)
+        self.statistics.seconds = time.perf_counter() - start
+        return result
+
+    def _prepare(self, shape: tuple[int, int]) -> None:
+        """Plan and allocate for micrographs of `shape`, unless that is done."""
+        if self.plan is not None and self.plan.micrograph == shape:
+            return
+        self.close()
+        self.plan = make_plan(
+            shape, self.bank, self.library, method=self.method, dtype=self.dtype, edges=self.edges,
+            threads=self.threads,
+        )
+        self._correlators = [CORRELATORS[self.method](self.plan, self.library) for _ in range(self.threads)]
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="consumer")
+
+    def _produce_and_consume(self, frame: Frame, on_template: Callable[[int], None] | None) -> None:
+        assert self._pool is not None
+        work: queue.Queue[Work | None] = queue.Queue(self.queue_depth)
+        stop = threading.Event()
+        consumers = [
+            self._pool.submit(self._consume, correlator, frame, work, stop, on_template)
+            for correlator in self._correlators
+        ]
+        try:
+            self._produce(work, stop)
+            wait(consumers, return_when=FIRST_EXCEPTION)
+        finally:
+            stop.set()
+            wait(consumers)
+        for consumer in consumers:
+            self.statistics.consumer_wait += consumer.result()
+
+    def _produce(self, work: queue.Queue[Work | None], stop: threading.Event) -> None:
+        """Put every piece of work, then one end mark for every consumer; gives up when `stop` is set."""
+        for piece in chain(self._pieces(), repeat(None, self.threads)):
+            start = time.perf_counter()
+            while not _put(work, piece):
+                if stop.is_set():
+                    return
+            self.statistics.producer_wait += time.perf_counter() - start
+            self.statistics.deepest_queue = max(self.statistics.deepest_queue, work.qsize())
+
+    def _pieces(self) -> Iterator[Work]:
+        """The bank in pieces of work; those that fit into `keep_bytes` are turned only once."""
+        yield from self._kept
+        done = sum(len(piece.templates) for piece in self._kept)
+        kept = sum(piece.bytes for piece in self._kept)
+        for piece in _grouped(self.bank, islice(self.bank.search_order(), done, None), np.dtype(self.dtype)):
+            kept += piece.bytes
+            if kept <= self.keep_bytes:
+                self._kept.append(piece)
+            yield piece
+
+    def _consume(
+        self, correlator: Correlator, frame: Frame, work: queue.Queue[Work | None], stop: threading.Event,
+        on_template: Callable[[int], None] | None,
+    ) -> float:
+        """Process pieces until the end mark; returns the seconds spent waiting for work."""
+        waited = 0.0
+        try:
+            while not stop.is_set():
+                start = time.perf_counter()
+                try:
+                    piece = work.get(timeout=0.1)
+                except queue.Empty:
+                    continue
+                finally:
+                    waited += time.perf_counter() - start
+                if piece is None:
+                    break
+                correlator.process(frame, piece.templates, shared_mask=piece.shared_mask)
+                if on_template is not None:
+                    on_template(len(piece.templates))
+        except BaseException:
+            stop.set()
+            raise
+        return waited
+
+    def _merged(self, exclude: Array | None) -> ScoreMap:
+        """The consumers' maps as one, clipped to [-1, 1] against rounding."""
+        first, *others = self._correlators
+        for other in others:
+            merge(first.score, first.index, other.score, other.index)
+        for correlator in self._correlators:
+            self.statistics.counts.add(correlator.counts)
+        unscored = first.score == NO_SCORE
+        if exclude is not None:
+            unscored |= exclude
+        score = np.clip(first.score, -1, 1)
+        score[unscored] = 0
+        return ScoreMap(score, np.where(unscored, np.int32(-1), first.index))
+
+
+def search(micrograph: Array, bank: TemplateBank, **options: Any) -> ScoreMap:
+    """Correlate one micrograph (H, W) with a bank; `options` are those of `Search`."""
+    with Search(bank, **options) as engine:
+        return engine.run(micrograph)
+
+
+def _put(work: queue.Queue[Work | None], piece: Work | None) -> bool:
+    try:
+        work.put(piece, timeout=0.1)
+    except queue.Full:
+        return False
+    return True
+
+
+def _grouped(bank: TemplateBank, indices: Iterator[int], dtype: np.dtype[Any]) -> Iterator[Work]:
+    """Turned templates in pieces of up to CHUNK neighbours that share a mask."""
+    group: list[RotatedTemplate] = []
+    for index in indices:
+        template = bank.rotated(index, dtype)
+        if group and (len(group) == CHUNK or template.mask_key != group[0].mask_key):
+            yield Work(group, bank.disc_views[group[0].view])
+            group = []
+        group.append(template)
+    if group:
+        yield Work(group, bank.disc_views[group[0].view])
+
+
+def _checked(micrograph: Array, exclude: Array | None) -> Array:
+    """The micrograph with its excluded pixels set to the mean of the others."""
+    image = np.asarray(micrograph)
+    if image.ndim != 2:
+        raise InputError(f"a micrograph has two dimensions, this array has shape {image.shape}")
+    if not np.isfinite(image).all():
+        bad = image.size - int(np.isfinite(image).sum())
+        raise InputError(f"the micrograph holds {bad} NaN or infinite pixels: repair or exclude them first")
+    if exclude is None:
+        return image
+    if exclude.shape != image.shape:
+        raise InputError(f"the excluded area has shape {exclude.shape}, the micrograph {image.shape}")
+    if exclude.all():
+        raise InputError("the whole micrograph is excluded: nothing is left to search")
+    return np.where(exclude, image[~exclude].mean(dtype=np.float64), image)
