@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from gembench.commands import score, study
+from gembench.commands import data, pick, report, score, simulate, study
 
-COMMANDS: tuple[ModuleType, ...] = (study, score)
+COMMANDS: tuple[ModuleType, ...] = (pick, study, report, score, simulate, data)

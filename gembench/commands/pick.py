@@ -1,0 +1,267 @@
+"""`gembench pick`: particles of micrographs by template matching."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gembench.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gembench.engine.templates import TemplateBank
+    from gembench.io.micrographs import Micrograph
+    from gembench.pick_folder import PickFolder
+    from gembench.picking import Picked, Picker, PickSettings
+
+EXAMPLES = """\
+examples:
+  gembench pick micrographs/ --templates templates.mrcs --masks masks.mrcs --pixel-size 2.2 \\
+      --angle-step 4 -o picks/
+  gembench pick a.mrc b.mrc --templates refs/ --pixel-size 1.5 --angle-step 9 --threshold 0.35 \\
+      --distance 120 --plots -o picks/
+  gembench pick klh/ --templates t.mrcs --masks m.mrcs --pixel-size 2.2 --peaks gempicker \\
+      --distance 175 --border 100 --max-picks 100 --high-threshold 0.9 -o as_in_2013/
+
+OUT gets one STAR file a micrograph, picks.star with all of them, and run.json with settings, versions and
+times. Micrographs that are finished are skipped when the same command is given again.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `pick`."""
+    parser = subparsers.add_parser(
+        "pick", help="pick particles in micrographs",
+        description="Pick particles by the local normalised cross-correlation (Roseman 2003) of micrographs\n"
+        "with templates, turned in the plane, each under a mask.",
+        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_input(parser)
+    _add_search(parser)
+    _add_peaks(parser)
+    _add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("input")
+    group.add_argument("micrographs", metavar="MICROGRAPH_OR_DIR", nargs="+", type=Path,
+                       help="MRC (also .gz, .bz2), TIFF, PNG or JPEG files, or folders of them")
+    group.add_argument("--templates", metavar="T", type=Path, required=True,
+                       help=".mrcs stack or folder of images, one for each view")
+    group.add_argument("--masks", metavar="M", type=Path,
+                       help="the same for masks, one a view or one for all (default: the largest disc)")
+    group.add_argument("--pixel-size", metavar="A", type=float, required=True,
+                       help="A/px of micrographs and templates")
+    group.add_argument("--contrast", choices=("dark", "bright"), default="dark",
+                       help="how particles look in the micrographs (default: dark)")
+    group.add_argument("--template-contrast", choices=("dark", "bright"),
+                       help="how they look in the templates (default: seen from each template and its mask)")
+    group.add_argument("--exclude", metavar="DIR", type=Path,
+                       help="folder of images named as the micrographs; no particle is picked where they are"
+                       " not 0")
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("search")
+    group.add_argument("--angle-step", metavar="D", type=float, required=True,
+                       help="degrees between the in-plane turns of a template")
+    group.add_argument("--interpolation", choices=("bilinear", "cubic"), default="bilinear",
+                       help="how templates are turned (default: bilinear)")
+    group.add_argument("--average", metavar="K", type=int, default=4,
+                       help="side of the averaging filter on the micrographs, 1 for none (default: 4)")
+    group.add_argument("--clip", metavar="SD", type=float, default=10.0,
+                       help="limit outliers to so many robust standard deviations, 0: not (default: 10)")
+    group.add_argument("--method", choices=("exact", "paper"), default="exact",
+                       help="exact, or transform by transform as in the paper (default: exact)")
+    group.add_argument("--precision", choices=("float32", "float64"), default="float32",
+                       help="of the correlation (default: float32)")
+    group.add_argument("--edges", choices=("mask", "box", "reflect"), default="mask",
+                       help="score where the turned mask, or the template's box, lies inside the micrograph;"
+                       " or everywhere, with the micrograph mirrored at its edges (default: mask)")
+    group.add_argument("--threads", metavar="N", type=int, help="consumer threads (default: all cores)")
+    group.add_argument("--fft", metavar="NAME", default="auto",
+                       help="numpy, scipy, ducc0, fftw, fftw-estimate or mkl (default: the fastest here)")
+
+
+def _add_peaks(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("peaks")
+    group.add_argument("--peaks", choices=("nms", "gempicker"), default="nms",
+                       help="local maxima, best first, at a distance; or gEMpicker's rules (default: nms)")
+    group.add_argument("--threshold", metavar="F", type=float, default=0.3,
+                       help="lowest score of a pick (default: 0.3)")
+    group.add_argument("--high-threshold", metavar="F", type=float, default=1.0,
+                       help="highest score of a pick (default: 1)")
+    group.add_argument("--distance", metavar="PX", type=float,
+                       help="least distance between picks (default: 3/4 of the smallest mask's width)")
+    group.add_argument("--border", metavar="PX", type=float, default=0.0,
+                       help="what a pick keeps from the edges; with gEMpicker's rules, its box (default: 0)")
+    group.add_argument("--max-picks", metavar="N", type=int, help="the best so many of a micrograph")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder to write")
+    group.add_argument("--plots", action="store_true", help="draw the picks on each micrograph (OUT/plots)")
+    group.add_argument("--save-maps", action="store_true", help="write score and index maps (OUT/maps)")
+    group.add_argument("--overwrite", action="store_true", help="replace what is in OUT")
+    group.add_argument("--quiet", action="store_true", help="print warnings and errors only")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Pick every micrograph that is not finished; 2 if any could not be picked."""
+    import dataclasses
+
+    from gembench.io.micrographs import find_micrographs
+    from gembench.pick_folder import PickFolder
+    from gembench.picking import Picker, content_hash, default_distance, load_bank
+
+    logging.basicConfig(format="gembench: warning: %(message)s", stream=sys.stderr)
+    say: Callable[[str], None] = (lambda _: None) if args.quiet else print
+    paths = find_micrographs(args.micrographs)
+    settings = _settings(args)
+    bank, inverted = load_bank(args.templates, args.masks, settings)
+    if args.distance is None:
+        peaks = dataclasses.replace(settings.peaks, distance=default_distance(bank))
+        settings = dataclasses.replace(settings, peaks=peaks)
+    inputs = {"templates": content_hash(args.templates),
+              "masks": content_hash(args.masks) if args.masks else None,
+              "exclude": content_hash(args.exclude) if args.exclude else None}
+    folder = PickFolder(args.output, settings.to_dict() | inputs, overwrite=args.overwrite)
+    todo = [path for path in paths if not folder.is_finished(path)]
+    threads = args.threads if args.threads is not None else _cores()
+    with Picker(bank, settings, threads=threads, library=args.fft) as picker:
+        folder.start(_provenance(picker, threads), paths)
+        _describe(say, picker, paths, todo, inverted)
+        failed = _pick_all(args, picker, folder, todo)
+        total = folder.finish()
+    say(f"{total} picks on {len(paths) - failed} micrographs: {args.output / 'picks.star'}")
+    return 2 if failed else 0
+
+
+def _settings(args: argparse.Namespace) -> PickSettings:
+    from gembench.engine.peaks import PeakSettings
+    from gembench.picking import PickSettings
+
+    peaks = PeakSettings(args.peaks, args.threshold, args.high_threshold, args.distance or 0.0, args.border,
+                         args.max_picks)
+    return PickSettings(
+        args.pixel_size, args.angle_step, args.contrast, args.template_contrast, args.interpolation,
+        args.average, args.clip, args.method, args.precision, args.edges, peaks,
+    )
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _provenance(picker: Picker, threads: int) -> dict[str, Any]:
+    """What run.json says of one run."""
+    from datetime import UTC, datetime
+
+    from gembench.study import provenance
+
+    return {
+        "start": datetime.now(UTC).isoformat(timespec="seconds"), "argv": sys.argv, "threads": threads,
+        "fft": picker.search.library.name, "fft_version": picker.search.library.version(),
+        "machine": provenance.machine(), "libraries": provenance.libraries(),
+    }
+
+
+def _describe(
+    say: Callable[[str], None], picker: Picker, paths: list[Path], todo: list[Path], inverted: list[int]
+) -> None:
+    bank, search = picker.bank, picker.search
+    say(f"{len(bank)} templates: {len(bank.templates)} views x {len(bank.angles)} angles, box"
+        f" {bank.box[1]} x {bank.box[0]} px; method {search.method}, {search.library.name},"
+        f" {search.threads} threads")
+    if inverted:
+        say(f"inverted to match {picker.settings.contrast} particles: template"
+            f" {', '.join(str(view) for view in inverted)}")
+    if len(todo) < len(paths):
+        say(f"{len(paths) - len(todo)} of {len(paths)} micrographs are finished and skipped")
+
+
+def _pick_all(args: argparse.Namespace, picker: Picker, folder: PickFolder, todo: list[Path]) -> int:
+    """Pick and store the micrographs; returns how many could not be, each with a line on stderr."""
+    import time
+
+    from gembench.commands.progress import track
+    from gembench.io.micrographs import read_micrograph
+
+    failed = 0
+    for path in track(todo, len(todo), "Picking", args.quiet):
+        start = time.perf_counter()
+        try:
+            micrograph = read_micrograph(path, pixel_size=args.pixel_size)
+            picked = picker.pick(micrograph, _excluded(args.exclude, micrograph))
+        except InputError as error:
+            failed += 1
+            print(f"gembench: error: {error}", file=sys.stderr)
+            continue
+        _write_extras(args, picker.bank, micrograph, picked)
+        if picked.limited:
+            logging.getLogger("gembench").warning("%s: %d outlier pixels limited", path, picked.limited)
+        folder.add(picked.picks, _facts(picked, time.perf_counter() - start))
+    return failed
+
+
+def _facts(picked: Picked, seconds: float) -> dict[str, Any]:
+    """What run.json says of one micrograph."""
+    statistics = picked.statistics
+    return {
+        "picks": len(picked.picks), "seconds": round(seconds, 4),
+        "search_seconds": round(statistics.seconds, 4), "limited_pixels": picked.limited,
+        "transforms": {"forward": statistics.counts.forward, "inverse": statistics.counts.inverse},
+        "producer_wait": round(statistics.producer_wait, 4),
+        "consumer_wait": round(statistics.consumer_wait, 4),
+    }
+
+
+def _excluded(folder: Path | None, micrograph: Micrograph) -> NDArray[np.bool_] | None:
+    """The area of `micrograph` where nothing may be picked; None if the folder has no image for it."""
+    if folder is None:
+        return None
+    import numpy as np
+
+    from gembench.io.micrographs import find_micrographs, read_pixels
+    from gembench.io.names import micrograph_key
+
+    for path in find_micrographs([folder]):
+        if micrograph_key(path) == micrograph_key(micrograph.name):
+            return np.asarray(read_pixels(path)[0] != 0)
+    return None
+
+
+def _write_extras(
+    args: argparse.Namespace, bank: TemplateBank, micrograph: Micrograph, picked: Picked
+) -> None:
+    from gembench.io.atomic import make_folder
+    from gembench.io.names import micrograph_key
+
+    stem = micrograph_key(micrograph.name)
+    if args.save_maps:
+        import numpy as np
+
+        from gembench.io.mrc import write_mrc
+
+        maps = make_folder(args.output / "maps")
+        write_mrc(maps / f"{stem}_score.mrc", picked.maps.score, micrograph.pixel_size)
+        write_mrc(maps / f"{stem}_index.mrc", picked.maps.index.astype(np.float32), micrograph.pixel_size)
+    if args.plots:
+        from gembench.study import pictures, style
+
+        with style.context():
+            figure, ax = style.figure(width=style.PAGE, height=style.PAGE)
+            pictures.micrograph(ax, micrograph.data, title=f"{micrograph.name}: {len(picked.picks)} picks")
+            pictures.picks(ax, picked.picks, 0.4 * max(bank.box))
+            pictures.scale_bar(ax, micrograph.shape, args.pixel_size)
+            style.save(figure, make_folder(args.output / "plots") / stem, ("png",))

@@ -1,0 +1,155 @@
+"""Files in, picks out: what `gembench pick` and the KLH study do with one micrograph."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gembench.engine.filters import Contrast, average, limit_outliers, matched_contrast
+from gembench.engine.peaks import PeakSettings, find_picks
+from gembench.engine.picks import Picks
+from gembench.engine.plan import Edges, Method
+from gembench.engine.score_map import ScoreMap
+from gembench.engine.search import Search, SearchStatistics
+from gembench.engine.templates import Interpolation, TemplateBank, grid_angles
+from gembench.errors import InputError
+from gembench.io.micrographs import Micrograph
+from gembench.io.mrc import read_stack
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class PickSettings:
+    """Everything that decides which particles are picked.
+
+    pixel_size: A/px of micrographs and templates
+    angle_step: degrees between the in-plane turns of a template
+    contrast: how particles look in the micrograph; template_contrast: in the templates, None to see for
+        oneself (`filters.template_contrast`)
+    average: side of the averaging filter in pixels, 1 for none
+    clip: pixels further than so many robust standard deviations from the median are limited to that, 0 for
+        none
+    method, dtype, edges: of the search, see `engine.search.Search`
+    """
+
+    pixel_size: float
+    angle_step: float = 4.0
+    contrast: Contrast = "dark"
+    template_contrast: Contrast | None = None
+    interpolation: Interpolation = "bilinear"
+    average: int = 4
+    clip: float = 10.0
+    method: Method = "exact"
+    dtype: str = "float32"
+    edges: Edges = "mask"
+    peaks: PeakSettings = field(default_factory=PeakSettings)
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.pixel_size) and self.pixel_size > 0):
+            raise InputError(f"pixel size {self.pixel_size} A/px: give the micrographs' own, such as 2.2")
+        if self.clip < 0:
+            raise InputError(f"clip {self.clip}: give 0 for none, or standard deviations such as 10")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON holds them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What came out of one micrograph.
+
+    picks: best first, in pixels of the micrograph as read
+    maps: the score map, in pixels of the filtered micrograph (an even filter moves it by half a pixel)
+    limited: number of outlier pixels; statistics: of the search
+    """
+
+    picks: Picks
+    maps: ScoreMap
+    limited: int
+    statistics: SearchStatistics
+
+
+def load_bank(
+    templates: str | Path, masks: str | Path | None, settings: PickSettings
+) -> tuple[TemplateBank, list[int]]:
+    """The bank for these settings, and the templates whose contrast was inverted to match the micrographs.
+
+    templates, masks: .mrcs stacks or folders of images. Raises InputError if they cannot be used together.
+    """
+    views, _ = read_stack(templates, pixel_size=settings.pixel_size)
+    shapes = read_stack(masks, pixel_size=settings.pixel_size)[0] if masks is not None else None
+    try:
+        bank = TemplateBank(views, shapes)
+    except InputError as error:
+        raise InputError(f"{masks or templates}: {error}") from None
+    assert bank.masks is not None
+    try:
+        matched, inverted = matched_contrast(
+            bank.templates, bank.masks, settings.contrast, settings.template_contrast
+        )
+    except InputError as error:
+        raise InputError(f"{templates}: {error}") from None
+    angles = grid_angles(settings.angle_step)
+    return TemplateBank(matched, bank.masks, angles, settings.interpolation, settings.pixel_size), inverted
+
+
+def default_distance(bank: TemplateBank) -> float:
+    """Three quarters of the smallest mask's width, were it square: what touching particles keep, pixels."""
+    assert bank.masks is not None
+    return float(np.round(0.75 * np.sqrt(bank.masks.sum(axis=(1, 2)).min())))
+
+
+class Picker:
+    """Picks micrographs one after another with one bank; use as a context manager."""
+
+    def __init__(
+        self, bank: TemplateBank, settings: PickSettings, *, threads: int = 1, library: str = "auto"
+    ) -> None:
+        self.bank, self.settings = bank, settings
+        self.search = Search(
+            bank, method=settings.method, library=library, dtype=settings.dtype, edges=settings.edges,
+            threads=threads,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.search.close()
+
+    def pick(self, micrograph: Micrograph, exclude: Array | None = None) -> Picked:
+        """The picks of one micrograph; `exclude` (H, W) is true where none may be.
+
+        Raises InputError, naming the micrograph, if it cannot be searched.
+        """
+        settings = self.settings
+        try:
+            image, limited = micrograph.data, 0
+            if settings.clip:
+                image, limited = limit_outliers(image, settings.clip)
+            image, shift = average(image, settings.average)
+            maps = self.search.run(image, exclude=exclude)
+        except InputError as error:
+            raise InputError(f"{micrograph.path}: {error}") from None
+        picks = find_picks(maps, self.bank, settings.peaks, micrograph.name).shifted(-shift, -shift)
+        return Picked(picks, maps, limited, self.search.statistics)
+
+
+def content_hash(path: str | Path) -> str:
+    """SHA-256 of a file, or of a folder's files in the order of their names."""
+    path = Path(path)
+    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
