@@ -1,0 +1,123 @@
+"""`gembench data`: real data sets by name."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gembench.data.sets import DataSet
+
+EXAMPLES = """\
+examples:
+  gembench data list
+  gembench data fetch klh
+  gembench data import ~/ferritin --name ferritin --pixel-size 1.5 --annotations ferritin.star
+
+A set is a folder with micrographs/ and, if there are any, annotations.csv, templates.mrcs and masks.mrcs.
+Sets are looked for in the folder that GEMBENCH_DATA names, then in the user's cache. What no set is needed
+for runs on simulated micrographs, see `gembench simulate`.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `data` with `list`, `fetch` and `import`."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = subparsers.add_parser("data", help="list, download or import real data sets", epilog=EXAMPLES,
+                                   description="Real data sets by name.", formatter_class=raw)
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    action = actions.add_parser("list", help="which sets there are, here or to be had")
+    action.set_defaults(run=run_list)
+
+    action = actions.add_parser("fetch", help="download a public set into the cache")
+    action.add_argument("name", metavar="NAME", help="as `gembench data list` gives it, such as klh")
+    action.add_argument("--url", metavar="URL", help="another address of the same archive")
+    action.add_argument("--quiet", action="store_true", help="show no progress and no summary")
+    action.set_defaults(run=run_fetch)
+
+    action = actions.add_parser("import", help="bring your own micrographs into the cache", epilog=EXAMPLES,
+                                formatter_class=raw)
+    action.add_argument("folder", metavar="DIR", type=Path,
+                        help="folder of MRC, TIFF, PNG or JPEG micrographs")
+    action.add_argument("--name", metavar="NAME", required=True, help="what to call the set")
+    action.add_argument("--pixel-size", metavar="A", type=float,
+                        help="A/px; needed unless the micrographs' headers say")
+    action.add_argument("--annotations", metavar="FILE", type=Path,
+                        help="particle positions: a coordinate file that names the micrographs, or a folder")
+    action.add_argument("--link", action="store_true", help="link to the micrographs instead of copying them")
+    action.add_argument("--quiet", action="store_true", help="show no summary")
+    action.set_defaults(run=run_import)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print the table of sets; returns 0."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from gembench.data.sets import KNOWN, find_set, names_here
+
+    table = Table("name", "status", "micrographs", "annotations", "A/px", box=SIMPLE_HEAD)
+    table.add_column("where, or how to get it", overflow="fold")
+    for name in [*KNOWN, *(n for n in names_here() if n not in KNOWN)]:
+        found = find_set(name)
+        table.add_row(name, *(_present(found) if found else _absent(name)))
+    table.add_row("simulated", "always", "any number", "exact truth", "2.2", "gembench simulate -o DIR")
+    console = Console() if sys.stdout.isatty() else Console(width=200)  # a pipe has no width to fit
+    console.print(table)
+    for known in KNOWN.values():
+        console.print(f"{known.name}: {known.title}", highlight=False)
+    return 0
+
+
+def _present(found: DataSet) -> tuple[str, ...]:
+    """The cells of a set that is here."""
+    size = f"{found.pixel_size:g}" if found.pixel_size else "unknown"
+    annotations = found.annotations.name if found.annotations else "none"
+    return "here", str(len(found.micrographs)), annotations, size, str(found.folder)
+
+
+def _absent(name: str) -> tuple[str, ...]:
+    """The cells of a set that is not here."""
+    from gembench.data.sets import KNOWN
+
+    known = KNOWN[name]
+    get = f"gembench data fetch {name}" if known.url else f"gembench data import DIR --name {name}"
+    return "not here", "", "", f"{known.pixel_size:g}", get if known.url else f"{get}  (from {known.source})"
+
+
+def run_fetch(args: argparse.Namespace) -> int:
+    """Download a set, unless it is here; returns 0."""
+    from gembench.commands.progress import DownloadBar
+    from gembench.data.acquire import fetch_set
+    from gembench.data.sets import find_set
+
+    if args.name and (found := find_set(args.name)):
+        print(f"{args.name}: here already, {len(found.micrographs)} micrographs in {found.folder}")
+        return 0
+    show = not args.quiet and sys.stderr.isatty()
+    bar = DownloadBar(args.name, sys.stderr) if show else None
+    try:
+        found, digest = fetch_set(args.name, args.url, progress=bar or False)
+    finally:
+        if bar is not None:
+            bar.close()
+    if not args.quiet:
+        print(f"{args.name}: {len(found.micrographs)} micrographs in {found.folder}")
+        print(f"sha256 {digest} (no checksum is published: note it to recognise the same archive again)")
+    return 0
+
+
+def run_import(args: argparse.Namespace) -> int:
+    """Import a folder as a set; returns 0."""
+    from gembench.data.acquire import import_set
+
+    found = import_set(args.folder, args.name, args.pixel_size, args.annotations, args.link)
+    if not args.quiet:
+        annotations = "annotated" if found.annotations else "no annotations"
+        print(f"{args.name}: {len(found.micrographs)} micrographs, {found.pixel_size:g} A/px, {annotations},"
+              f" in {found.folder}")
+    return 0

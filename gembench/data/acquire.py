@@ -1,0 +1,187 @@
+"""Bringing a real data set into the user's cache: by download or from a folder."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from gembench.data.sets import KNOWN, RECORD, DataSet, cache_folder, open_set
+from gembench.errors import InputError
+from gembench.io.atomic import atomic_text, make_folder
+from gembench.io.names import IMAGE_EXTENSIONS, MRC_EXTENSIONS, extension, micrograph_key
+
+
+def fetch_set(name: str, url: str | None = None, progress: Any = False) -> tuple[DataSet, str]:
+    """Download a known set into the cache; returns it and the archive's SHA-256.
+
+    name: a key of `KNOWN` with an address
+    url: another address of the same archive (.tar, .tar.gz, ...)
+    progress: handed to pooch's downloader: an object with total, update, reset and close, or False
+
+    No checksum of the archive is published, so none can be checked. Raises InputError if the set is not
+    known or not downloadable, already there, the download fails, or the archive is damaged or unsafe.
+    """
+    import pooch
+
+    known = KNOWN.get(name)
+    if known is None:
+        raise InputError(f"{name}: no such data set; choose one of {', '.join(KNOWN)}")
+    address = url or known.url
+    if address is None:
+        raise InputError(f"{name}: cannot be downloaded here; get it from {known.source} and run"
+                         f" `gembench data import DIR --name {name}`")
+    with _new_set(name) as (scratch, folder):
+        archive = _download(address, scratch, name, progress)
+        digest = str(pooch.file_hash(str(archive)))
+        _unpack(archive, address, folder / "micrographs")
+        _check_shapes(folder / "micrographs")
+        atomic_text(folder / RECORD, json.dumps({"pixel_size": known.pixel_size, "source": address,
+                                                 "sha256": digest}) + "\n")
+    return open_set(cache_folder() / name), digest
+
+
+def import_set(source: Path, name: str, pixel_size: float | None = None, annotations: Path | None = None,
+               link: bool = False) -> DataSet:
+    """Bring a folder of micrographs and, if given, their annotations into the cache; returns the set.
+
+    source: folder of MRC, TIFF, PNG or JPEG micrographs; every one is read and checked
+    pixel_size: A/px; needed unless the micrographs' headers say
+    annotations: coordinate file or folder of any format that names micrographs of `source`
+    link: make symbolic links to the micrographs instead of copies
+
+    Raises InputError for a name in use, an unusable micrograph, several pixel sizes, or annotations of
+    micrographs that are not there or of places outside them. Nothing is left behind then.
+    """
+    from gembench.io.coordinates import write_coordinates
+    from gembench.io.micrographs import find_micrographs
+
+    if not source.is_dir():
+        raise InputError(f"{source}: not a folder; give the folder of the micrographs")
+    with _new_set(name) as (_, folder):
+        shapes, size = _checked(find_micrographs([source]), pixel_size)
+        picks = _matched(annotations, shapes) if annotations else []
+        micrographs = make_folder(folder / "micrographs")
+        for path in shapes:
+            if link:
+                (micrographs / path.name).symlink_to(path.resolve())
+            else:
+                shutil.copyfile(path, micrographs / path.name)
+        if picks:
+            write_coordinates(folder / "annotations.csv", picks)
+        atomic_text(folder / RECORD, json.dumps({"pixel_size": size}) + "\n")
+    return open_set(cache_folder() / name)
+
+
+@contextmanager
+def _new_set(name: str) -> Iterator[tuple[Path, Path]]:
+    """A scratch folder and in it the set's folder, which moves into the cache if the block succeeds."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise InputError(f"--name {name!r}: use letters, digits, '-', '_' and '.' only")
+    target = cache_folder() / name
+    if target.exists():
+        raise InputError(f"{target}: the set is there already; remove the folder or choose another name")
+    make_folder(cache_folder())
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=cache_folder()) as scratch:
+        folder = make_folder(Path(scratch) / name)
+        try:
+            yield Path(scratch), folder
+            folder.rename(target)
+        except OSError as error:
+            raise InputError(f"{target}: cannot be written: {error.strerror or error}; free space or set"
+                             " another cache folder") from error
+
+
+def _download(address: str, folder: Path, name: str, progress: Any) -> Path:
+    """The archive at an address, in `folder`."""
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("ERROR")  # its message about a missing checksum is ours to give
+    try:
+        downloader = pooch.HTTPDownloader(progressbar=progress, timeout=30)
+        return Path(pooch.retrieve(address, None, fname="archive", path=folder, downloader=downloader))
+    except (requests.RequestException, ValueError) as error:
+        reason = type(error).__name__
+        if isinstance(error, requests.HTTPError) and error.response is not None:
+            reason = f"the server answers {error.response.status_code}"
+        raise InputError(f"{address}: cannot be downloaded ({reason}); check the"
+                         " network, or get it by hand, unpack it and run"
+                         f" `gembench data import DIR --name {name}`") from error
+
+
+def _unpack(archive: Path, address: str, folder: Path) -> None:
+    """Write the archive's micrographs into `folder`, flat; refuses names that point elsewhere and links."""
+    make_folder(folder)
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                path = PurePosixPath(member.name)
+                if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
+                    raise InputError(f"{address}: unsafe member '{member.name}'; do not use this archive")
+                if not member.isfile() or extension(path.name) not in MRC_EXTENSIONS + IMAGE_EXTENSIONS:
+                    continue
+                content = tar.extractfile(member)
+                assert content is not None  # a regular file
+                with content, (folder / path.name).open("xb") as file:
+                    shutil.copyfileobj(content, file)
+    except FileExistsError as error:
+        raise InputError(f"{address}: holds two files called {Path(error.filename).name}; unpack it by hand"
+                         " and import the folder") from error
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{address}: not a whole tar archive ({error}); fetch again") from error
+
+
+def _check_shapes(folder: Path) -> None:
+    """Raise InputError unless the folder holds micrographs whose headers can be read."""
+    from gembench.io.micrographs import find_micrographs, read_shape
+
+    for path in find_micrographs([folder]):
+        read_shape(path)
+
+
+def _checked(paths: list[Path], pixel_size: float | None) -> tuple[dict[Path, tuple[int, int]], float]:
+    """Shapes of the micrographs and their one pixel size, every micrograph read and checked."""
+    from gembench.io.micrographs import read_micrograph
+
+    shapes: dict[Path, tuple[int, int]] = {}
+    size = pixel_size
+    for path in paths:
+        micrograph = read_micrograph(path, pixel_size=pixel_size)
+        assert micrograph.pixel_size is not None  # read_micrograph settles it
+        size = size or micrograph.pixel_size
+        if abs(micrograph.pixel_size / size - 1) > 1e-3:
+            raise InputError(f"{path}: pixel size {micrograph.pixel_size:g} A/px, but {paths[0].name} has"
+                             f" {size:g}; import them as two sets")
+        shapes[path] = micrograph.shape
+    assert size is not None  # there is at least one micrograph
+    return shapes, size
+
+
+def _matched(annotations: Path, shapes: dict[Path, tuple[int, int]]) -> list[Any]:
+    """The annotations under the names of the micrographs that they belong to."""
+    from gembench.io.coordinates import read_coordinates
+
+    by_key = {micrograph_key(path.name): (path.name, shape) for path, shape in shapes.items()}
+    matched = []
+    for picks in read_coordinates(annotations):
+        if micrograph_key(picks.micrograph) not in by_key:
+            raise InputError(f"{annotations}: names {picks.micrograph}, which is not among the micrographs;"
+                             " add it or take out its rows")
+        file, (rows, columns) = by_key[micrograph_key(picks.micrograph)]
+        inside = (picks.x >= -0.5) & (picks.x < columns) & (picks.y >= -0.5) & (picks.y < rows)
+        if not inside.all():
+            x, y = picks.xy[~inside][0]
+            raise InputError(f"{annotations}: ({x:g}, {y:g}) lies outside {file} ({rows} x {columns} pixels);"
+                             " positions are centres in pixels, y down")
+        matched.append(replace(picks, micrograph=file))
+    return matched
