@@ -97,7 +97,7 @@ def add_object(canvas: Canvas, rng: np.random.Generator, item: Placed) -> None:
     elif item.kind == "crystals":
         add_crystals(canvas, rng, item.x, item.y, item.height)
     elif item.kind == "debris":
-        add_clump(canvas, rng, item.x, item.y, item.height / 2, grain=11, phase=0.045, thickness=30)
+        add_clump(canvas, rng, item.x, item.y, item.height / 2, grain=11, phase=0.033, thickness=30)
     else:
         for part in particles_of(item, canvas.pixel_size):
             assembly = "decamer" if part.decamers or part.kind.startswith("half") else "didecamer"

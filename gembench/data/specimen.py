@@ -69,13 +69,13 @@ def add_filament(canvas: Canvas, x: float, y: float, psi: float, length: float) 
 
 
 def add_drops(canvas: Canvas, rng: np.random.Generator, x: float, y: float, diameter: float) -> None:
-    """Add one to three merged drops of contamination, 70 A high and dark throughout."""
+    """Add one to three merged drops of contamination, 50 A high and dark throughout."""
     for _ in range(rng.integers(1, 4)):
         radius = rng.uniform(0.28, 0.4) * diameter
         away = (diameter / 2 - radius) / canvas.pixel_size
         dx, dy = rng.uniform(-away, away, 2)
         spans, dy, dx = canvas.around(x + dx, y + dy, radius)
-        chord = 70 * np.sqrt(np.maximum(1 - (dy**2 + dx**2) / radius**2, 0))
+        chord = 50 * np.sqrt(np.maximum(1 - (dy**2 + dx**2) / radius**2, 0))
         canvas.phase[spans] += chord * CONTAMINANT_PHASE
         canvas.thickness[spans] += chord
 
