@@ -109,19 +109,19 @@ def list_experiments(args: argparse.Namespace) -> int:
 
 
 def _list_all(console: Any, experiments: list[Experiment], results: Path) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from gembench.study.grid import GRIDS
     from gembench.study.store import load_rows
 
-    counts = [f"{grid} cases" for grid in GRIDS]
-    table = Table("experiment", "paper", "what it measures", *counts, "stored", box=None)
+    table = Table(Column("experiment", no_wrap=True), Column("paper", no_wrap=True), "what it measures",
+                  "cases: " + ", ".join(GRIDS), "stored", box=None)
     for experiment in experiments:
         stored = [row for row in load_rows(results, experiment.name) if row.ok]
         machines = len({row.machine for row in stored})
         told = f"{len(stored)} on {machines} machine(s)" if stored else "none"
-        counts = [str(len(experiment.grids[grid])) for grid in GRIDS]
-        table.add_row(experiment.name, experiment.paper, experiment.title, *counts, told)
+        counts = " / ".join(str(len(experiment.grids[grid])) for grid in GRIDS)
+        table.add_row(experiment.name, experiment.paper, experiment.title, counts, told)
     console.print(table)
 
 

@@ -20,6 +20,7 @@ from gembench.study.cases import Case, Value, case_key, case_name, select
 from gembench.study.experiment import Experiment
 from gembench.study.grid import group_by_arms
 from gembench.study.store import Row, RunWriter, load_rows
+from gembench.study.text import band_text, seconds_text
 
 Keep = Literal["same", "any", "none"]
 Tell = Callable[[str], None]
@@ -156,9 +157,9 @@ def summary(name: str, row: Row) -> str:
     """One line about a finished case."""
     if not row.ok:
         return f"{name}  {row.status}: {row.reason}"
-    low, high = row.band
-    memory = f"  peak {row.peak_rss / 2**20:.0f} MiB" if row.peak_rss else ""
-    return f"{name}  {row.median:.4g} s ({low:.4g}..{high:.4g}, {len(row.samples)} rounds){memory}"
+    band = band_text(*row.band, row.median)
+    memory = f", peak {row.peak_rss / 2**20:.0f} MiB" if row.peak_rss else ""
+    return f"{name}  {seconds_text(row.median)} ({band}), {len(row.samples)} rounds{memory}"
 
 
 def run_experiment(

@@ -1,11 +1,15 @@
-"""A toy experiment: busy for a moment, with cases that skip, fail, hang and crash on request."""
+"""A toy experiment whose cases skip, fail, hang and crash on request, and rows with planted numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from gembench.study.cases import Case
+from gembench.study.store import Row
 
 TOY = '''
 import os, time
@@ -68,3 +72,37 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+def planted_record(
+    machine: str = "planned", started: str = "2026-01-01T00:00:00.000000+00:00", **changes: Any
+) -> dict[str, Any]:
+    return {
+        "schema": 1, "experiment": "toy", "grid": "default", "planned": [], "argv": ["run"],
+        "started": started,
+        "commit": "0123456789abcdef", "dirty": False, "source_hash": "feed", "load": [0.5, 0.4, 0.3],
+        "libraries": {"numpy": "2.0"}, "thread_environment": {},
+        "machine": {"name": machine, "cpu": "Toy CPU", "cores": 2, "physical_cores": 2, "affinity": [0, 1],
+                    "governor": None, "ram": 2**34, "gpus": [], "system": "Linux"},
+        **changes,
+    }
+
+
+def planted_row(
+    samples: list[float] | None = None, status: str = "ok", reason: str = "", machine: str = "planned",
+    metrics: dict[str, Any] | None = None, **case: Any,
+) -> Row:
+    return Row(Case(case), status, reason, tuple(samples or ()), metrics=metrics or {},
+               run=planted_record(machine))
+
+
+@pytest.fixture
+def row() -> Callable[..., Row]:
+    """Makes a row with known samples, metrics and case."""
+    return planted_row
+
+
+@pytest.fixture
+def run_record() -> Callable[..., dict[str, Any]]:
+    """Makes a run record with known provenance."""
+    return planted_record

@@ -132,3 +132,38 @@ def test_one_thread_is_one_thread(tmp_path: Path) -> None:
         assert row.metrics["pools"]
         assert max(row.metrics["pools"]) <= row["threads"]
         assert (row.metrics["numba"], row.metrics["omp"]) == (row["threads"], str(row["threads"]))
+
+
+HOOKS = '''
+import numpy
+from gembench.study.experiment import Experiment, grid
+
+cases = grid(n=[4, 5])
+experiment = Experiment(
+    name="toy", title="Hooks", grids={"quick": cases, "default": cases, "paper": cases}, rounds=3, warmups=0,
+    setup=lambda case: case.n, run=lambda n, case: numpy.arange(n),
+    check=lambda output, n, case: {"sum": output.sum()}, seconds=lambda output, n, case: 0.5 * n,
+    rates=lambda seconds, case: {"per_second": case.n / seconds},
+    arrays=lambda output, n, case: {"output": output},
+)
+'''
+
+
+def test_an_output_may_bring_its_own_time_rates_and_arrays(tmp_path: Path) -> None:
+    (tmp_path / "toy.py").write_text(HOOKS)
+    run_experiment(load_experiment(tmp_path / "toy.py"), tmp_path / "results", FRESH, tell=lambda line: None)
+    for row in load_rows(tmp_path / "results", "toy"):
+        n = row["n"]
+        assert (row.samples, row.warmups, row.clock) == ((n / 2,) * 3, (), "own"), row.reason
+        assert row.metrics == {"sum": n * (n - 1) // 2, "per_second": 2.0}
+        assert row.arrays["output"].tolist() == list(range(n))
+
+
+def test_a_broken_experiment_file_is_named(tmp_path: Path) -> None:
+    for text, reason in [("1 / 0", "ZeroDivisionError"), ("x = 1", "declares no"),
+                         (HOOKS.replace('"toy"', '"other"'), "named 'other'"),
+                         (HOOKS.replace('"quick": cases, ', ""), "no quick grid"),
+                         (HOOKS.replace("rounds=3", "compare='m'"), "is not an axis")]:
+        (tmp_path / "toy.py").write_text(text)
+        with pytest.raises(InputError, match=rf"toy\.py: .*{reason}"):
+            load_experiment(tmp_path / "toy.py")

@@ -1,0 +1,132 @@
+"""`gembench figures`, `report`, `claims` and `export`: what the stored results say; nothing is run."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gembench.commands.study import add_folders, wanted
+from gembench.errors import InputError
+
+if TYPE_CHECKING:
+    from gembench.study.store import Row
+
+_COLOURS = {"reproduced": "green", "partly": "yellow", "not reproduced": "red"}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `figures`, `report`, `claims` and `export`."""
+    figures = subparsers.add_parser("figures", help="draw the figures of stored results")
+    figures.add_argument("names", nargs="*", metavar="NAME", help="experiments (default: all)")
+    figures.set_defaults(run=draw_figures)
+
+    report = subparsers.add_parser("report", help="write the report of stored results, one HTML file")
+    report.add_argument("--output", metavar="FILE", type=Path, help="(default: report.html in the results)")
+    report.set_defaults(run=write_report)
+
+    claims = subparsers.add_parser("claims", help="judge the paper's statements by stored results")
+    claims.set_defaults(run=show_claims)
+
+    export = subparsers.add_parser("export", help="write the stored results of an experiment as a table")
+    export.add_argument("name", metavar="NAME")
+    export.add_argument("--csv", metavar="FILE", type=Path, nargs="?", const=Path("-"), default=Path("-"),
+                        help="comma-separated values, one line per sample (default: standard output)")
+    export.set_defaults(run=export_rows)
+
+    for parser in (figures, report, claims, export):
+        parser.add_argument("--grid", choices=("quick", "default", "paper"), default="default",
+                            help="quick reads quick results only, the others the full ones")
+        add_folders(parser)
+
+
+def draw_figures(args: argparse.Namespace) -> int:
+    """Write results/figures/NAME.svg and .png for every experiment with stored results; 2 if one fails."""
+    from gembench.study.figures import declared_rows, write_figures
+
+    failed = False
+    for experiment, _ in wanted(args.names or ["all"], args.experiments):
+        rows = declared_rows(args.results, experiment, args.grid)
+        if not any(row.ok for row in rows):
+            print(f"{experiment.name}: no stored results; run `gembench run {experiment.name}`")
+        try:
+            for path in write_figures(experiment, rows, args.results / "figures"):
+                print(path)
+        except InputError as error:
+            print(f"gembench: error: {error}", file=sys.stderr)
+            failed = True
+    return 2 if failed else 0
+
+
+def write_report(args: argparse.Namespace) -> int:
+    """Write the report."""
+    from gembench.io.atomic import atomic_text, make_folder
+    from gembench.study.experiment import experiments_folder, load_all
+    from gembench.study.report import render
+
+    folder = experiments_folder(args.experiments)
+    text = render(load_all(folder), args.results, folder / "claims.toml", args.grid)
+    path = args.output or make_folder(args.results) / "report.html"
+    atomic_text(path, text)
+    print(path)
+    return 0
+
+
+def show_claims(args: argparse.Namespace) -> int:
+    """Print each claim with its verdicts; the exit code is 0 whatever they are."""
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    from gembench.study.claims import judge_all, load_claims
+    from gembench.study.experiment import experiments_folder, load_all
+    from gembench.study.figures import declared_rows, machines_of
+
+    folder = experiments_folder(args.experiments)
+    experiments = load_all(folder)
+    rows = {name: declared_rows(args.results, known, args.grid) for name, known in experiments.items()}
+    machines = machines_of(row for known in rows.values() for row in known)
+    table = Table(Column("claim", overflow="fold"), "paper", *(machines or ["here"]))
+    for verdicts in judge_all(load_claims(folder / "claims.toml"), rows, machines, experiments):
+        cells = [Text(f"{verdict.verdict}: {verdict.told}", style=_COLOURS.get(verdict.verdict, "dim"))
+                 for verdict in verdicts]
+        table.add_row(verdicts[0].claim.id, verdicts[0].claim.paper, *cells)
+    Console(highlight=False).print(table)
+    return 0
+
+
+def csv_text(rows: list[Row]) -> str:
+    """One line per sample; a case without samples has one line with its status and reason."""
+    axes = list(dict.fromkeys(axis for row in rows for axis in row.case))
+    metrics = list(dict.fromkeys(name for row in rows for name in row.metrics if name not in axes))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    measured = ["status", "reason", "round", "seconds", "peak_rss"]
+    writer.writerow(["machine", "grid", "started", "commit", *axes, *measured, *metrics])
+    for row in rows:
+        for number, seconds in enumerate(row.samples or [""], 1):
+            writer.writerow([
+                row.machine, row.grid, row.run["started"], row.run["commit"],
+                *(row.case.get(axis, "") for axis in axes), row.status, row.reason,
+                number if row.samples else "", seconds, row.peak_rss,
+                *(row.metrics.get(name, "") for name in metrics),
+            ])
+    return text.getvalue()
+
+
+def export_rows(args: argparse.Namespace) -> int:
+    """Write the latest rows of one experiment as CSV."""
+    from gembench.io.atomic import atomic_text
+    from gembench.study.store import load_rows
+
+    (experiment, _), = wanted([args.name], args.experiments)
+    text = csv_text(load_rows(args.results, experiment.name, grid=args.grid))
+    if args.csv == Path("-"):
+        sys.stdout.write(text)
+    else:
+        atomic_text(args.csv, text)
+        print(args.csv)
+    return 0

@@ -1,0 +1,42 @@
+"""Provenance: what identifies sources and machines."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from gembench.study import provenance
+
+
+def test_the_record_is_json_and_complete() -> None:
+    record = json.loads(json.dumps(provenance.collect(Path(__file__), ["run", "toy"])))
+    assert record["argv"] == ["run", "toy"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", record["started"])
+    assert {"name", "cpu", "cores", "affinity", "governor", "ram", "gpus"} <= set(record["machine"])
+    assert {"python", "numpy", "scipy"} <= set(record["libraries"])
+    assert {"commit", "dirty", "source_hash", "thread_environment", "load"} <= set(record)
+
+
+def test_the_machines_name_is_a_slug_without_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GEMBENCH_MACHINE", raising=False)
+    monkeypatch.setattr(provenance, "cpu_model", lambda: "AMD Ryzen(TM) 9 5950X 16-Core Processor @ 3.4GHz")
+    monkeypatch.setattr("os.cpu_count", lambda: 32)
+    assert provenance.machine_name() == "amd-ryzen-9-5950x-32c"
+    monkeypatch.setenv("GEMBENCH_MACHINE", "Lab Box/1")
+    assert provenance.machine_name() == "lab-box-1"
+
+
+def test_the_source_hash_follows_the_experiment(tmp_path: Path) -> None:
+    file = tmp_path / "toy.py"
+    file.write_text("a = 1\n")
+    first = provenance.source_hash(file)
+    assert provenance.source_hash(file) == first
+    file.write_text("a = 2\n")
+    assert provenance.source_hash(file) != first
+
+
+def test_outside_a_checkout_there_is_no_commit(tmp_path: Path) -> None:
+    assert provenance.commit(tmp_path) == (None, None)

@@ -1,0 +1,112 @@
+"""The store: what is written is read, a torn end is forgiven, anything else is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gembench.errors import InputError
+from gembench.study.store import Row, RunWriter, load_rows, plain, read_run
+
+MakeRow = Callable[..., Row]
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def written(tmp_path: Path, run_record: Callable[..., dict[str, Any]]) -> Write:
+    """Writes a run's file of the given rows; keywords change its record."""
+
+    def write(*rows: Row, **changes: object) -> Path:
+        with RunWriter(tmp_path, run_record(**changes)) as writer:
+            for one in rows:
+                writer.write(one)
+        return writer.path
+
+    return write
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path, written: Write, row: MakeRow) -> None:
+    first = replace(row([1.0, 2.0, 4.0], n=3, metrics={"f1": 0.5}), peak_rss=7, warmups=(9.0,), arms=2)
+    second = row(status="skipped", reason="no CUDA device", n=4)
+    path = written(first, second)
+    assert path == tmp_path / "planned" / "toy" / "20260101T000000.000000Z.jsonl"
+    read = read_run(path)
+    bare = [replace(one, run={}, path=Path()) for one in read]
+    assert bare == [replace(one, run={}) for one in (first, second)]
+    assert (read[0].median, read[0].band, read[0]["n"], read[0]["f1"]) == (2.0, (1.0, 4.0), 3, 0.5)
+    assert (read[0].name, read[0].machine, read[0].grid) == ("toy[n=3]", "planned", "default")
+    with pytest.raises(KeyError):
+        read[0]["nothing"]
+
+
+def test_no_run_writes_into_another_runs_file(written: Write) -> None:
+    written()
+    with pytest.raises(InputError, match="cannot be created"):
+        written()
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60])
+def test_a_torn_last_line_is_forgiven(written: Write, row: MakeRow, cut: int) -> None:
+    path = written(row([1.0], n=1), row([2.0], n=2))
+    path.write_bytes(path.read_bytes()[:-1 - cut])
+    assert [one["n"] for one in read_run(path)] == [1]
+
+
+def test_a_record_cut_in_its_first_line_holds_nothing(written: Write) -> None:
+    path = written()
+    path.write_bytes(path.read_bytes()[:30])
+    assert read_run(path) == []
+    path.write_bytes(b"")
+    assert read_run(path) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "reason"),
+    [(2, '{"case": {"n"', "not a line of JSON"), (2, "", "not a line of JSON"),
+     (2, "[1]", "not a JSON object"),
+     (2, '{"case": {}, "status": "fine"}', "status 'fine'"), (2, '{"status": "ok"}', "KeyError"),
+     (1, '{"schema": 99}', "schema 99, this gembench reads 1"),
+     (1, '{"schema": 1}', "without experiment")],
+)
+def test_any_other_damage_is_refused_with_file_and_line(
+    tmp_path: Path, written: Write, row: MakeRow, line: int, text: str, reason: str
+) -> None:
+    path = written(row([1.0], n=1), row([2.0], n=2))
+    lines = path.read_text().splitlines()
+    lines[line - 1] = text
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=rf"Z\.jsonl:{line}: .*{reason}"):
+        load_rows(tmp_path, "toy")
+
+
+def test_the_latest_record_per_machine_class_and_case_wins(
+    tmp_path: Path, written: Write, row: MakeRow
+) -> None:
+    for day, grid, seconds in [(3, "quick", 3.0), (2, "paper", 2.0), (1, "default", 1.0)]:
+        written(row([seconds], n=1), started=f"2026-01-0{day}T00:00:00.000000+00:00", grid=grid)
+    written(row([9.0], n=1), machine="other")
+    found = [(one.machine, one.median) for one in load_rows(tmp_path, "toy")]
+    assert found == [("other", 9.0), ("planned", 2.0)]
+    assert [one.median for one in load_rows(tmp_path, "toy", grid="quick")] == [3.0]
+    assert [one.median for one in load_rows(tmp_path, "toy", machine="other")] == [9.0]
+    assert load_rows(tmp_path, "unknown") == []
+
+
+def test_numpy_values_and_what_json_lacks_are_stored_plainly() -> None:
+    values = {"a": np.float32(0.5), "b": np.arange(2), "c": float("nan"), "d": (np.int64(1), True)}
+    assert plain(values) == {"a": 0.5, "b": [0, 1], "c": None, "d": [1, True]}
+    json.dumps(plain(values), allow_nan=False)
+
+
+def test_missing_arrays_are_an_error_that_names_the_file(written: Write, row: MakeRow) -> None:
+    path = written(replace(row([1.0], n=1), arrays_file="0.npz"))
+    (one,) = read_run(path)
+    with pytest.raises(InputError, match=r"0\.npz: cannot be read"):
+        _ = one.arrays
+    assert row([1.0]).arrays == {}
