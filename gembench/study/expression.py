@@ -97,8 +97,12 @@ def ratio(rows: Rows, column: str, axis: str, top: Value, bottom: Value, **where
             arms.append({case_key(row.case.without(axis)): row for row in found})
         except NotTestableError as failure:
             failures.append(failure)
-    if failures:  # an arm that cannot run here says more than one that was not run
-        raise min(failures, key=lambda failure: failure.where is not None)
+    if any(failure.where is None for failure in failures):  # an arm that cannot run here says the most
+        raise next(failure for failure in failures if failure.where is None)
+    if len(failures) == 2:
+        raise NotTestableError(f"no stored rows with {describe({axis: [top, bottom], **where})}", where)
+    if failures:
+        raise failures[0]
     over, under = arms
     pairs = [(over[key], under[key]) for key in over if key in under]
     if not pairs:

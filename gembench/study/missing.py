@@ -82,7 +82,7 @@ def gaps(experiment: Experiment, rows: Sequence[Row], machines: Sequence[str], g
 
 def _gap(experiment: Experiment, machine: str, grid: str, reason: str, cases: list[Case]) -> Gap:
     option = "" if grid == "default" else f" --grid {grid}"
-    again = "" if reason.endswith("was not run") else " --fresh"
+    again = " --fresh" if reason.startswith(("failed", "timeout")) else ""
     chosen = selectors(cases, experiment.grids[grid])
     if len(chosen) > 3 and not again:  # the whole grid, less what is stored, is the shorter command
         chosen, again = [Case()], " --resume"

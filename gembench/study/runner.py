@@ -93,12 +93,11 @@ class Arm:
 
     def close(self, arrays: Path, arms: int) -> None:
         """Metrics, arrays and peak memory of a case that has its samples."""
-        answer = self._ask("metrics", {"do": "close", "arrays": str(arrays)})
+        request = {"do": "close", "arrays": str(arrays), "seconds": median(self.samples)}
+        answer = self._ask("metrics", request)
         if self.row is None:
-            rates = self.experiment.rates
-            metrics = answer["metrics"] | dict(rates(median(self.samples), self.case) if rates else {})
             self._finish(
-                "ok", samples=tuple(self.samples), warmups=tuple(self.warmups), metrics=metrics,
+                "ok", samples=tuple(self.samples), warmups=tuple(self.warmups), metrics=answer["metrics"],
                 peak_rss=answer["peak_rss"], arms=arms, arrays_file=answer["arrays_file"],
                 clock="own" if self.experiment.seconds else "wall",
             )
@@ -140,7 +139,10 @@ def measure(
 
 
 def kept_rows(results: Path, experiment: Experiment, settings: Settings) -> dict[str, Row]:
-    """Stored rows of this machine that need no new measurement, by case key."""
+    """Stored rows of this machine that need no new measurement, by case key.
+
+    A skipped case is asked again: what it lacked (data, a device, a program) may be there by now.
+    """
     if settings.keep == "none":
         return {}
     rows = load_rows(results, experiment.name, grid=settings.grid, machine=provenance.machine_name())
@@ -150,7 +152,7 @@ def kept_rows(results: Path, experiment: Experiment, settings: Settings) -> dict
             "source_hash": row.run["source_hash"], "libraries": row.run["libraries"],
             "gpus": row.run["machine"]["gpus"],
         }]
-    return {case_key(row.case): row for row in rows}
+    return {case_key(row.case): row for row in rows if row.status != "skipped"}
 
 
 def summary(name: str, row: Row) -> str:

@@ -8,7 +8,8 @@ def seconds_text(seconds: float, like: float | None = None) -> str:
     scale = abs(seconds if like is None else like)
     for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
         if scale * factor >= 1 or unit == "µs":
-            return f"{number_text(seconds * factor)} {unit}"
+            shown = seconds * factor
+            return f"{shown:.0f} {unit}" if shown >= 1000 else f"{shown:#.3g}".rstrip(".") + f" {unit}"
     raise AssertionError
 
 

@@ -112,12 +112,14 @@ class Measurement:
             seconds = float(hook("seconds", self.experiment.seconds, output, inputs, case))
         return seconds
 
-    def close(self, arrays: Path) -> dict[str, Any]:
-        """Metrics and peak memory; arrays are stored at `arrays`."""
+    def close(self, arrays: Path, seconds: float) -> dict[str, Any]:
+        """Metrics, rates at the median time `seconds`, and peak memory; arrays are stored at `arrays`."""
         experiment, arguments = self.experiment, (self.output, self.inputs, self.case)
         peak = peak_rss()  # before metrics and arrays add to it
         if experiment.metrics:
             self.metrics.update(hook("metrics", experiment.metrics, *arguments))
+        if experiment.rates:
+            self.metrics.update(hook("rates", experiment.rates, seconds, self.case))
         stored = hook("arrays", experiment.arrays, *arguments) if experiment.arrays else {}
         if stored:
             import numpy as np
@@ -144,7 +146,7 @@ def serve(requests: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             if request["do"] == "sample":
                 yield {"status": "sampled", "seconds": measured.sample()}
             else:
-                yield {"status": "closed", **measured.close(Path(request["arrays"]))}
+                yield {"status": "closed", **measured.close(Path(request["arrays"]), request["seconds"])}
                 return
     except HookError as failure:
         yield {"status": "failed", "reason": str(failure)}

@@ -40,3 +40,12 @@ def test_the_source_hash_follows_the_experiment(tmp_path: Path) -> None:
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path: Path) -> None:
     assert provenance.commit(tmp_path) == (None, None)
+
+
+def test_every_gpu_is_named_with_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "NVIDIA H100 80GB HBM3, 550.54.15, 81559 MiB"
+    monkeypatch.setattr(provenance, "_output", lambda *command: f"{line}\n{line}")
+    one = {"name": "NVIDIA H100 80GB HBM3", "driver": "550.54.15", "memory": "81559 MiB"}
+    assert provenance.gpus() == [one, one]
+    monkeypatch.setattr(provenance, "_output", lambda *command: None)
+    assert provenance.gpus() == []

@@ -86,7 +86,8 @@ def test_the_report_tells_what_was_found_and_what_was_not(measured: Path, tmp_pa
     assert "Sums &lt;are&gt; sums." in text
     assert 'class="badge reproduced">reproduced</span><span class="value">45</span>' in text
     assert "skipped: no CUDA device" in text
-    assert "gembench run &#39;toy[arm=gpu]&#39; --fresh" in text
+    assert "<code>gembench run &#39;toy[arm=gpu]&#39;</code>" in text
+    assert "<code>gembench run &#39;toy[arm=wrong,n=10]&#39; --fresh</code>" in text
     assert "failed: check: AssertionError: sum is 46" in text
     assert "gembench run &#39;toy[n=99]&#39; --grid paper" in text
     assert "speed-up over slow, &gt; 1 is faster" in text
@@ -195,7 +196,7 @@ def test_gaps_are_grouped_by_reason(row: MakeRow) -> None:
     found = [(gap.cases, gap.reason, gap.commands) for gap in gaps(experiment, rows, ["planned"], "default")]
     assert found == [
         (1, "the default grid was not run", ("gembench run 'toy[arm=a,n=2]'",)),
-        (2, "skipped: no device", ("gembench run 'toy[arm=gpu]' --fresh",)),
+        (2, "skipped: no device", ("gembench run 'toy[arm=gpu]'",)),
         (1, "the paper grid was not run", ("gembench run 'toy[n=9]' --grid paper",)),
     ]
 

@@ -57,9 +57,14 @@ def test_a_slow_case_is_stopped_at_its_limit(toy: Toy) -> None:
     assert rows["right"].ok
 
 
-def test_a_skipped_case_says_why(toy: Toy) -> None:
-    rows = measured(toy('grid(arm=["gpu", "right"], n=10)'))
-    assert (rows["gpu"].status, rows["gpu"].reason) == ("skipped", "no CUDA device")
+def test_a_skipped_case_says_why_and_is_asked_again(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = toy('grid(arm=["gpu", "right"], n=10)')
+    first = measured(folder)
+    assert (first["gpu"].status, first["gpu"].reason) == ("skipped", "no CUDA device")
+    monkeypatch.setenv("TOY_DEVICE", "1")
+    second = measured(folder, Settings())
+    assert second["gpu"].ok
+    assert second["right"].samples == first["right"].samples
 
 
 def test_stored_cases_are_kept_until_the_sources_change_or_fresh_is_asked(toy: Toy, tmp_path: Path) -> None:
