@@ -32,7 +32,7 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 
 class Worker:
-    """One worker process in a session of its own, so that Ctrl-C reaches the runner only."""
+    """One worker process, apart from the terminal, so that Ctrl-C reaches the runner only."""
 
     def __init__(self, threads: int, time_limit: float) -> None:
         """Start the process; `time_limit` is what all its answers may take together, in seconds."""

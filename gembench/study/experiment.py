@@ -139,7 +139,7 @@ def experiments_folder(folder: str | Path | None = None) -> Path:
 
 
 def experiment_files(folder: Path) -> dict[str, Path]:
-    """Name -> file of every experiment in `folder`; files that begin with _ are helpers, not experiments."""
+    """Name -> file of every experiment in `folder`; a file that begins with _ is none."""
     return {path.stem: path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")}
 
 
@@ -165,7 +165,7 @@ def load_experiment(path: Path) -> Experiment:
     """
     found = getattr(_import_file(path), "experiment", None)
     if not isinstance(found, Experiment):
-        remedy = f"add it, or call a helper _{path.name}"
+        remedy = f"add it, or rename the file to _{path.name}"
         raise InputError(f"{path}: declares no `experiment = Experiment(...)`; {remedy}")
     if found.name != path.stem:
         raise InputError(f"{path}: its experiment is named {found.name!r}; name it {path.stem!r}")
