@@ -28,6 +28,7 @@ FORMATS = {"star": ".star", "box": ".box", "csv": ".csv", "tsv": ".tsv", "plain"
 _FORMAT_OF = {".star": "star", ".box": "box", ".csv": "csv", ".tsv": "tsv", ".txt": "plain",
               ".coord": "plain", ".coords": "plain"}
 _ONE_MICROGRAPH = ("box", "plain", "gempicker")
+SUMMARY = "picks.star"  # of `gembench pick`: all picks, beside a file per micrograph
 
 
 def read_coordinates(path: str | Path, *, micrograph: str | None = None, shape: Shape | None = None,
@@ -35,7 +36,8 @@ def read_coordinates(path: str | Path, *, micrograph: str | None = None, shape: 
     """Read picks or annotations: one Picks per micrograph, positions being centres in pixels, y down.
 
     path: a .star, .box, .csv, .tsv or .txt (plain, or gEMpicker's, told apart by content) file, or a folder
-        of such files, of which every one is read
+        of such files, of which every one is read; picks.star is left out if it only repeats picks of the
+        others, as it does in a folder that `gembench pick` wrote
     micrograph: the name of the micrograph in a file that does not say; of files that do, only its picks are
         returned. Without it, a file that does not say is named after its stem, see `micrograph_key`
     shape: rows and columns of the micrographs, or a function that gives them for a name (compare names by
@@ -49,8 +51,7 @@ def read_coordinates(path: str | Path, *, micrograph: str | None = None, shape: 
     """
     path = Path(path)
     if path.is_dir():
-        found = [picks for file in _coordinate_files(path)
-                 for picks in _read_file(file, micrograph_key(file), shape) or [_no_picks(file)]]
+        found = _read_folder(path, shape)
     else:
         found = _read_file(path, micrograph or micrograph_key(path), shape)
     _refuse_duplicates(path, found)
@@ -98,6 +99,22 @@ def write_coordinates(path: str | Path, picks: Sequence[Picks], *, format: str |
         raise InputError(f"{path}: {form} files hold one micrograph, not {len(picks)}; give a folder instead")
     _write_file(path, picks, form, box_size, style, shape)
     return [path]
+
+
+def _read_folder(folder: Path, shape: Shape | None) -> list[Picks]:
+    """The picks of every file of a folder, without a picks.star that only repeats others."""
+    of_file = {file: _read_file(file, micrograph_key(file), shape) or [_no_picks(file)]
+               for file in _coordinate_files(folder)}
+    summary = of_file.pop(folder / SUMMARY, [])
+    found = [picks for several in of_file.values() for picks in several]
+    return found if found and _repeats(summary, found) else found + summary
+
+
+def _repeats(summary: Sequence[Picks], found: Sequence[Picks]) -> bool:
+    """Whether all picks of `summary` are in `found`, at the same positions."""
+    positions = {micrograph_key(one.micrograph): one.xy for one in found}
+    return all(np.array_equal(one.xy, positions.get(micrograph_key(one.micrograph), ()))
+               for one in summary if len(one))
 
 
 def _read_file(path: Path, name: str, shape: Shape | None) -> list[Picks]:

@@ -2,8 +2,9 @@
 
 Columns: 1 name or number, 2 correlation, 3 X, 4 Y, 5 box size, 6 number of the reference (from 1),
 7 angle in degrees. The program's frame is turned against ours: our x is the micrograph's width - column 4,
-our y is column 3. Its angle is ours (RELION's psi is its negative). No document of the format is known to
-us; this is what conversion scripts in public use say, and they leave about 1 px open in both directions.
+our y is column 3, and our psi, like RELION's, is the negative of column 7. No document of the format is
+known to us; this is what conversion scripts in public use say, and they leave about 1 px open in both
+directions.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gembench.engine.picks import Picks
+from gembench.engine.picks import FloatArray, Picks
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_text
 from gembench.io.checks import log, read_text
@@ -33,7 +34,7 @@ def is_gempicker(path: Path) -> bool:
 def read_gempicker(path: Path, micrograph: str, width: int) -> Picks:
     """The picks of a gEMpicker text file on a micrograph of `width` columns, good to about 1 px.
 
-    The reference becomes the view (from 0), the angle psi.
+    The reference becomes the view (from 0), the angle psi in [0, 360).
 
     Raises InputError if the file is missing or empty, or a row is malformed.
     """
@@ -51,7 +52,7 @@ def read_gempicker(path: Path, micrograph: str, width: int) -> Picks:
                     path, heading[0], len(picked))
     score, column_3, column_4, _, reference, angle = np.array(picked).reshape(-1, 6).T
     view = reference.astype(np.int32) - 1
-    return Picks(micrograph, width - column_4, column_3, score, view=view, psi=angle)
+    return Picks(micrograph, width - column_4, column_3, score, view=view, psi=_reversed(angle))
 
 
 def write_gempicker(path: Path, picks: Picks, width: int, box_size: int | None) -> None:
@@ -63,7 +64,12 @@ def write_gempicker(path: Path, picks: Picks, width: int, box_size: int | None) 
     """
     if box_size is None or box_size < 1:
         raise InputError(f"{path}: this format holds a box size and {box_size} was given; give it in pixels")
-    score, psi = np.nan_to_num(picks.score), np.nan_to_num(picks.psi)
+    score, angle = np.nan_to_num(picks.score), _reversed(np.nan_to_num(picks.psi))
     rows = [f"{n + 1} {float(score[n])!r} {float(picks.y[n])!r} {float(width - picks.x[n])!r} {box_size}"
-            f" {picks.view[n] + 1} {float(psi[n])!r}\n" for n in range(len(picks))]
+            f" {picks.view[n] + 1} {float(angle[n])!r}\n" for n in range(len(picks))]
     atomic_text(path, f"{len(picks)}\n" + "".join(rows))
+
+
+def _reversed(angle: FloatArray) -> FloatArray:
+    """The same angle counted the other way, in [0, 360), degrees rounded to 1e-9."""
+    return np.round(-angle % 360, 9) % 360

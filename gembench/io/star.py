@@ -1,9 +1,14 @@
 """RELION STAR files of particle positions: the columns and their conventions, and the reader.
 
-rlnCoordinateX and rlnCoordinateY are the particle's centre in micrograph pixels from 0, as ours.
-rlnAnglePsi has the opposite sign to our psi and lies in [-180, 180); rlnClassNumber is our view + 1, 0 if
+rlnCoordinateX and rlnCoordinateY are the particle's centre in micrograph pixels from 0, and rlnAnglePsi
+turns counter-clockwise as displayed with row 0 on top: both as ours. rlnClassNumber is our view + 1, 0 if
 unknown. The template's index and the label have no RELION name: they go into _gembenchTemplate and
-_gembenchLabel, which RELION keeps or passes over, and are written only where known.
+_gembenchLabel, which RELION keeps unread, and are written only where known.
+
+The evidence is RELION 3.1.3's: relion_autopick finds what scipy.ndimage.rotate turned by +a at
+rlnAnglePsi = a in [0, 360), at the very pixel; relion_project --psi turns the same way;
+relion_stack_create --apply_transformation turns it back; and relion_preprocess --extract puts (x, y) at
+pixel (n // 2, n // 2) of the box, the fraction of a pixel cut off.
 """
 
 from __future__ import annotations
@@ -38,15 +43,9 @@ def relion_view(class_number: FloatArray) -> IntArray:
     return view.astype(np.int32)
 
 
-def relion_psi(psi: FloatArray) -> FloatArray:
-    """RELION's psi as ours in [0, 360): the other sense of rotation, degrees rounded to 1e-9."""
-    return np.round(-psi % 360, 9) % 360
-
-
-def psi_to_relion(psi: FloatArray) -> FloatArray:
-    """Our psi as RELION's in [-180, 180), degrees rounded to 1e-9."""
-    wrapped = np.round((180 - psi) % 360 - 180, 9)
-    return np.where(wrapped >= 180, -180.0, wrapped)
+def full_turn(psi: FloatArray) -> FloatArray:
+    """Angles in [0, 360), degrees, exact if they lie there already; RELION also writes negative ones."""
+    return psi % 360 % 360  # the first gives 360 for a tiny negative angle
 
 
 def read_star(path: Path, micrograph: str) -> list[Picks]:
@@ -72,7 +71,7 @@ def read_star(path: Path, micrograph: str) -> list[Picks]:
         _numbers(path, loop, frame, SCORE),
         view=relion_view(_numbers(path, loop, frame, CLASS)),
         template=np.nan_to_num(_numbers(path, loop, frame, TEMPLATE), nan=-1.0).astype(np.int32),
-        psi=relion_psi(_numbers(path, loop, frame, PSI)),
+        psi=full_turn(_numbers(path, loop, frame, PSI)),
         label=frame[LABEL].to_numpy(str) if LABEL in frame else np.empty(0, np.str_),
     )
     sizes = _pixel_sizes(path, loop, frame, blocks)

@@ -25,7 +25,7 @@ from gembench.io.star import (
     UNIT_MAGNIFICATION,
     X,
     Y,
-    psi_to_relion,
+    full_turn,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +67,11 @@ def _blocks_3_0(picks: Sequence[Picks], sizes: Sequence[float]) -> dict[str, pd.
 
 
 def _blocks_3_1(picks: Sequence[Picks], sizes: Sequence[float]) -> dict[str, pd.DataFrame]:
-    """An optics group per pixel size, and the particles."""
+    """The particles, and an optics group per pixel size.
+
+    In this order, and without optics if there are no particles: relion_preprocess takes the first block for
+    the positions, whatever its name, and fails if another follows an empty one.
+    """
     import pandas as pd
 
     distinct = sorted(set(sizes))
@@ -78,7 +82,7 @@ def _blocks_3_1(picks: Sequence[Picks], sizes: Sequence[float]) -> dict[str, pd.
     group_of_picks = [distinct.index(size) + 1 for size in sizes] or [1] * len(picks)
     frame = _frame(picks)
     frame[GROUP] = np.repeat(np.array(group_of_picks, np.int64), [len(one) for one in picks])
-    return {"optics": optics, "particles": frame}
+    return {"particles": frame, "optics": optics} if picks else {"particles": frame}
 
 
 def _refuse_names(path: Path, picks: Sequence[Picks]) -> None:
@@ -109,7 +113,7 @@ def _frame(picks: Sequence[Picks]) -> pd.DataFrame:
     frame = pd.DataFrame({X: column("x"), Y: column("y")})
     frame[SCORE] = column("score")
     frame[CLASS] = column("view").astype(np.int64) + 1
-    frame[PSI] = psi_to_relion(column("psi"))
+    frame[PSI] = full_turn(column("psi"))
     frame[TEMPLATE] = column("template").astype(np.int64)
     frame[LABEL] = column("label").astype(str)
     known = {SCORE: ~frame[SCORE].isna(), PSI: ~frame[PSI].isna(), CLASS: frame[CLASS] > 0,

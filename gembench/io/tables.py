@@ -16,7 +16,7 @@ from gembench.errors import InputError
 from gembench.io.atomic import atomic_text
 from gembench.io.checks import read_text
 from gembench.io.rows import by_micrograph, malformed, numbers
-from gembench.io.star import relion_psi, relion_view
+from gembench.io.star import relion_view
 
 FIELDS = ("micrograph", "x", "y", "score", "template", "view", "psi", "label", "pixel_size")
 
@@ -32,8 +32,7 @@ _SYNONYMS = {
     "template": ("template", "templateindex"),
     "view": ("view",),
     "class_number": ("classnumber", "rlnclassnumber"),
-    "psi": ("psi",),
-    "relion_psi": ("anglepsi", "rlnanglepsi"),
+    "psi": ("psi", "anglepsi", "rlnanglepsi"),
     "label": ("label", "class", "type"),
     "pixel_size": ("pixelsize", "apix", "rlnmicrographpixelsize"),
 }
@@ -45,9 +44,9 @@ def read_table(path: Path, micrograph: str) -> list[Picks]:
     """The picks of a CSV (comma or semicolon) or TSV file, one Picks per micrograph.
 
     Columns are found by name, whatever their case: x and y, and if present micrograph, score, template,
-    view, psi, label, pixel_size and the common synonyms of each. Columns named as RELION names them are
-    read in its convention: class numbers count from 1, psi has the opposite sign. Other columns are
-    not used. An empty cell is an unknown value. Without a micrograph column all rows are of `micrograph`.
+    view, psi, label, pixel_size and the common synonyms of each. RELION's class numbers count from 1;
+    views from 0. Other columns are not used. An empty cell is an unknown value. Without a micrograph column
+    all rows are of `micrograph`.
 
     Raises InputError if the file is missing or empty, a column is missing or ambiguous, or a row malformed.
     """
@@ -124,7 +123,7 @@ def _cell(path: Path, line: int, row: Sequence[str], name: str, cell: str) -> st
 
 
 def _to_picks(path: Path, columns: dict[str, list[Any]], micrograph: str) -> list[Picks]:
-    """Columns as Picks, RELION's conventions turned into ours."""
+    """Columns as Picks."""
     n = len(columns["x"])
     unknown = np.full(n, np.nan)
 
@@ -135,9 +134,9 @@ def _to_picks(path: Path, columns: dict[str, list[Any]], micrograph: str) -> lis
         return np.nan_to_num(number(name), nan=-1.0).astype(np.int32)
 
     view = index("view") if "view" in columns else relion_view(number("class_number"))
-    psi = number("psi") if "psi" in columns else relion_psi(number("relion_psi"))
     label = np.asarray(columns.get("label", [""] * n), np.str_)
-    picks = Picks("", number("x"), number("y"), number("score"), index("template"), view, psi, label)
+    picks = Picks("", number("x"), number("y"), number("score"), index("template"), view, number("psi"),
+                  label)
     if n == 0 and "micrograph" not in columns:
         return [Picks(micrograph, picks.x, picks.y)]
     names = columns.get("micrograph", [micrograph] * n)

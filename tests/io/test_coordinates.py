@@ -80,8 +80,8 @@ def test_unknown_values_stay_unknown(tmp_path: Path, name: str) -> None:
     ("box", True, "90\t35\t20\t20\n"),
     ("plain", False, "# x y score\n100.0 254.0 0.5\n"),
     ("plain", True, "# x y score\n100.0 45.0 0.5\n"),
-    ("gempicker", False, "1\n1 0.5 254.0 400.0 20 2 33.0\n"),
-    ("gempicker", True, "1\n1 0.5 45.0 400.0 20 2 33.0\n"),
+    ("gempicker", False, "1\n1 0.5 254.0 400.0 20 2 327.0\n"),
+    ("gempicker", True, "1\n1 0.5 45.0 400.0 20 2 327.0\n"),
 ])
 def test_text_as_it_stands_and_flipped(tmp_path: Path, form: str, flip_y: bool, text: str) -> None:
     # Row 254 of 300 from the top is row 45 from the bottom; a box of 20 begins 10 px before its centre.
@@ -113,6 +113,27 @@ def test_folder_skips_what_is_not_coordinates(tmp_path: Path) -> None:
     (tmp_path / "foo.mrc").write_text("not read")
     (tmp_path / ".foo.star").write_text("not read")
     assert [picks.micrograph for picks in read_coordinates(tmp_path)] == ["foo"]
+
+
+def test_picks_star_that_repeats_the_others_is_left_out(tmp_path: Path) -> None:
+    nothing = Picks("none.mrc", np.empty(0), np.empty(0))
+    write_coordinates(tmp_path / "picks.star", [BAR, FOO])
+    for read, planted in zip(read_coordinates(tmp_path), [BAR, FOO], strict=True):
+        assert_same(read, planted, "star")
+    write_coordinates(tmp_path, [BAR, FOO, nothing], format="star")
+    bar, foo, none = read_coordinates(tmp_path)
+    assert_same(bar, BAR, "star")
+    assert_same(foo, FOO, "star")
+    assert (none.micrograph, len(none)) == ("none", 0)
+
+
+def test_picks_star_that_holds_something_else_is_read(tmp_path: Path) -> None:
+    write_coordinates(tmp_path / "picks.star", [FOO])
+    write_coordinates(tmp_path / "bar.csv", [BAR])
+    assert [one.micrograph for one in read_coordinates(tmp_path)] == ["bar.mrc", "foo.001.mrc"]
+    write_coordinates(tmp_path / "truth.csv", [FOO.shifted(1, 0)])
+    with pytest.raises(InputError, match="are picks of one micrograph"):
+        read_coordinates(tmp_path)
 
 
 def test_two_files_for_one_micrograph(tmp_path: Path) -> None:

@@ -105,8 +105,8 @@ def test_style_3_0(tmp_path: Path) -> None:
     assert foo.y.tolist() == [40, 200]
     assert foo.score.tolist() == [0.75, 0.25]
     assert foo.view.tolist() == [1, 0]
-    assert foo.psi.tolist() == [33, 180]
-    assert bar.psi.tolist() == [270]
+    assert foo.psi.tolist() == [327, 180]
+    assert bar.psi.tolist() == [90]
     assert foo.template.tolist() == [-1, -1]
     assert foo.pixel_size == bar.pixel_size == 2.2
 
@@ -127,7 +127,7 @@ def test_file_of_one_micrograph_is_named_after_it(tmp_path: Path, name: str) -> 
     assert foo.xy.tolist() == [[1200, 34]]
     assert foo.score.tolist() == [0.4321]
     assert foo.view.tolist() == [2]
-    assert foo.psi.tolist() == [347.5]
+    assert foo.psi.tolist() == [12.5]
     assert foo.pixel_size is None
 
 
@@ -236,7 +236,7 @@ def test_what_relion_reads(tmp_path: Path, style: str) -> None:
     assert rows["rlnCoordinateY"].tolist() == [20, 4.25]
     assert rows["rlnAutopickFigureOfMerit"].tolist() == [0.75, 0.5]
     assert rows["rlnClassNumber"].tolist() == [2, 1]
-    assert rows["rlnAnglePsi"].tolist() == [-33, 90]
+    assert rows["rlnAnglePsi"].tolist() == [33, 270]
     assert rows["rlnMicrographName"].tolist() == ["foo.mrc", "foo.mrc"]
     assert rows["gembenchTemplate"].tolist() == [181, 2]
     assert "gembenchLabel" not in rows
@@ -247,21 +247,37 @@ def test_what_relion_reads(tmp_path: Path, style: str) -> None:
         assert blocks["optics"]["rlnMicrographPixelSize"].tolist() == [2.2]
 
 
-@pytest.mark.parametrize(("ours", "relions"), [(0, 0), (180, -180), (181, 179), (359, 1), (-30, 30),
-                                               (540, -180), (350.1, 9.9)])
-def test_psi_turns_the_other_way(tmp_path: Path, ours: float, relions: float) -> None:
-    write_coordinates(tmp_path / "a.star", [Picks("foo.mrc", [1], [2], psi=[ours])])
+@pytest.mark.parametrize(("psi", "within"), [(0, 0), (33.7, 33.7), (350.1, 350.1), (-30, 330), (360, 0),
+                                             (540, 180), (-1e-14, 0)])
+def test_psi_is_within_one_turn(tmp_path: Path, psi: float, within: float) -> None:
+    write_coordinates(tmp_path / "a.star", [Picks("foo.mrc", [1], [2], psi=[psi])])
     rows = starfile.read(tmp_path / "a.star")["particles"]
-    assert rows["rlnAnglePsi"].tolist() == [relions]
-    assert read_coordinates(tmp_path / "a.star")[0].psi.tolist() == [ours % 360]
+    assert rows["rlnAnglePsi"].tolist() == [within]
+    assert read_coordinates(star(tmp_path, f"data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnAnglePsi\n"
+                                 f"1 2 {psi!r}\n", "b.star"))[0].psi.tolist() == [within]
+
+
+def test_positions_are_in_the_first_block(tmp_path: Path) -> None:
+    write_coordinates(tmp_path / "a.star", [Picks("foo.mrc", [1], [2], pixel_size=2.2)])
+    text = (tmp_path / "a.star").read_text()
+    assert 0 < text.index("data_particles") < text.index("data_optics")
+
+
+@pytest.mark.parametrize("style", ["3.0", "3.1"])
+def test_nothing_follows_an_empty_block(tmp_path: Path, style: str) -> None:
+    write_coordinates(tmp_path / "a.star", [Picks("foo.mrc", np.empty(0), np.empty(0), pixel_size=2.2)],
+                      style=style)
+    (block,) = starfile.read(tmp_path / "a.star", always_dict=True).values()
+    assert "rlnCoordinateX" in block
+    assert len(block) == 0
 
 
 def test_bytes_do_not_depend_on_the_time(tmp_path: Path) -> None:
     write_coordinates(tmp_path / "a.star", [Picks("foo.mrc", [1], [2])])
     assert (tmp_path / "a.star").read_text() == (
-        "# written by gembench\n\n\ndata_optics\n\nloop_\n_rlnOpticsGroupName #1\n_rlnOpticsGroup #2\n"
-        "opticsGroup1\t1\n\n\ndata_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n"
-        "_rlnMicrographName #3\n_rlnOpticsGroup #4\n1.0\t2.0\tfoo.mrc\t1\n\n\n")
+        "# written by gembench\n\n\ndata_particles\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n"
+        "_rlnMicrographName #3\n_rlnOpticsGroup #4\n1.0\t2.0\tfoo.mrc\t1\n\n\n"
+        "data_optics\n\nloop_\n_rlnOpticsGroupName #1\n_rlnOpticsGroup #2\nopticsGroup1\t1\n\n\n")
 
 
 @pytest.mark.parametrize(("picks", "style", "message"), [

@@ -99,7 +99,7 @@ def test_relion_headings_are_in_its_convention(tmp_path: Path) -> None:
     (foo,) = read_coordinates(path)
     assert foo.micrograph == "foo.mrc"
     assert foo.view.tolist() == [2, -1]
-    assert foo.psi.tolist()[0] == 33.5
+    assert foo.psi.tolist()[0] == -33.5
     assert np.isnan([foo.psi[1], foo.score[1]]).all()
     assert foo.score[0] == 0.5
 
@@ -174,13 +174,15 @@ def test_gempicker_frame_is_turned(tmp_path: Path) -> None:
     assert foo.y.tolist() == [40, 7]  # column 3
     assert foo.score.tolist() == [0.61, 0.35]
     assert foo.view.tolist() == [1, 0]
-    assert foo.psi.tolist() == [33.5, 352]
+    assert foo.psi.tolist() == [326.5, 8]  # 360 - column 7
 
 
-def test_gempicker_psi_in_relion_is_negative(tmp_path: Path) -> None:
-    picks = read_coordinates(file(tmp_path, "foo.txt", GEMPICKER), shape=lambda name: SHAPE)
-    write_coordinates(tmp_path / "foo.star", picks)
-    assert "\t-33.5\t" in (tmp_path / "foo.star").read_text()
+def test_gempicker_angle_of_nothing_is_nothing(tmp_path: Path) -> None:
+    path = file(tmp_path, "foo.txt", "1\n1 0.61 40.0 120.0 64 2 0.0\n")
+    (foo,) = read_coordinates(path, shape=SHAPE)
+    assert foo.psi.tolist() == [0]
+    write_coordinates(tmp_path / "bar.txt", [foo], format="gempicker", box_size=64, shape=SHAPE)
+    assert (tmp_path / "bar.txt").read_text() == path.read_text()
 
 
 def test_gempicker_without_picks(tmp_path: Path) -> None:
