@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from gembench.commands import data, pick, report, score, simulate, study
+from gembench.commands import data, pick, report, score, simulate, study, templates
 
-COMMANDS: tuple[ModuleType, ...] = (pick, study, report, score, simulate, data)
+COMMANDS: tuple[ModuleType, ...] = (pick, templates, study, report, score, simulate, data)

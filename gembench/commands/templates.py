@@ -1,0 +1,175 @@
+"""`gembench templates`: templates and masks from a volume or from picked particles."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gembench.errors import InputError
+
+if TYPE_CHECKING:
+    from gembench.commands._templates_views import Views
+
+EXAMPLES = """\
+examples:
+  gembench templates --volume map.mrc --views side,top --masks masks.mrcs -o templates.mrcs
+  gembench templates --volume map.mrc --views angles.star --to-pixel-size 2.2 --box 272 --lowpass 20 \\
+      --masks masks.mrcs -o templates.mrcs
+  gembench templates --from-picks annotations.csv --micrographs micrographs/ --pixel-size 2.2 --box 272 \\
+      --label side --label top --symmetry side=2 --rotational top --masks masks.mrcs -o templates.mrcs
+
+A volume is seen along its z axis in the view 'top' and with z upright in the view 'side'; a file of Euler
+angles has rows 'rot tilt psi' in degrees, or is a STAR file with rlnAngleRot, rlnAngleTilt, rlnAnglePsi.
+
+Picked particles are aligned to their own average, in shift and in-plane angle. A template is centred where
+the picks are on average, or on its symmetry's centre, and its long axis is vertical. Its contrast is that
+of the micrographs.
+"""
+
+_ONLY = {
+    "--volume": ("views", "to_pixel_size"),
+    "--from-picks": ("micrographs", "label", "symmetry", "rotational", "iterations", "max_shift"),
+}
+_NEEDED = {"--volume": ("views",), "--from-picks": ("micrographs", "box")}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `templates`."""
+    parser = subparsers.add_parser(
+        "templates", help="make templates and masks from a volume or from picked particles",
+        description="Make templates, and masks that fit them: projections of a volume, or aligned averages\n"
+        "of particles that were picked or annotated.",
+        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source = parser.add_argument_group("source").add_mutually_exclusive_group(required=True)
+    source.add_argument("--volume", metavar="V", type=Path, help="a cubic 3-D map (MRC) to project")
+    source.add_argument("--from-picks", metavar="COORDS", type=Path,
+                        help="file or folder of picks or annotations to average")
+    _add_volume(parser)
+    _add_picks(parser)
+    _add_templates(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_volume(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("with --volume")
+    group.add_argument("--views", metavar="NAMES|FILE",
+                       help="names from side, top, with commas between them; or a file of Euler angles")
+    group.add_argument("--to-pixel-size", metavar="A", type=float,
+                       help="A/px of the templates: that of the micrographs (default: the volume's)")
+
+
+def _add_picks(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("with --from-picks")
+    group.add_argument("--micrographs", metavar="DIR", type=Path, help="folder of the micrographs")
+    group.add_argument("--label", metavar="NAME", action="append",
+                       help="average the picks of this label; repeat it for more views, in this order"
+                       " (default: one view from all picks)")
+    group.add_argument("--symmetry", metavar="[LABEL=]S", action="append",
+                       help="in-plane symmetry of the average, of one label or all: folds such as 2, with an"
+                       " m (2m) mirrored about the vertical too, m mirrored only (default: none)")
+    group.add_argument("--rotational", metavar="LABEL", action="append", nargs="?", const="",
+                       help="average over all turns, as for top views: this label, or all without one")
+    group.add_argument("--iterations", metavar="N", type=int,
+                       help="passes of the alignment over all particles (default: 5)")
+    group.add_argument("--max-shift", metavar="PX", type=float,
+                       help="how far a particle may be from its pick along x and y (default: box / 10)")
+
+
+def _add_templates(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("templates and masks")
+    group.add_argument("-o", "--output", metavar="T", type=Path, required=True,
+                       help="the .mrcs stack of templates to write")
+    group.add_argument("--masks", metavar="M", type=Path, help="the .mrcs stack of their masks to write")
+    group.add_argument("--pixel-size", metavar="A", type=float,
+                       help="A/px of the volume or micrographs, where their headers do not say")
+    group.add_argument("--box", metavar="N", type=int,
+                       help="side of the templates in pixels (default with --volume: the volume's)")
+    group.add_argument("--lowpass", metavar="A", type=float,
+                       help="Gaussian low-pass filter that halves the amplitude at this resolution; no CTF")
+    group.add_argument("--contrast", choices=("dark", "bright"), default="dark",
+                       help="how particles look in the micrographs: bright as projected, dark inverted, as in"
+                       " the study's micrographs; averages keep theirs (default: dark)")
+    group.add_argument("--mask-shape", choices=("auto", "rectangle", "disc", "silhouette"), default="auto",
+                       help="auto: disc for a round view, rectangle for one that fills it, else the"
+                       " silhouette (default: auto)")
+    group.add_argument("--margin", metavar="PX", type=float,
+                       help="surroundings that a mask takes in (default: 4 %% of the box)")
+    group.add_argument("--plots", metavar="DIR", type=Path,
+                       help="draw templates with their masks beside, templates.svg and .png")
+    group.add_argument("--quiet", action="store_true", help="print warnings only")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the templates; write, draw and print what was asked for."""
+    from gembench.io.mrc import write_stack
+
+    logging.basicConfig(format="gembench: warning: %(message)s", stream=sys.stderr)
+    _check(args)
+    if args.volume is not None:
+        from gembench.commands._templates_views import projections
+
+        views = projections(args)
+    else:
+        from gembench.commands._templates_picks import averages
+
+        views = averages(args)
+    if args.masks is not None or args.plots is not None:
+        _mask(views, args)
+    write_stack(args.output, views.templates, views.pixel_size)
+    if args.masks is not None:
+        write_stack(args.masks, views.masks, views.pixel_size)
+    if args.plots is not None:
+        from gembench.commands._templates_report import plot
+
+        plot(views, args.plots)
+    if not args.quiet:
+        from gembench.commands._templates_report import print_table
+
+        print_table(views, args)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise InputError for options that do not go together, before anything is computed."""
+    here, there = ("--volume", "--from-picks") if args.volume is not None else ("--from-picks", "--volume")
+    for name in _ONLY[there]:
+        if getattr(args, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} goes with {there}, not {here}: leave it out")
+    for name in _NEEDED[here]:
+        if getattr(args, name) is None:
+            raise InputError(f"{here} needs --{name}: give it")
+    if args.margin is not None and not 0 <= args.margin < float("inf"):
+        raise InputError(f"--margin {args.margin:g}: give 0 or more pixels")
+    for path in (args.output, args.masks):
+        if path is not None and path.suffix.lower() != ".mrcs":
+            raise InputError(f"{path}: is written as an MRC stack; name it .mrcs")
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{path}: its folder does not exist; create it first")
+    if args.masks == args.output:
+        raise InputError(f"{args.masks}: is both --masks and --output; give two names")
+
+
+def _mask(views: Views, args: argparse.Namespace) -> None:
+    """A mask for every view; those that show their particle in the other contrast are said so."""
+    import numpy as np
+
+    from gembench.engine.filters import template_contrast
+    from gembench.engine.masks import mask_of
+
+    margin = args.margin if args.margin is not None else 0.04 * views.templates.shape[1]
+    masks = []
+    for name, template in zip(views.names, views.templates, strict=True):
+        try:
+            mask, shape = mask_of(template, args.contrast, args.mask_shape, margin)
+        except InputError as error:
+            raise InputError(f"view {name}: {error}") from error
+        if template_contrast(template, mask) not in (args.contrast, None):
+            logging.getLogger("gembench").warning(
+                "view %s does not look %s; is --contrast right?", name, args.contrast)
+        masks.append(mask)
+        views.mask_shapes.append(shape)
+    views.masks = np.stack(masks).astype(np.float32)
