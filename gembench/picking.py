@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.filters import Contrast, average, limit_outliers, matched_contrast
+from gembench.engine.filters import Contrast, average, limit_outliers, lowpass, matched_contrast
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.picks import Picks
 from gembench.engine.plan import Edges, Method
@@ -34,6 +34,7 @@ class PickSettings:
     contrast: how particles look in the micrograph; template_contrast: in the templates, None to see for
         oneself (`filters.template_contrast`)
     average: side of the averaging filter in pixels, 1 for none
+    lowpass: resolution in A at which a Gaussian filter halves the micrographs' amplitudes, 0 for none
     clip: pixels further than so many robust standard deviations from the median are limited to that, 0 for
         none
     method, dtype, edges: of the search, see `engine.search.Search`
@@ -45,6 +46,7 @@ class PickSettings:
     template_contrast: Contrast | None = None
     interpolation: Interpolation = "bilinear"
     average: int = 4
+    lowpass: float = 0.0
     clip: float = 10.0
     method: Method = "exact"
     dtype: str = "float32"
@@ -137,6 +139,7 @@ class Picker:
             image, limited = micrograph.data, 0
             if settings.clip:
                 image, limited = limit_outliers(image, settings.clip)
+            image = lowpass(image, settings.lowpass, settings.pixel_size)
             image, shift = average(image, settings.average)
             maps = self.search.run(image, exclude=exclude)
         except InputError as error:

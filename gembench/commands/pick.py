@@ -76,6 +76,9 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
                        help="how templates are turned (default: bilinear)")
     group.add_argument("--average", metavar="K", type=int, default=4,
                        help="side of the averaging filter on the micrographs, 1 for none (default: 4)")
+    group.add_argument("--lowpass", metavar="A", type=float, default=0.0,
+                       help="resolution at which a Gaussian halves the micrographs' amplitudes; about a fifth"
+                       " of the particle's diameter suits template matching (default: 0, none)")
     group.add_argument("--clip", metavar="SD", type=float, default=10.0,
                        help="limit outliers to so many robust standard deviations, 0: not (default: 10)")
     group.add_argument("--method", choices=("exact", "paper"), default="exact",
@@ -153,7 +156,7 @@ def _settings(args: argparse.Namespace) -> PickSettings:
                          args.max_picks)
     return PickSettings(
         args.pixel_size, args.angle_step, args.contrast, args.template_contrast, args.interpolation,
-        args.average, args.clip, args.method, args.precision, args.edges, peaks,
+        args.average, args.lowpass, args.clip, args.method, args.precision, args.edges, peaks,
     )
 
 

@@ -31,6 +31,20 @@ def average(micrograph: Array, k: int) -> tuple[Array, float]:
     return uniform_filter(micrograph, k, mode="reflect"), 0.0 if k % 2 else 0.5
 
 
+def lowpass(micrograph: Array, resolution: float, pixel_size: float) -> Array:
+    """Convolve with the Gaussian that halves amplitudes at `resolution` (A), mirrored at the edges.
+
+    micrograph: (H, W) float; pixel_size: A/px. Its standard deviation in pixels is
+    sqrt(ln 2 / 2) / pi * resolution / pixel_size. Raises InputError for a negative resolution.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    if resolution < 0:
+        raise InputError(f"low-pass filter at {resolution} A: give a resolution, or 0 for none")
+    sigma = np.sqrt(np.log(2) / 2) / np.pi * resolution / pixel_size
+    return np.asarray(gaussian_filter(micrograph, sigma, mode="reflect")) if sigma > 0 else micrograph
+
+
 def limit_outliers(micrograph: Array, deviations: float) -> tuple[Array, int]:
     """Set pixels further than `deviations` robust standard deviations from the median to that limit.
 

@@ -1,0 +1,42 @@
+# Every target makes the virtual environment it needs. PYTHON, VENV and EXTRAS may be given.
+PYTHON ?= python3
+VENV   ?= .venv
+EXTRAS ?= dev
+BIN    := $(VENV)/bin
+comma  := ,
+READY  := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
+
+.PHONY: help experiments quick paper test check figures report claims bench regressions clean
+
+help:  ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	touch $@
+
+experiments: $(READY)  ## Run every study at its default grid, then draw figures and report
+	$(BIN)/gembench run all --grid default
+	$(BIN)/gembench figures
+	$(BIN)/gembench report
+
+quick: $(READY)  ## A look at everything in minutes, into results/quick.html
+	$(BIN)/gembench run all --grid quick
+	$(BIN)/gembench report --grid quick --output results/quick.html
+
+paper: $(READY)  ## The same at the paper's sizes
+	$(BIN)/gembench run all --grid paper
+	$(BIN)/gembench figures --grid paper
+	$(BIN)/gembench report --grid paper
+
+test: $(READY)  ## Run the tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## Lint and type-check
+	$(BIN)/ruff check gembench experiments tests
+	$(BIN)/mypy
+
+clean:  ## Remove the virtual environment and caches, never results
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .asv
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
