@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.data.canvas import Canvas, Grid
-from gembench.data.volume import DECAMER_LENGTH
+from gembench.data.molecule import DECAMER_LENGTH
 
 CELL = 25.0  # A; the grid on which space is taken
 COVERED = 0.05  # a particle of which others cover more than this is not a clear one

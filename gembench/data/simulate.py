@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gembench.data.canvas import Canvas, Grid
+from gembench.data.molecule import decamer, didecamer
 from gembench.data.optics import Optics, contrast_transfer, detector_blur, filtered
 from gembench.data.scene import PARTICLES, Layout, Placed, particles_of
 from gembench.data.specimen import (
@@ -17,10 +18,9 @@ from gembench.data.specimen import (
     add_drops,
     add_filament,
     add_ice,
-    add_view,
+    add_particle,
     carbon_film,
     drained_ice,
-    view_phase,
 )
 from gembench.data.templates import BOX, simulated_templates
 from gembench.engine.picks import Picks
@@ -100,8 +100,8 @@ def add_object(canvas: Canvas, rng: np.random.Generator, item: Placed) -> None:
         add_clump(canvas, rng, item.x, item.y, item.height / 2, grain=11, phase=0.033, thickness=30)
     else:
         for part in particles_of(item, canvas.pixel_size):
-            assembly = "decamer" if part.decamers or part.kind.startswith("half") else "didecamer"
-            add_view(canvas, view_phase(assembly, part.rot, part.tilt), part.x, part.y, part.psi, part.amount)
+            units = decamer() if part.decamers or part.kind.startswith("half") else didecamer()
+            add_particle(canvas, units, part.rot, part.tilt, part.x, part.y, part.psi, part.amount)
 
 
 def truth(layout: Layout, micrograph: str) -> Picks:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from gembench.data.canvas import Canvas, Grid
+from gembench.data.molecule import didecamer
 from gembench.data.optics import Optics, contrast_transfer, filtered
 from gembench.data.scene import HEIGHT, ROTS, WIDTH
-from gembench.data.specimen import add_view, view_phase
+from gembench.data.specimen import add_particle
 
 BOX = 272  # px at 2.2 A/px, the box of the study on KLH data set I
 PIXEL_SIZE = 2.2  # A/px
@@ -26,9 +27,7 @@ def simulated_templates() -> tuple[Grid, Grid]:
     (2, BOX, BOX) of 0 and 1: a rectangle and a disc, each mapped onto itself by half a turn about the
     centre pixel (BOX//2, BOX//2).
     """
-    side = [view_phase("didecamer", rot, 90.0) for rot in ROTS]
-    top = [view_phase("didecamer", 0.0, 0.0)]
-    templates = np.stack([_average(views) for views in (side, top)])
+    templates = np.stack([_average(ROTS, tilt=90.0), _average((0.0,), tilt=0.0)])
     return templates, np.stack([rectangle(HEIGHT + MASK_RIM, WIDTH + MASK_RIM), disc(WIDTH / 2 + MASK_RIM)])
 
 
@@ -48,10 +47,10 @@ def _from_centre() -> tuple[Grid, Grid]:
     return offset[:, None], offset[None]
 
 
-def _average(views: list[Grid]) -> Grid:
-    """The mean contrast of views centred in the box."""
+def _average(rots: tuple[float, ...], tilt: float) -> Grid:
+    """The mean contrast of upright views from these directions, centred in the box."""
     canvas = Canvas(BOX, PIXEL_SIZE)
-    for view in views:
-        add_view(canvas, view, BOX // 2, BOX // 2, 0.0, 1 / len(views))
+    for rot in rots:
+        add_particle(canvas, didecamer(), rot, tilt, BOX // 2, BOX // 2, 0.0, 1 / len(rots))
     transfer = contrast_transfer(len(canvas.phase), PIXEL_SIZE, Optics())
     return np.ascontiguousarray(canvas.frame(filtered(canvas.phase, transfer)))

@@ -16,7 +16,6 @@ from gembench.data.simulate import (
     truth,
     write_simulated_set,
 )
-from gembench.data.specimen import view_phase
 from gembench.data.templates import BOX, simulated_templates
 from gembench.errors import InputError
 from gembench.io.coordinates import read_coordinates
@@ -155,10 +154,6 @@ def test_templates_and_masks():
         assert np.abs(template[mask == 0]).max() < 0.25 * -template.min()
     bands = templates[0, :, 116:157].mean(1)
     assert bands[BOX // 2] > bands[BOX // 2 + 13]  # a light seam between the decamers, a dark tier beside it
-
-
-def test_cached_views_cannot_be_changed():
-    assert not view_phase("didecamer", 0.0, 0.0).flags.writeable
 
 
 def test_the_wavelength_and_first_zero_are_the_textbook_ones():

@@ -13,9 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-VOXEL = 4.4  # A; twice the pixel of KLH data set I, and the contrast transfer leaves nothing beyond 9 A
-BOX = 128  # voxels; holds the didecamer's 250 A radius with room for the Gaussians' tails
+from gembench.engine.projection import Euler, view_matrix
+
+REACH = 290.0  # A from the centre, within which all of the didecamer lies, the Gaussians' tails with it
 DECAMER_LENGTH = 180.0  # A along the five-fold axis
+
+Units = NDArray[np.float64]  # (n, 5): x, y, z from the centre and standard deviation, in A; mass
 
 
 class FunctionalUnit(NamedTuple):
@@ -47,8 +50,11 @@ _ARC = tuple(FunctionalUnit(84.0, azimuth, 115.0, 17.0, 0.4) for azimuth in (15.
 ASYMMETRIC_UNIT = _WALL + _COLLAR + _ARC
 
 
-def decamer_units() -> NDArray[np.float64]:
-    """The upper decamer, shape (80, 5): x, y, z (from the didecamer's middle), width in A; mass."""
+def decamer_units() -> Units:
+    """The upper decamer, shape (80, 5): x, y, z (from the didecamer's middle), width in A; mass.
+
+    The five-fold axis is z.
+    """
     units = np.array(ASYMMETRIC_UNIT)
     rows = []
     for turn in range(0, 360, 72):
@@ -58,39 +64,38 @@ def decamer_units() -> NDArray[np.float64]:
     return np.concatenate(rows)
 
 
-def didecamer() -> NDArray[np.float32]:
-    """The didecamer's density, float32 (BOX, BOX, BOX), axes (z, y, x), five-fold axis along z.
-
-    A well-ordered functional unit sums to 1; a two-fold axis lies along x.
-    """
+def didecamer() -> Units:
+    """The didecamer, shape (160, 5), as `decamer_units`; a two-fold axis lies along x."""
     upper = decamer_units()
     lower = upper * (1, -1, -1, 1, 1)  # half a turn about x
-    return density(np.concatenate([upper, lower]))
+    return np.concatenate([upper, lower])
 
 
-def decamer() -> NDArray[np.float32]:
-    """One decamer's density, as `didecamer`, with its own middle at the centre voxel, collar towards +z."""
-    return density(decamer_units() - (0, 0, DECAMER_LENGTH / 2, 0, 0))
+def decamer() -> Units:
+    """One decamer, shape (80, 5), as `didecamer` but about its own middle, collar towards +z."""
+    return decamer_units() - (0, 0, DECAMER_LENGTH / 2, 0, 0)
 
 
-def density(units: NDArray[np.float64], box: int = BOX, voxel: float = VOXEL) -> NDArray[np.float32]:
-    """The sum of the units' Gaussians.
+def projected(units: Units, euler: Euler, y: NDArray[np.floating], x: NDArray[np.floating]
+              ) -> NDArray[np.float32]:
+    """The projection of the units, exact: an isotropic Gaussian projects onto one of the same width.
 
-    units: shape (n, 5): x, y, z from the centre voxel and standard deviation, in A; mass
-    box, voxel: side of the cube in voxels and voxel size in A
+    units: shape (n, 5): x, y, z from the centre and standard deviation, in A; mass
+    euler: (rot, tilt, psi) in degrees, as in `view_matrix`
+    y, x: where, in A from the projected centre, shapes (h,) and (w,); y down, x right
 
-    Returns a float32 array (box, box, box), axes (z, y, x).
+    Returns a float32 array (h, w), mass per square angstrom.
     """
-    volume = np.zeros((box, box, box), np.float32)
-    for x, y, z, width, mass in units:
-        axes = [_profile(centre / voxel + box // 2, width / voxel, box) for centre in (z, y, x)]
-        spans, profiles = zip(*axes, strict=True)
-        volume[spans] += mass * np.einsum("i,j,k->ijk", *profiles)
-    return volume
+    place = units[:, :3] @ view_matrix(euler).T
+    width, mass = units[:, 3], units[:, 4]
+    along_y = mass / (2 * np.pi * width**2) * _gaussian(y, place[:, 1], width)
+    along_x = _gaussian(x, place[:, 0], width)
+    image = along_y @ along_x.T  # in float64, so that threads and processors agree once it is float32
+    return image.astype(np.float32)
 
 
-def _profile(centre: float, width: float, box: int) -> tuple[slice, NDArray[np.float32]]:
-    """A Gaussian of sum 1 on the voxels within four standard deviations, and which these are."""
-    start, stop = max(0, int(centre - 4 * width)), min(box, int(centre + 4 * width) + 2)
-    values = np.exp(-0.5 * ((np.arange(start, stop) - centre) / width) ** 2)
-    return slice(start, stop), (values / (width * np.sqrt(2 * np.pi))).astype(np.float32)
+def _gaussian(at: NDArray[np.floating], centre: NDArray[np.float64], width: NDArray[np.float64]
+              ) -> NDArray[np.float64]:
+    """Gaussians of height 1, a column each, at the positions `at`."""
+    values: NDArray[np.float64] = np.exp(-0.5 * ((at[:, None] - centre) / width) ** 2)
+    return values
