@@ -56,9 +56,10 @@ def plot(views: Views, folder: Path) -> list[Path]:
     with style.context():
         figure, axes = style.figure(rows, 2 * across, width=2 * across * _PANEL, height=rows * (_PANEL + 0.2),
                                     squeeze=False)
-        for ax in axes.flat:
+        pairs = axes.reshape(-1, 2)
+        for ax in pairs[count:].flat:
             ax.set_axis_off()
-        for number, pair in enumerate(axes.reshape(-1, 2)[:count]):
+        for number, pair in enumerate(pairs[:count]):
             _draw(pair, views, number)
         return style.save(figure, make_folder(folder) / "templates")
 
@@ -72,18 +73,24 @@ def _draw(pair: Any, views: Views, number: int) -> None:
     pair[0].set_title(views.names[number])
     pair[1].imshow(mask, cmap="gray", vmin=0, vmax=1)
     pair[1].set_title(views.mask_shapes[number], weight="normal")
+    for ax in pair:
+        ax.set(xticks=[], yticks=[])
+        ax.grid(visible=False)
+        ax.spines[:].set(visible=True, color=style.GREY)
     if number == 0:
         _scale_bar(pair[0], template.shape[0], views.pixel_size)
 
 
 def _scale_bar(ax: Axes, side: int, pixel_size: float) -> None:
-    """A bar of a round length, about a quarter of the box, at the lower left."""
-    target = side * pixel_size / 4
+    """A bar of a round length, at most a third of the box, below it."""
+    target = side * pixel_size / 3
     power = 10 ** np.floor(np.log10(target))
     length = max(step * power for step in (1, 2, 5) if step * power <= target)
-    x, y = 0.06 * side, 0.94 * side
-    ax.plot([x, x + length / pixel_size], [y, y], color="white", linewidth=1.6, linestyle="-")
-    ax.text(x, y - 0.03 * side, f"{length / 10:g} nm", color="white", size=5.5, va="bottom")
+    end, y = length / pixel_size, 1.07 * side
+    ax.autoscale(False)
+    ax.plot([0, end], [y, y], color=style.INK, linewidth=1.6, linestyle="-", clip_on=False,
+            solid_capstyle="butt")
+    ax.text(end + 0.04 * side, y, f"{length / 10:g} nm", size=6, va="center")
 
 
 def _extent(views: Views, number: int) -> str:

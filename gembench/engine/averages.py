@@ -21,6 +21,9 @@ Array = NDArray[Any]
 
 # Binned to about so many pixels a box, images keep what aligns them and are 18 times fewer numbers at 272 px.
 ALIGNMENT_BOX = 64
+# An average that correlates so well with its mirror image is upright when its mirror axis is: a noisy
+# silhouette's second moments are a few degrees off.
+MIRROR_LIKE = 0.8
 
 
 @dataclass(frozen=True)
@@ -151,9 +154,8 @@ def _settled(aligned: Alignment, settings: AverageSettings, reach: int) -> Poses
         average = resampled(average, 0, np.array([y, x]) + len(average) // 2, len(average))
     turn = upright_turn(silhouette(average, settings.contrast))
     poses, average = poses.turned(turn), rotate(average, turn)
-    if symmetry.mirror:
-        turn, x = mirror_axis(average, reach)
+    turn, x, fit = mirror_axis(average, reach)
+    if symmetry.mirror or fit > MIRROR_LIKE:
         poses = poses.turned(turn)
-        # Where turns have fixed the centre already, the mirror goes through it.
-        poses = poses.moved(0, x) if symmetry.fold == 1 else poses
-    return poses
+    # Where turns have fixed the centre already, the mirror goes through it.
+    return poses.moved(0, x) if symmetry.mirror and symmetry.fold == 1 else poses

@@ -79,11 +79,11 @@ def symmetry_centre(image: Array, fold: int, reach: int) -> tuple[float, float]:
     return float(axis[0]), float(axis[1])
 
 
-def mirror_axis(image: Array, reach: int) -> tuple[float, float]:
+def mirror_axis(image: Array, reach: int) -> tuple[float, float, float]:
     """How to bring the mirror axis of an image (h, w), nearly upright already, onto the centre column.
 
-    Returns the turn in degrees, within `MIRROR_SEARCH`, and the x of the axis in the turned image, pixels
-    from the centre pixel and within `reach`.
+    Returns the turn in degrees, within `MIRROR_SEARCH`, the x of the axis in the turned image, pixels from
+    the centre pixel and within `reach`, and how well the mirrored image correlates there with itself.
     """
     turns = np.arange(-MIRROR_SEARCH, MIRROR_SEARCH + 0.5)
     fits = []
@@ -94,7 +94,7 @@ def mirror_axis(image: Array, reach: int) -> tuple[float, float]:
     offset = 0.0
     if 0 < best < len(turns) - 1:
         offset = parabola(*(fits[best + k][1] for k in (-1, 0, 1)))
-    return float(turns[best] + offset), float(fits[best][0][1] / 2)
+    return float(turns[best] + offset), float(fits[best][0][1] / 2), fits[best][1]
 
 
 def parabola(before: float, here: float, after: float) -> float:

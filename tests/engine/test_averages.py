@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from gembench.engine.averages import AverageSettings, ParticleAverage
+from gembench.engine.averages import MIRROR_LIKE, AverageSettings, ParticleAverage
 from gembench.engine.boxes import binned, cut, fits, in_box, low_pass, normalised, resampled
 from gembench.engine.symmetry import Symmetry, mirror_axis, rotational_average, symmetry_centre
 from gembench.engine.templates import disc_mask, rotate
@@ -172,9 +172,15 @@ def test_the_axis_of_a_symmetry_is_found(fold, dy, dx):
 def test_the_mirror_axis_is_found(turn, dx):
     mirrored = Symmetry(1, True).average(f_shape())
     moved = rotate(np.roll(mirrored, dx, 1), -turn, "cubic")
-    found, x = mirror_axis(moved, 4)
+    found, x, fit = mirror_axis(moved, 4)
+    assert fit > 0.95
     assert found == pytest.approx(turn, abs=0.6)
     assert x == pytest.approx(dx, abs=0.3)
+
+
+def test_what_has_no_mirror_does_not_look_so():
+    assert mirror_axis(s_shape(), 4)[2] < MIRROR_LIKE
+    assert mirror_axis(f_shape(), 4)[2] < MIRROR_LIKE
 
 
 def test_a_rotational_average_keeps_what_is_round():
