@@ -39,7 +39,8 @@ def read_coordinates(path: str | Path, *, micrograph: str | None = None, shape: 
         of such files, of which every one is read; picks.star is left out if it only repeats picks of the
         others, as it does in a folder that `gembench pick` wrote
     micrograph: the name of the micrograph in a file that does not say; of files that do, only its picks are
-        returned. Without it, a file that does not say is named after its stem, see `micrograph_key`
+        returned, none from an empty table. Without it, a file that does not say is named after its stem,
+        see `micrograph_key`
     shape: rows and columns of the micrographs, or a function that gives them for a name (compare names by
         `micrograph_key`); needed for gEMpicker's text and for `flip_y`
     flip_y: positions in the file count from the last row up. The centre's y becomes H - 1 - y, for .box
@@ -54,6 +55,8 @@ def read_coordinates(path: str | Path, *, micrograph: str | None = None, shape: 
         found = _read_folder(path, shape)
     else:
         found = _read_file(path, micrograph or micrograph_key(path), shape)
+        if not found and micrograph is not None:
+            found = [_no_picks(micrograph)]
     _refuse_duplicates(path, found)
     if micrograph is not None:
         found = _of_micrograph(path, found, micrograph)
@@ -103,7 +106,7 @@ def write_coordinates(path: str | Path, picks: Sequence[Picks], *, format: str |
 
 def _read_folder(folder: Path, shape: Shape | None) -> list[Picks]:
     """The picks of every file of a folder, without a picks.star that only repeats others."""
-    of_file = {file: _read_file(file, micrograph_key(file), shape) or [_no_picks(file)]
+    of_file = {file: _read_file(file, micrograph_key(file), shape) or [_no_picks(micrograph_key(file))]
                for file in _coordinate_files(folder)}
     summary = of_file.pop(folder / SUMMARY, [])
     found = [picks for several in of_file.values() for picks in several]
@@ -165,9 +168,9 @@ def _coordinate_files(folder: Path) -> list[Path]:
     return files
 
 
-def _no_picks(path: Path) -> Picks:
-    """What an empty table in a folder says: nothing was picked on the micrograph it is named after."""
-    return Picks(micrograph_key(path), np.empty(0), np.empty(0))
+def _no_picks(micrograph: str) -> Picks:
+    """What an empty table says of the micrograph it was asked for, or is named after."""
+    return Picks(micrograph, np.empty(0), np.empty(0))
 
 
 def _of_micrograph(path: Path, found: Sequence[Picks], micrograph: str) -> list[Picks]:

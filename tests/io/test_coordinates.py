@@ -102,6 +102,14 @@ def test_micrograph_without_picks_in_a_folder(tmp_path: Path, form: str) -> None
     assert (read.micrograph, len(read)) == ("foo", 0)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_without_picks_asked_for_its_micrograph(tmp_path: Path, form: str) -> None:
+    nothing = Picks("foo.mrc", np.empty(0), np.empty(0))
+    (path,) = write_coordinates(tmp_path / "out", [nothing], format=form, box_size=20, shape=SHAPE)
+    (read,) = read_coordinates(path, micrograph="foo.mrc", shape=SHAPE)
+    assert (read.micrograph, len(read)) == ("foo.mrc", 0)
+
+
 @pytest.mark.parametrize("name", ["a.star", "a.csv"])
 def test_nothing_at_all(tmp_path: Path, name: str) -> None:
     write_coordinates(tmp_path / name, [])
