@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import threading
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,12 +39,12 @@ class FFTW(FFTLibrary):
         self._execute("FFTW_BACKWARD" if inverse else "FFTW_FORWARD", (1,), full, full)
 
     def _execute(self, direction: str, axes: tuple[int, ...], source: Array, target: Array) -> None:
-        if source.ctypes.data % ALIGNMENT:
+        if source.ctypes.data % ALIGNMENT or not source.flags.c_contiguous:
             copy = aligned_zeros(source.shape, source.dtype)
             copy[:] = source
             source = copy
-        key = (direction, axes, source.shape, source.strides, target.shape, target.strides,
-               source.dtype.char, source is target, self.threads, self.effort)
+        key = (direction, axes, source.shape, target.shape, source.dtype.char, source is target, self.threads,
+               self.effort)
         plan = _plans_of_this_thread.get(key)
         if plan is None:
             plan = _plans_of_this_thread[key] = _plan(key, source, target)
@@ -81,8 +81,8 @@ def _plan(key: tuple[Any, ...], source: Array, target: Array) -> Any:
     """A plan for arrays laid out like these; the same problem always gets the same plan, by wisdom."""
     direction, axes, *_, in_place, threads, effort = key
     pyfftw = _module("pyfftw")
-    scratch_in = _like(source)
-    scratch_out = scratch_in if in_place else _like(target)
+    scratch_in = aligned_zeros(source.shape, source.dtype)
+    scratch_out = scratch_in if in_place else aligned_zeros(target.shape, target.dtype)
     flags = (effort, "FFTW_DESTROY_INPUT") if direction == "FFTW_BACKWARD" else (effort,)
     with _planner_lock:
         if not _known_wisdom:
@@ -94,22 +94,16 @@ def _plan(key: tuple[Any, ...], source: Array, target: Array) -> Any:
     return plan
 
 
-def _like(a: Array) -> Array:
-    """Aligned scratch with the shape and the strides of `a` (rows may be padded)."""
-    row = a.strides[0] // a.itemsize
-    return aligned_zeros((a.shape[0], row), a.dtype)[:, : a.shape[1]]
-
-
 def _wisdom_file() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "gembench" / "fftw-wisdom.pickle"
+    return Path(cache) / "gembench" / "fftw-wisdom.json"
 
 
 def _load_wisdom(pyfftw: Any) -> None:
     """Wisdom of another FFTW build or a damaged file is planned anew; nothing else depends on it."""
     try:
-        pyfftw.import_wisdom(pickle.loads(_wisdom_file().read_bytes()))
-    except (OSError, EOFError, ValueError, TypeError, pickle.UnpicklingError):
+        pyfftw.import_wisdom(tuple(part.encode() for part in json.loads(_wisdom_file().read_text())))
+    except (OSError, ValueError, TypeError, AttributeError, IndexError):
         pyfftw.forget_wisdom()
 
 
@@ -118,7 +112,7 @@ def _save_wisdom(pyfftw: Any) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_bytes(pickle.dumps(pyfftw.export_wisdom()))
+        temporary.write_text(json.dumps([part.decode() for part in pyfftw.export_wisdom()]))
         temporary.replace(path)
     except OSError:
         return  # a cache that cannot be written costs planning time only

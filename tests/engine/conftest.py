@@ -1,0 +1,73 @@
+"""What the engine's tests share: the independent reference score, a cache of their own, the FFT libraries."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gembench.engine import fft_fftw  # noqa: F401  registers FFTW
+from gembench.engine.fft import LIBRARIES
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """FFTW's wisdom goes into a folder of the test session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def _usable(name: str):
+    reason = LIBRARIES[name].unavailable()
+    return pytest.param(name, marks=[] if reason is None else pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(params=[_usable(name) for name in LIBRARIES])
+def library_name(request):
+    """Every FFT library in turn; those that cannot be used here are skipped with the reason."""
+    return request.param
+
+
+def direct_scores(micrograph, image, mask, rows, columns):
+    """Roseman's score as the float64 sum it is defined by: NCC of one turned template, (n,).
+
+    image, mask: (h, w), the whole box, centre pixel (h // 2, w // 2); rows, columns: (n,) centres.
+    NaN where the mask leaves the micrograph, 0 where the micrograph is flat under the mask.
+    """
+    T = np.asarray(micrograph, np.float64)
+    dy, dx = np.nonzero(mask)
+    S = np.asarray(image, np.float64)[dy, dx]
+    S = (S - S.mean()) / np.sqrt(((S - S.mean()) ** 2).mean())
+    scores = np.full(len(rows), np.nan)
+    for i, (row, column) in enumerate(zip(rows, columns, strict=True)):
+        y, x = row + dy - mask.shape[0] // 2, column + dx - mask.shape[1] // 2
+        if min(y.min(), x.min()) < 0 or y.max() >= T.shape[0] or x.max() >= T.shape[1]:
+            continue
+        deviation = T[y, x] - T[y, x].mean()
+        sigma = np.sqrt((deviation**2).mean())
+        scores[i] = (S * deviation).mean() / sigma if sigma > 1e-12 * np.abs(T[y, x]).max() else 0.0
+    return scores
+
+
+@pytest.fixture(name="direct_scores", scope="session")
+def _direct_scores():
+    return direct_scores
+
+
+@pytest.fixture(scope="session")
+def best_scores():
+    """A function like `direct_scores` of a list of (image, mask): the maximum, its index and its lead.
+
+    The index is the lowest of equals; where no mask lies inside, score 0, index -1 and an infinite lead.
+    """
+    def best(micrograph, turned, rows, columns):
+        scores = np.array([direct_scores(micrograph, *template, rows, columns) for template in turned])
+        scored = np.isfinite(scores).any(0)
+        scores = np.where(np.isnan(scores), -np.inf, scores)
+        lead = np.full(len(rows), np.inf)
+        if len(scores) > 1:
+            second, first = np.sort(scores, axis=0)[-2:]
+            lead[scored] = (first - np.maximum(second, -9))[scored]
+        return (np.where(scored, scores.max(0), 0), np.where(scored, scores.argmax(0), -1), lead)
+
+    return best
