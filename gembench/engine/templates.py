@@ -42,18 +42,17 @@ def rotate_mask(mask: Array, psi: float) -> Array:
 
 
 def is_disc(mask: Array) -> bool:
-    """Whether `mask` is a disc about the centre pixel, to within the pixels its edge runs through.
+    """Whether `mask` is a disc about the centre pixel or the middle of its box, to within half a pixel.
 
     Turning such a mask changes edge pixels only, by rounding; a bank keeps it, and every angle shares its
     sigma map.
     """
-    y, x = np.indices(mask.shape)
-    radius = np.hypot(y - mask.shape[0] // 2, x - mask.shape[1] // 2)
-    if not mask.any():
+    if mask.all() or not mask.any():
         return False
-    outside = radius[~mask].min(initial=np.inf)
-    # A disc drawn about the box's middle, half a pixel off the centre pixel, overlaps by 2 * sqrt(1/2).
-    return bool(radius[mask].max() < outside + 1.5 and np.isfinite(outside))
+    y, x = np.indices(mask.shape)
+    size = np.array(mask.shape)
+    radii = (np.hypot(y - centre[0], x - centre[1]) for centre in (size // 2, (size - 1) / 2))
+    return any(bool(radius[mask].max() < radius[~mask].min() + 0.5) for radius in radii)
 
 
 def disc_mask(shape: tuple[int, int], radius: float | None = None) -> Array:
@@ -72,7 +71,7 @@ def grid_angles(step: float) -> NDArray[np.float64]:
     return np.arange(0, 360 - 1e-9, step)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RotatedTemplate:
     """One template of the bank, cut to the rows and columns that its mask covers.
 
@@ -89,19 +88,34 @@ class RotatedTemplate:
     mask: Array
     offset: tuple[int, int]
 
+    def score_at(self, image: Array, y: int, x: int) -> float | None:
+        """NCC with the template's centre at pixel (y, x) of `image`, summed directly in float64.
+
+        None where the cut does not lie inside the image, or the image is constant under the mask.
+        """
+        top, left = y + self.offset[0], x + self.offset[1]
+        height, width = self.mask.shape
+        under = image[max(top, 0) : top + height, max(left, 0) : left + width].astype(np.float64)
+        if top < 0 or left < 0 or under.shape != self.mask.shape:
+            return None
+        sigma = float(under[self.mask].std())
+        return float((self.weights * (under - under[self.mask].mean())).sum() / sigma) if sigma else None
+
     @property
     def mask_key(self) -> tuple[tuple[int, ...], bytes]:
         """Equal for templates that share their sigma map."""
         return self.mask.shape, np.packbits(self.mask).tobytes()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TemplateBank:
-    """Every view at every in-plane angle; index = view * len(angles) + angle number.
+    """Every view at every in-plane angle, view by view; without symmetry, index = view * len(angles) + angle.
 
     templates: (v, h, w) float, contrast as in the micrograph
     masks: (v, h, w) or (1, h, w), true inside; None takes the largest disc that fits the box
     angles: (a,) degrees, counter-clockwise as displayed with y down
+    symmetry: of each view in the plane: n if it repeats after 360 / n degrees, 0 if at every angle; only
+        angles below the first repeat are used. None for no symmetry
     pixel_size: A/px, None if unknown
 
     Raises InputError for an empty mask, a mask of another shape, a template constant under its mask,
@@ -113,6 +127,7 @@ class TemplateBank:
     angles: Array = field(default_factory=lambda: np.zeros(1))
     interpolation: Interpolation = "bilinear"
     pixel_size: float | None = None
+    symmetry: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         templates = np.asarray(self.templates, np.float64)
@@ -122,12 +137,33 @@ class TemplateBank:
             raise InputError(f"templates have shape {templates.shape}: give (views, height, width)")
         if not np.isfinite(templates).all():
             raise InputError("templates hold NaN or infinite values: remove them")
+        masks = _checked_masks(self.masks, templates.shape)
+        for view, (template, mask) in enumerate(zip(templates, masks, strict=True)):
+            normalised_weights(template, mask, f"template {view}")
+        angles = np.atleast_1d(np.asarray(self.angles, np.float64))
+        if angles.ndim != 1 or not angles.size or not np.isfinite(angles).all():
+            raise InputError(f"angles have shape {angles.shape}: give one or more finite numbers of degrees")
         object.__setattr__(self, "templates", templates)
-        object.__setattr__(self, "masks", _checked_masks(self.masks, templates.shape))
-        object.__setattr__(self, "angles", np.atleast_1d(np.asarray(self.angles, np.float64)))
+        object.__setattr__(self, "masks", masks)
+        object.__setattr__(self, "angles", angles)
+        if self.symmetry is not None and (len(self.symmetry) != len(templates) or min(self.symmetry) < 0):
+            raise InputError(f"symmetry {self.symmetry} for {len(templates)} views: give each view 1, 2, ... or 0")
 
     def __len__(self) -> int:
-        return len(self.templates) * len(self.angles)
+        return int(self._starts[-1])
+
+    @cached_property
+    def _view_angles(self) -> list[Array]:
+        """The angles that each view is turned by."""
+        if self.symmetry is None:
+            return [self.angles] * len(self.templates)
+        turns = self.angles - self.angles.min()
+        return [self.angles[turns < 360 / n - 1e-9] if n else self.angles[:1] for n in self.symmetry]
+
+    @cached_property
+    def _starts(self) -> Array:
+        """The index of each view's first template, and the length of the bank."""
+        return np.cumsum([0, *map(len, self._view_angles)])
 
     @property
     def box(self) -> tuple[int, int]:
@@ -136,11 +172,11 @@ class TemplateBank:
 
     def view(self, index: ArrayLike) -> Array:
         """The unrotated template of each bank index."""
-        return np.asarray(index) // len(self.angles)
+        return np.searchsorted(self._starts, np.asarray(index), "right") - 1
 
     def psi(self, index: ArrayLike) -> Array:
         """The in-plane angle of each bank index, degrees."""
-        return np.asarray(self.angles[np.asarray(index) % len(self.angles)])
+        return np.concatenate(self._view_angles)[np.asarray(index)]
 
     def mask(self, index: int) -> Array:
         """The turned mask of one bank index, (h, w) bool."""
@@ -172,16 +208,8 @@ class TemplateBank:
 
     def search_order(self) -> Iterator[int]:
         """Every index once, an angle followed by its 180-degree turn, since the two may share a mask."""
-        opposite = {a: int(b) for a, b in enumerate(_opposite_angles(self.angles)) if b > a}
-        partners = set(opposite.values())
-        for view in range(len(self.templates)):
-            first = view * len(self.angles)
-            for a in range(len(self.angles)):
-                if a in partners:
-                    continue
-                yield first + a
-                if a in opposite:
-                    yield first + opposite[a]
+        for start, angles in zip(self._starts.tolist(), self._view_angles, strict=False):
+            yield from (start + np.argsort(np.round(angles % 180, 6), kind="stable")).tolist()
 
     @property
     def reach(self) -> int:
@@ -190,15 +218,6 @@ class TemplateBank:
         y, x = np.indices(self.box)
         radius = np.hypot(y - self.box[0] // 2, x - self.box[1] // 2)
         return int(np.ceil(radius[self.masks.any(0)].max())) + 1
-
-
-def _opposite_angles(angles: Array) -> Array:
-    """For every angle the position of the angle 180 degrees on, or -1."""
-    opposite = np.full(len(angles), -1)
-    position = {round(a % 360, 6): i for i, a in enumerate(angles.tolist())}
-    for i, a in enumerate(angles.tolist()):
-        opposite[i] = position.get(round((a + 180) % 360, 6), -1)
-    return opposite
 
 
 def _checked_masks(masks: Array | None, shape: tuple[int, ...]) -> Array:
