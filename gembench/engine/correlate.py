@@ -21,9 +21,11 @@ from gembench.errors import InputError
 
 Array = NDArray[Any]
 
-# sigma^2 that counts as none, in units of the micrograph's variance. The rounding of a float32 transform
-# leaves about 2e-7 of noise in sigma^2, so a score at this floor is good to 1 %, and at 0.01 to 1e-5.
-VARIANCE_FLOOR = {"float32": 1e-5, "float64": 1e-12}
+# sigma^2 that counts as none, in machine epsilons (float32: 1.2e-7). Rounding leaves in sigma^2 up to 10 of
+# the local mean of T^2, by cancellation, and up to 3 of the rms of T^2 - 1, which the transforms spread over
+# the whole micrograph. At the floor a score is good to 0.1, and at 100 times the floor to 1e-3. In noise
+# the floor is 1.7e-5 of the micrograph's variance; pixels at 100 standard deviations raise it.
+LOCAL_FLOOR, GLOBAL_FLOOR = 128, 8
 
 
 def normalised_weights(template: Array, mask: Array, what: str = "template") -> Array:
@@ -48,15 +50,24 @@ def standardised(micrograph: Array, dtype: DTypeLike) -> tuple[Array, Array]:
     digits in float32. Raises InputError for a constant micrograph.
     """
     wide = micrograph.astype(np.float64)
-    wide -= wide.mean()
+    mean = wide.mean()
+    wide -= mean
     sigma = float(np.sqrt((wide**2).mean()))
-    if not sigma > 0:
+    if not sigma > 1e-12 * abs(mean):
         raise InputError("the micrograph is constant: there is nothing to correlate")
     wide /= sigma
-    return wide.astype(dtype), (wide**2 - 1).astype(dtype)
+    image = wide.astype(dtype)
+    wide *= wide
+    wide -= 1
+    return image, wide.astype(dtype)
 
 
-def variance_floor(dtype: DTypeLike) -> float:
-    """The sigma^2, in units of the micrograph's variance, at and below which a score is 0."""
-    return VARIANCE_FLOOR[np.dtype(dtype).name]
+def variance_floor(square: Array) -> tuple[Any, Any]:
+    """What sigma^2 must exceed, for `square` = T^2 - 1 of a micrograph: (a, b) for a * mean of T^2 + b.
+
+    The mean is that under the mask; both are scalars of the type of `square`.
+    """
+    epsilon = np.finfo(square.dtype).eps
+    rms = np.sqrt((square**2).mean(dtype=np.float64))
+    return square.dtype.type(LOCAL_FLOOR * epsilon), square.dtype.type(GLOBAL_FLOOR * epsilon * rms)
 

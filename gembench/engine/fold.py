@@ -6,6 +6,7 @@ scores keep the lowest template index, whatever the order of arrival.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,22 @@ from numba import njit
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Kernel = Callable[..., None]
 NO_SCORE = np.float32(-2.0)  # below every correlation: 'no template was scored here'
 BLOCK = 16  # rows a block: 256 KiB of complex64 at n = 2048, so that three blocks fit a 2 MiB cache
 TILE = 16  # columns a transposition turns at a time: two 64-byte lines of complex64
 
 
-@njit(nogil=True, cache=True)
+def _kernel(function: Kernel) -> Kernel:
+    """Compiled without the GIL and kept on disk; IEEE division, since a zero divisor is masked afterwards."""
+    try:
+        compiled: Kernel = njit(nogil=True, error_model="numpy", cache=True)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        compiled = njit(nogil=True, error_model="numpy")(function)
+    return compiled
+
+
+@_kernel
 def scatter(source: Array, y: int, blocks: Array, x: int) -> None:
     """Copy source[i, y:] into blocks[b, x + i, :], b counting groups of BLOCK values; no transposition yet.
 
@@ -34,7 +45,7 @@ def scatter(source: Array, y: int, blocks: Array, x: int) -> None:
                 target[j] = values[j]
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 def gather(blocks: Array, b: int, rows: Array) -> None:
     """Put blocks[b, x, j] into rows[j, x]; rows: (BLOCK, n), n <= nkx."""
     n = rows.shape[1]
@@ -45,7 +56,7 @@ def gather(blocks: Array, b: int, rows: Array) -> None:
                 row[x] = blocks[b, x, j]
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 def load_columns(rows: Array, x: int, full: Array) -> None:
     """Put rows[y, x + i] into full[i, y], and zero beyond the last row; full: (BLOCK, ny)."""
     height = rows.shape[0]
@@ -57,27 +68,30 @@ def load_columns(rows: Array, x: int, full: Array) -> None:
     full[:, height:] = 0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@_kernel
 def inverse_sigma(
-    mean: Array, square: Array, y: int, x: int, offset: Any, floor: Any,
+    mean: Array, square: Array, y: int, x: int, local_floor: Any, global_floor: Any,
     out: Array, v: int, height: int, width: int,
 ) -> None:
-    """Put 1 / sigma_MT into out[v:, 0:]; sigma_MT^2 = square + offset - mean^2, and 0 where that is <= floor.
+    """Put 1 / sigma_MT into out[v:, 0:], and 0 where sigma_MT^2 is not above `correlate.variance_floor`.
 
-    mean, square: (1/P) sum M T and (1/P) sum M T^2 - offset, read from [y:, x:], as in Roseman (2003)
-    offset, floor: scalars of the arrays' type, so that nothing is widened
+    mean, square: (1/P) sum M T and (1/P) sum M (T^2 - 1), read from [y:, x:]; sigma_MT^2 is
+        square + 1 - mean^2 (Roseman 2003)
+    local_floor, global_floor: scalars of the arrays' type, so that nothing is widened
     """
-    zero, one = type(floor)(0), type(floor)(1)
+    zero, one = type(local_floor)(0), type(local_floor)(1)
     for j in range(height):
         means, squares = mean[y + j, x : x + width], square[y + j, x : x + width]
         row = out[v + j, 0:width]
         for i in range(width):
-            variance = squares[i] + offset - means[i] * means[i]
+            moment = squares[i] + one
+            variance = moment - means[i] * means[i]
+            floor = local_floor * moment + global_floor
             inverse = one / np.sqrt(max(variance, floor))
             row[i] = inverse if variance > floor else zero
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 def fold(
     numerator: Array, y: int, x: int, inverse: Array, v: int, u: int, k: Any, score: Array, index: Array,
     t: int, s: int, height: int, width: int,
@@ -97,7 +111,7 @@ def fold(
             indices[i] = k if better else indices[i]
 
 
-@njit(nogil=True, cache=True)
+@_kernel
 def merge(score: Array, index: Array, other_score: Array, other_index: Array) -> None:
     """Fold another pair of maps into `score` and `index`; ties keep the lowest index."""
     for j in range(score.shape[0]):

@@ -42,10 +42,14 @@ class Counts:
 
 @dataclass
 class Frame:
-    """The spectra of one standardised micrograph, of T and of T^2 - 1, and the sigma maps that are shared."""
+    """The spectra of one standardised micrograph, of T and of T^2 - 1, and the sigma maps that are shared.
+
+    floor: of sigma^2, see `correlate.variance_floor`
+    """
 
     image: Array
     square: Array
+    floor: tuple[Any, Any]
     shared: SigmaMaps = field(default_factory=lambda: SigmaMaps())
 
 
@@ -90,7 +94,6 @@ class _Maps:
 
     def __init__(self, plan: Plan, library: FFTLibrary) -> None:
         self.plan, self.library = plan, library
-        self.floor = plan.dtype.type(variance_floor(plan.dtype))
         self.points = plan.transform[0] * plan.transform[1]
         self.score = np.empty(plan.micrograph, plan.dtype)
         self.index = np.empty(plan.micrograph, np.int32)
@@ -122,26 +125,31 @@ class PaperCorrelator(_Maps):
     def frame(self, micrograph: Array) -> Frame:
         """The spectra of T and of T^2 - 1, (ny, nx // 2 + 1)."""
         image, square = standardised(micrograph, self.plan.dtype)
-        return Frame(self._forward(image), self._forward(square))
+        return Frame(self._forward(image), self._forward(square), variance_floor(square))
 
     def process(self, frame: Frame, templates: list[RotatedTemplate], *, shared_mask: bool) -> None:
         """Correlate and fold one template after the other."""
         for template in templates:
-            at = self.plan.window(template)
-            weights = np.conj(self._forward(self.scaled_weights(template)))
-            mask = np.conj(self._forward(self.scaled_mask(template)))
-            numerator = self._inverse(frame.image * weights)
-            mean = self._inverse(frame.image * mask)
-            square = self._inverse(frame.square * mask)
-            y, x = at.rows.start, at.columns.start
-            height, width = at.rows.stop - y, at.columns.stop - x
-            inverse = np.empty((height, width), self.plan.dtype)
-            inverse_sigma(mean, square, y, x, self.plan.dtype.type(1), self.floor, inverse, 0, height, width)
-            fold(
-                numerator, y, x, inverse, 0, 0, np.int32(template.index), self.score, self.index,
-                at.map_rows.start, at.map_columns.start, height, width,
-            )
-            self.counts.templates += 1
+            self._fold(frame, template)
+
+    def _fold(self, frame: Frame, template: RotatedTemplate) -> None:
+        """NCC of one template into the running maximum."""
+        at = self.plan.window(template)
+        weights = self._forward(self.scaled_weights(template))
+        numerator = self._inverse(np.multiply(frame.image, np.conjugate(weights, out=weights), out=weights))
+        mask = self._forward(self.scaled_mask(template))
+        np.conjugate(mask, out=mask)
+        mean = self._inverse(frame.image * mask)
+        square = self._inverse(np.multiply(frame.square, mask, out=mask))
+        y, x = at.rows.start, at.columns.start
+        height, width = at.rows.stop - y, at.columns.stop - x
+        inverse = np.empty((height, width), self.plan.dtype)
+        inverse_sigma(mean, square, y, x, *frame.floor, inverse, 0, height, width)
+        fold(
+            numerator, y, x, inverse, 0, 0, np.int32(template.index), self.score, self.index,
+            at.map_rows.start, at.map_columns.start, height, width,
+        )
+        self.counts.templates += 1
 
     def _forward(self, image: Array) -> Array:
         padded = aligned_zeros(self.plan.transform, self.plan.dtype)
@@ -171,14 +179,15 @@ class ExactCorrelator(_Maps):
         """The spectra of T and of T^2 - 1, (nkx padded, ny)."""
         image, square = standardised(micrograph, self.plan.dtype)
         self.counts.forward += 2
-        return Frame(self._transform.forward(image), self._transform.forward(square))
+        return Frame(self._transform.forward(image), self._transform.forward(square), variance_floor(square))
 
     def process(self, frame: Frame, templates: list[RotatedTemplate], *, shared_mask: bool) -> None:
         """Make or fetch the mask's 1 / sigma map, then correlate and fold each template."""
         first = templates[0]
         if shared_mask:
-            own = np.empty_like(self._inverse)
-            inverse = frame.shared.get(first.mask_key, lambda: self._sigma(frame, first, own))
+            inverse = frame.shared.get(
+                first.mask_key, lambda: self._sigma(frame, first, np.empty_like(self._inverse))
+            )
         else:
             inverse = self._sigma(frame, first, self._inverse)
         for template in templates:
@@ -188,13 +197,13 @@ class ExactCorrelator(_Maps):
         """1 / sigma at every place where the mask's cut lies inside the frame, in the corner of `out`."""
         height = self.plan.frame[0] - template.mask.shape[0] + 1
         width = self.plan.frame[1] - template.mask.shape[1] + 1
-        transform, one = self._transform, self.plan.dtype.type(1)
+        transform = self._transform
         rows = transform.rows(self.scaled_mask(template), conjugate=True)
         transform.correlate(rows, [frame.image, frame.square], self._halves, slice(0, height))
         for block, y in enumerate(range(0, height, BLOCK)):
             mean = transform.inverse_block(self._halves[0], block, buffer=0)
             square = transform.inverse_block(self._halves[1], block, buffer=1)
-            inverse_sigma(mean, square, 0, 0, one, self.floor, out, y, min(BLOCK, height - y), width)
+            inverse_sigma(mean, square, 0, 0, *frame.floor, out, y, min(BLOCK, height - y), width)
         self.counts.forward += 1
         self.counts.inverse += 2
         return out

@@ -72,17 +72,29 @@ class Plan:
 
     @property
     def bytes(self) -> int:
-        """Predicted bytes of the search's arrays, without the template bank."""
+        """Predicted bytes of the search's arrays at their most, without micrograph and template bank.
+
+        What an FFT library holds for itself (numpy's and FFTW's `rfft2` do) comes on top.
+        """
         ny, nx = self.transform
         real, wide = self.dtype.itemsize, complex_dtype(self.dtype).itemsize
-        pixels = self.frame[0] * self.frame[1]
+        image = self.frame[0] * self.frame[1] * real
         maps = self.micrograph[0] * self.micrograph[1] * (real + 4)
         if self.method == "paper":
-            spectrum = ny * (nx // 2 + 1) * wide
-            return 2 * spectrum + self.threads * (5 * spectrum + 2 * ny * nx * real + maps)
-        frequencies = -(-(nx // 2 + 1) // BLOCK) * BLOCK
-        spectrum = frequencies * -(-ny // BLOCK) * BLOCK * wide
-        return 2 * spectrum + self.threads * (2 * spectrum + pixels * real + maps)
+            spectrum, padded = ny * (nx // 2 + 1) * wide, ny * nx * real
+            preparing = 2 * image + padded + 2 * spectrum
+            searching = 2 * spectrum + self.threads * (2 * spectrum + 3 * padded + image)
+            return self.threads * maps + max(preparing, searching)
+        spectrum = _blocks(nx // 2 + 1) * _blocks(ny) * wide
+        rows = 4 * BLOCK * (nx + ny) * wide
+        preparing = 2 * image + 3 * spectrum
+        merging = 2 * spectrum + maps
+        return self.threads * (2 * spectrum + rows + image + maps) + max(preparing, merging)
+
+
+def _blocks(n: int) -> int:
+    """`n` rounded up to whole blocks."""
+    return -(-n // BLOCK) * BLOCK
 
 
 def make_plan(
