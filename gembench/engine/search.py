@@ -7,6 +7,7 @@ are merged at the end; the result does not depend on the number of consumers or 
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -112,6 +113,7 @@ class Search:
         on_template: called now and then with the number of templates done since the last call
         Raises InputError for unusable input; an error in any thread ends the search and is raised here.
         """
+        exclude = None if exclude is None else np.asarray(exclude, bool)
         image = _checked(micrograph, exclude)
         self._prepare((image.shape[0], image.shape[1]))
         assert self.plan is not None
@@ -160,9 +162,10 @@ class Search:
         """Put every piece of work, then one end mark for every consumer; gives up when `stop` is set."""
         for piece in chain(self._pieces(), repeat(None, self.threads)):
             start = time.perf_counter()
-            while not _put(work, piece):
-                if stop.is_set():
-                    return
+            while not stop.is_set() and not _put(work, piece):
+                pass
+            if stop.is_set():
+                return
             self.statistics.producer_wait += time.perf_counter() - start
             self.statistics.deepest_queue = max(self.statistics.deepest_queue, work.qsize())
 
@@ -217,6 +220,11 @@ class Search:
         return ScoreMap(score, np.where(unscored, np.int32(-1), first.index))
 
 
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def search(micrograph: Array, bank: TemplateBank, **options: Any) -> ScoreMap:
     """Correlate one micrograph (H, W) with a bank; `options` are those of `Search`."""
     with Search(bank, **options) as engine:
@@ -249,13 +257,14 @@ def _checked(micrograph: Array, exclude: Array | None) -> Array:
     image = np.asarray(micrograph)
     if image.ndim != 2:
         raise InputError(f"a micrograph has two dimensions, this array has shape {image.shape}")
-    if not np.isfinite(image).all():
-        bad = image.size - int(np.isfinite(image).sum())
+    if exclude is not None and exclude.shape != image.shape:
+        raise InputError(f"the excluded area has shape {exclude.shape}, the micrograph {image.shape}")
+    used = image if exclude is None else image[~exclude]
+    bad = used.size - int(np.isfinite(used).sum())
+    if bad:
         raise InputError(f"the micrograph holds {bad} NaN or infinite pixels: repair or exclude them first")
     if exclude is None:
         return image
-    if exclude.shape != image.shape:
-        raise InputError(f"the excluded area has shape {exclude.shape}, the micrograph {image.shape}")
-    if exclude.all():
+    if not used.size:
         raise InputError("the whole micrograph is excluded: nothing is left to search")
-    return np.where(exclude, image[~exclude].mean(dtype=np.float64), image)
+    return np.where(exclude, used.mean(dtype=np.float64), image)

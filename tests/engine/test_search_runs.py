@@ -1,0 +1,209 @@
+"""A search over its life: several micrographs, small queues, little memory, errors and interruptions."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+import time
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from gembench.engine import search as search_module
+from gembench.engine.methods import ExactCorrelator, PaperCorrelator
+from gembench.engine.search import Search, search
+from gembench.engine.templates import TemplateBank, disc_mask, grid_angles
+from gembench.errors import InputError
+
+RNG = np.random.default_rng(20)
+MASKS = np.stack([disc_mask((15, 15)), np.pad(np.ones((9, 5), bool), ((3, 3), (5, 5)))])
+BANK = TemplateBank(ndimage.gaussian_filter(RNG.normal(size=(2, 15, 15)), (0, 1, 1)), MASKS, grid_angles(20))
+FIRST, SECOND, OTHER = (RNG.normal(size=shape) for shape in ((60, 71), (60, 71), (48, 64)))
+BLOCKING = {"exact": ExactCorrelator, "paper": PaperCorrelator}
+
+
+def same(maps, expected) -> None:
+    assert maps.score.tobytes() == expected.score.tobytes()
+    assert maps.index.tobytes() == expected.index.tobytes()
+
+
+@pytest.mark.parametrize("edges", ["mask", "box", "reflect"])
+@pytest.mark.parametrize("method", ["exact", "paper"])
+def test_one_search_over_many_micrographs_is_many_searches(method, edges):
+    with Search(BANK, method=method, threads=2, edges=edges) as engine:
+        for micrograph in (FIRST, SECOND, OTHER, FIRST, FIRST):
+            same(engine.run(micrograph), search(micrograph, BANK, method=method, edges=edges))
+            assert engine.statistics.counts.templates == len(BANK)
+
+
+@pytest.mark.parametrize("keep_bytes", [0, 1, 5_000, 50_000, 1 << 30])
+@pytest.mark.parametrize("queue_depth", [1, 2, 50])
+def test_kept_templates_and_queue_depth_change_nothing(keep_bytes, queue_depth):
+    expected = search(FIRST, BANK)
+    with Search(BANK, threads=2, keep_bytes=keep_bytes, queue_depth=queue_depth) as engine:
+        for _ in range(3):
+            same(engine.run(FIRST), expected)
+            assert engine.statistics.deepest_queue <= queue_depth
+            assert sum(piece.bytes for piece in engine._kept) <= keep_bytes
+        engine.run(OTHER)
+        same(engine.run(FIRST), expected)
+
+
+def test_kept_templates_are_turned_only_once(monkeypatch):
+    turned = []
+    original = TemplateBank.rotated
+    monkeypatch.setattr(TemplateBank, "rotated", lambda *a: turned.append(a[1]) or original(*a))
+    with Search(BANK) as engine:
+        engine.run(FIRST)
+        assert sorted(turned) == list(range(len(BANK)))
+        engine.run(SECOND)
+        assert len(turned) == len(BANK)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_progress_adds_up(threads):
+    done = []
+    with Search(BANK, threads=threads) as engine:
+        engine.run(FIRST, on_template=done.append)
+    assert sum(done) == len(BANK)
+    assert engine.statistics.seconds > 0
+
+
+class BrokenError(Exception):
+    """What the tests below raise inside a thread."""
+
+
+def consumer_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("consumer")]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("method", ["exact", "paper"])
+def test_a_failing_consumer_ends_the_run_with_its_error(monkeypatch, method, threads):
+    correlator, calls = BLOCKING[method], []
+    original = correlator.process
+
+    def process(self, frame, templates, *, shared_mask):
+        calls.append(len(templates))
+        if len(calls) == 3:
+            raise BrokenError("third piece")
+        original(self, frame, templates, shared_mask=shared_mask)
+
+    with Search(BANK, method=method, threads=threads, queue_depth=1) as engine:
+        with monkeypatch.context() as patch:
+            patch.setattr(correlator, "process", process)
+            with pytest.raises(BrokenError, match="third piece"):
+                engine.run(FIRST)
+        assert len(calls) <= 3 + threads  # the others finish the piece in hand
+        same(engine.run(FIRST), search(FIRST, BANK, method=method))
+    assert not consumer_threads()
+
+
+def test_the_producer_stops_turning_templates_after_an_error(monkeypatch):
+    turned = []
+    original = TemplateBank.rotated
+
+    def rotated(bank, index, dtype):
+        turned.append(index)
+        time.sleep(0.01)
+        return original(bank, index, dtype)
+
+    monkeypatch.setattr(TemplateBank, "rotated", rotated)
+
+    def process(self, frame, templates, *, shared_mask):
+        raise BrokenError
+
+    monkeypatch.setattr(ExactCorrelator, "process", process)
+    with Search(BANK, queue_depth=1000) as engine, pytest.raises(BrokenError):
+        engine.run(FIRST)
+    assert len(turned) < len(BANK)
+
+
+def test_a_failing_progress_report_ends_the_run():
+    def report(number: int) -> None:
+        raise BrokenError
+
+    with Search(BANK, threads=2) as engine:
+        with pytest.raises(BrokenError):
+            engine.run(FIRST, on_template=report)
+        same(engine.run(FIRST), search(FIRST, BANK))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_template_that_cannot_be_turned_ends_the_run(threads):
+    mask = np.zeros((9, 9), bool)
+    mask[4, 4] = mask[4, 8] = True  # at 28 degrees one pixel is left
+    bank = TemplateBank(RNG.normal(size=(9, 9)), mask, [0, 90, 28])
+    with Search(bank, threads=threads) as engine:
+        for _ in range(2):
+            with pytest.raises(InputError, match="view 0 at 28 degrees is constant"):
+                engine.run(FIRST)
+    assert not consumer_threads()
+
+
+def test_a_search_goes_on_after_an_unusable_micrograph():
+    with Search(BANK) as engine:
+        expected = engine.run(FIRST)
+        for bad in (FIRST * np.nan, np.ones_like(FIRST), FIRST[:10, :10]):
+            with pytest.raises(InputError):
+                engine.run(bad)
+        same(engine.run(FIRST), expected)
+
+
+@pytest.mark.parametrize("where", ["producing", "waiting"])
+def test_an_interruption_ends_the_run(monkeypatch, where):
+    original = ExactCorrelator.process
+
+    def process(self, frame, templates, *, shared_mask):
+        time.sleep(0.03)
+        original(self, frame, templates, shared_mask=shared_mask)
+
+    depth = 1 if where == "producing" else 1000
+    with Search(BANK, threads=2, queue_depth=depth) as engine:
+        expected = engine.run(FIRST)  # turns and compiles everything
+        with monkeypatch.context() as patch:
+            patch.setattr(ExactCorrelator, "process", process)
+            timer = threading.Timer(0.1, _thread.interrupt_main)
+            timer.start()
+            with pytest.raises(KeyboardInterrupt):
+                engine.run(FIRST)
+            timer.join()
+        assert engine.statistics.counts.templates == 0  # no maps were merged
+        same(engine.run(FIRST), expected)
+    assert not consumer_threads()
+
+
+def test_closing_twice_and_running_again():
+    engine = Search(BANK)
+    expected = engine.run(FIRST)
+    engine.close()
+    engine.close()
+    same(engine.run(FIRST), expected)
+    engine.close()
+    assert not consumer_threads()
+
+
+def test_results_are_not_touched_by_the_next_run():
+    with Search(BANK) as engine:
+        first = engine.run(FIRST)
+        score, index = first.score.copy(), first.index.copy()
+        engine.run(SECOND)
+    np.testing.assert_array_equal(first.score, score)
+    np.testing.assert_array_equal(first.index, index)
+
+
+def test_input_arrays_are_left_alone():
+    micrograph = FIRST.copy()
+    micrograph.setflags(write=False)
+    templates = BANK.templates.copy()
+    for method in ("exact", "paper"):
+        for library in ("numpy", "scipy", "ducc0"):
+            search(micrograph, BANK, method=method, library=library, edges="reflect")
+    np.testing.assert_array_equal(BANK.templates, templates)
+
+
+def test_pieces_of_work_share_one_mask_and_are_small():
+    for piece in search_module._grouped(BANK, BANK.search_order(), np.dtype("f4")):
+        assert 1 <= len(piece.templates) <= search_module.CHUNK
+        assert len({template.mask_key for template in piece.templates}) == 1
