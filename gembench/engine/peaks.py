@@ -48,8 +48,10 @@ class PeakSettings:
                 f"threshold {self.threshold} and high threshold {self.high_threshold}: scores lie within"
                 " [-1, 1], and the threshold below the high one"
             )
-        if self.distance < 0 or self.border < 0 or (self.max_picks is not None and self.max_picks < 1):
-            raise InputError("distance and border must not be negative, and max picks not below 1")
+        for name, least in (("distance", 0), ("border", 0), ("max_picks", 1)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise InputError(f"{name.replace('_', ' ')} {value}: give at least {least}")
 
 
 def find_picks(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings, micrograph: str = "") -> Picks:
@@ -77,27 +79,29 @@ def _by_score(maps: ScoreMap, chosen: Array) -> tuple[Array, Array]:
 
 
 def _nms(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> tuple[Array, Array]:
-    from scipy.ndimage import maximum_filter
+    from scipy.ndimage import label, maximum_filter
     from scipy.spatial import KDTree
 
     score = maps.score
     chosen = (maps.index >= 0) & (score >= settings.threshold) & (score <= settings.high_threshold)
     chosen &= score >= maximum_filter(score, 3, mode="nearest")
-    chosen &= _inside(score.shape, settings.border, settings.border)
+    chosen &= _inside(score.shape, (1, 1), settings.border)
     rows, columns = _by_score(maps, chosen)
+    # Neighbours on a plateau of equal scores are one peak, even when no distance is asked for.
+    plateau = label(chosen, np.ones((3, 3)))[0][rows, columns]
+    first = np.sort(np.unique(plateau, return_index=True)[1])
+    rows, columns = rows[first], columns[first]
     if len(rows) < 2:
         return rows, columns
     points = np.column_stack([rows, columns])
-    # Neighbours on a plateau of equal scores are one peak, even when no distance is asked for.
-    reach = max(settings.distance, 2)
     tree = KDTree(points)
     free = np.ones(len(points), bool)
     kept = []
     for i, point in enumerate(points):
         if free[i]:
             kept.append(i)
-            near = np.array(tree.query_ball_point(point, reach))
-            free[near[np.hypot(*(points[near] - point).T) < reach]] = False
+            near = np.array(tree.query_ball_point(point, settings.distance))
+            free[near[np.hypot(*(points[near] - point).T) < settings.distance]] = False
     return rows[kept], columns[kept]
 
 
@@ -105,8 +109,7 @@ def _gempicker(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> tu
     from scipy.spatial import KDTree
 
     rows, columns = _by_score(maps, (maps.index >= 0) & (maps.score >= settings.threshold))
-    half_height, half_width = bank.box[0] // 2, bank.box[1] // 2
-    inside = _inside(maps.score.shape, settings.border + half_height, settings.border + half_width)
+    inside = _inside(maps.score.shape, bank.box, settings.border)
     blank = np.zeros(maps.score.shape, bool)
     picked = []
     for i, (y, x) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
@@ -127,13 +130,13 @@ def _gempicker(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> tu
     return points[alone, 0], points[alone, 1]
 
 
-def _inside(shape: tuple[int, ...], border_y: float, border_x: float) -> Array:
-    """True at centres that keep the borders: (H, W) bool."""
-    y, x = np.ogrid[: shape[0], : shape[1]]
-    inside: Array = (np.minimum(y, shape[0] - 1 - y) >= border_y) & (
-        np.minimum(x, shape[1] - 1 - x) >= border_x
+def _inside(shape: tuple[int, ...], box: tuple[int, int], border: float) -> Array:
+    """True at centres whose box of pixels keeps `border` pixels from every edge: (H, W) bool."""
+    y, x = (
+        (at - size // 2 >= border) & (at - size // 2 + size <= length - border)
+        for at, size, length in zip(np.ogrid[: shape[0], : shape[1]], box, shape, strict=True)
     )
-    return inside
+    return np.asarray(y & x)
 
 
 def _blank_under(blank: Array, mask: Array, y: int, x: int) -> None:

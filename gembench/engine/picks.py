@@ -66,6 +66,8 @@ class Picks:
     def __getitem__(self, selection: ArrayLike | slice) -> Picks:
         """The picks that `selection` (mask, indices or slice) names."""
         chosen = selection if isinstance(selection, slice) else np.asarray(selection)
+        if isinstance(chosen, np.ndarray) and not chosen.size:
+            chosen = slice(0)  # an empty list has no type that could index
         columns = {f.name: getattr(self, f.name)[chosen] for f in fields(self)
                    if f.name not in ("micrograph", "pixel_size")}
         return replace(self, **columns)

@@ -1,0 +1,102 @@
+"""Filters: values, the shift of an even averaging filter, outliers, contrast."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from gembench.engine.filters import average, limit_outliers, matched_contrast, template_contrast
+from gembench.engine.templates import disc_mask
+from gembench.errors import InputError
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5, 9])
+def test_average_is_the_mean_of_k_by_k_pixels_mirrored_at_the_edges(k, dtype):
+    image = np.random.default_rng(0).normal(size=(13, 17)).astype(dtype)
+    filtered, _ = average(image, k)
+    assert filtered.dtype == dtype
+    mirrored = np.pad(image.astype(float), k, mode="symmetric")
+    for y, x in np.ndindex(image.shape):
+        top, left = y + k - k // 2, x + k - k // 2
+        assert filtered[y, x] == pytest.approx(mirrored[top : top + k, left : left + k].mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 7, 8])
+def test_the_shift_is_that_of_a_planted_feature(k):
+    image = np.zeros((41, 51))
+    image[20, 30] = 1
+    filtered, shift = average(image, k)
+    assert ndimage.center_of_mass(filtered) == pytest.approx((20 + shift, 30 + shift))
+    assert filtered.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("k", [0, -4, 14])
+def test_a_filter_that_does_not_fit_is_an_error(k):
+    with pytest.raises(InputError, match=f"averaging filter of {k} px: choose 1"):
+        average(np.zeros((13, 17)), k)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_outliers_are_set_to_the_limit_and_counted(dtype):
+    image = np.random.default_rng(1).normal(100, 10, size=(60, 60)).astype(dtype)
+    clean = image.copy()
+    image[3, 4], image[50, 7] = 1e6, -1e6
+    limited, number = limit_outliers(image, 8)
+    assert number == 2
+    assert limited.dtype == dtype
+    spread = 1.4826 * np.median(np.abs(image - np.median(image)))
+    assert limited[3, 4] == pytest.approx(np.median(image) + 8 * spread)
+    assert limited[50, 7] == pytest.approx(np.median(image) - 8 * spread)
+    clean[3, 4], clean[50, 7] = limited[3, 4], limited[50, 7]
+    np.testing.assert_array_equal(limited, clean)
+    assert spread == pytest.approx(10, rel=0.1)  # the robust standard deviation is the standard deviation
+
+
+def test_without_a_spread_nothing_is_limited():
+    image = np.zeros((20, 20))
+    image[3, 3] = 5
+    limited, number = limit_outliers(image, 3)
+    assert number == 0
+    np.testing.assert_array_equal(limited, image)
+
+
+BLOB = np.exp(-((np.indices((21, 21)) - 10) ** 2).sum(0) / 30)
+
+
+@pytest.mark.parametrize("mask", [disc_mask((21, 21), 6), np.ones((21, 21), bool)])
+def test_contrast_is_that_of_the_particle_against_its_surroundings(mask):
+    assert template_contrast(BLOB, mask) == "bright"
+    assert template_contrast(-BLOB, mask) == "dark"
+    assert template_contrast(1000 - 0.01 * BLOB, mask) == "dark"
+
+
+def test_contrast_of_noise_is_unknown():
+    checks = np.indices((20, 20)).sum(0) % 2.0
+    mask = np.zeros((20, 20), bool)
+    mask[5:15, 5:15] = True
+    assert template_contrast(checks, mask) is None
+    assert template_contrast(np.ones((20, 20)), mask) is None
+
+
+def test_templates_get_the_contrast_of_the_micrograph():
+    templates = np.stack([BLOB, -BLOB, 3 + BLOB])
+    masks = np.broadcast_to(disc_mask((21, 21), 6), (3, 21, 21))
+    matched, inverted = matched_contrast(templates, masks, "dark")
+    assert inverted == [0, 2]
+    np.testing.assert_array_equal(matched, [-BLOB, -BLOB, -3 - BLOB])
+    np.testing.assert_array_equal(templates[0], BLOB)
+    matched, inverted = matched_contrast(templates, masks, "bright", given="bright")
+    assert inverted == []
+    np.testing.assert_array_equal(matched, templates)
+    assert matched_contrast(templates, masks, "bright", given="dark")[1] == [0, 1, 2]
+
+
+def test_unknown_contrast_must_be_given():
+    flat = np.indices((1, 20, 20)).sum(0) % 2.0
+    mask = np.zeros((1, 20, 20), bool)
+    mask[0, 5:15, 5:15] = True
+    with pytest.raises(InputError, match="template 0 does not show whether its particle is dark or bright"):
+        matched_contrast(flat, mask, "dark")
+    assert matched_contrast(flat, mask, "dark", given="dark")[1] == []

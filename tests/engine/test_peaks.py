@@ -1,0 +1,227 @@
+"""Peaks against slow literal implementations, and positions of planted parabolas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from gembench.engine.peaks import PEAK_RULES, PeakSettings, find_picks
+from gembench.engine.score_map import ScoreMap
+from gembench.engine.search import search
+from gembench.engine.templates import TemplateBank, disc_mask, grid_angles, rotate
+from gembench.errors import InputError
+
+
+def a_bank(box: tuple[int, int] = (9, 9)) -> TemplateBank:
+    """Two views at four angles; a disc and a bar."""
+    masks = np.stack([disc_mask(box), np.zeros(box, bool)])
+    masks[1, box[0] // 2 - 3 : box[0] // 2 + 2, box[1] // 2 - 1 : box[1] // 2 + 1] = True
+    templates = np.random.default_rng(0).normal(size=(2, *box))
+    return TemplateBank(templates, masks, grid_angles(90), pixel_size=2.2)
+
+
+BANK = a_bank()
+
+
+def maps_of(points: dict[tuple[int, int], float], shape: tuple[int, int] = (60, 80)) -> ScoreMap:
+    """A map of zeros with scores at (y, x), all of template 0."""
+    score = np.zeros(shape, np.float32)
+    for at, value in points.items():
+        score[at] = value
+    return ScoreMap(score, np.zeros(shape, np.int32))
+
+
+def positions(picks) -> list[tuple[float, float]]:
+    return list(zip(picks.y.tolist(), picks.x.tolist(), strict=True))
+
+
+def nms(points, **options) -> list[tuple[float, float]]:
+    return positions(find_picks(maps_of(points), BANK, PeakSettings("nms", subpixel=False, **options)))
+
+
+def test_local_maxima_best_first():
+    assert nms({(10, 10): 0.5, (30, 50): 0.9, (50, 20): 0.7, (5, 5): 0.2}) == [(30, 50), (50, 20), (10, 10)]
+
+
+def test_equal_scores_come_in_reading_order():
+    assert nms({(50, 20): 0.5, (10, 60): 0.5, (10, 10): 0.5}) == [(10, 10), (10, 60), (50, 20)]
+
+
+@pytest.mark.parametrize(("at", "kept"), [
+    ((20, 29), 1), ((20, 30), 2), ((26, 28), 2), ((26, 27), 1), ((20, 31), 2),
+])
+def test_peaks_exactly_at_the_distance_are_kept(at, kept):
+    assert len(nms({(20, 20): 0.9, at: 0.8}, distance=10)) == kept
+
+
+def test_suppressed_peaks_suppress_nothing():
+    assert nms({(20, 20): 0.9, (20, 28): 0.8, (20, 36): 0.7}, distance=10) == [(20, 20), (20, 36)]
+
+
+@pytest.mark.parametrize("distance", [0, 3])
+def test_a_plateau_is_one_peak(distance):
+    line = dict.fromkeys([(20, x) for x in range(20, 29)] + [(21, 29)], 0.5)
+    corner = dict.fromkeys([(40, 40), (41, 39), (42, 40)], 0.5)
+    assert nms(line | corner, distance=distance) == [(20, 20), (40, 40)]
+
+
+def test_neighbouring_peaks_without_a_distance():
+    assert nms({(20, 20): 0.5, (20, 22): 0.6, (22, 20): 0.4, (21, 21): 0.3}) == [(20, 22), (20, 20), (22, 20)]
+
+
+@pytest.mark.parametrize(("at", "border", "kept"), [
+    ((0, 0), 0, 1), ((5, 40), 5, 1), ((4, 40), 5, 0), ((54, 40), 5, 1), ((55, 40), 5, 0),
+    ((30, 74), 5, 1), ((30, 75), 5, 0), ((59, 79), 0, 1), ((59, 40), 0.5, 0),
+])
+def test_nms_border_is_from_edge_to_centre(at, border, kept):
+    assert len(nms({at: 0.5}, border=border)) == kept
+
+
+@pytest.mark.parametrize("rule", PEAK_RULES)
+def test_thresholds_include_their_values(rule):
+    maps = maps_of({(20, 20): 0.25, (20, 60): 0.5, (40, 20): 0.75, (40, 60): 0.125})
+    picks = find_picks(maps, BANK, PeakSettings(rule, threshold=0.25, high_threshold=0.5))
+    assert picks.score.tolist() == [0.5, 0.25]
+
+
+@pytest.mark.parametrize("rule", PEAK_RULES)
+def test_max_picks_takes_the_best(rule):
+    maps = maps_of({(20, 20): 0.5, (20, 60): 0.7, (40, 40): 0.6})
+    assert positions(find_picks(maps, BANK, PeakSettings(rule, max_picks=2))) == [(20, 60), (40, 40)]
+
+
+@pytest.mark.parametrize("rule", PEAK_RULES)
+def test_unscored_pixels_are_no_peaks(rule):
+    maps = maps_of({(20, 20): 0.5, (40, 40): 0.9})
+    maps.index[35:45, 35:45] = -1
+    assert positions(find_picks(maps, BANK, PeakSettings(rule, threshold=-1)))[0] == (20, 20)
+    maps.index[:] = -1
+    assert len(find_picks(maps, BANK, PeakSettings(rule))) == 0
+
+
+@pytest.mark.parametrize("rule", PEAK_RULES)
+def test_picks_carry_what_is_known(rule):
+    maps = maps_of({(20, 20): 0.5, (30, 60): 0.75})
+    maps.index[20, 20], maps.index[30, 60] = 6, 3
+    picks = find_picks(maps, BANK, PeakSettings(rule), "m1.mrc")
+    assert (picks.micrograph, picks.pixel_size) == ("m1.mrc", 2.2)
+    assert picks.score.tolist() == [0.75, 0.5]
+    assert picks.template.tolist() == [3, 6]
+    assert picks.view.tolist() == [0, 1]
+    assert picks.psi.tolist() == [270.0, 180.0]
+
+
+def literal_gempicker(maps: ScoreMap, bank: TemplateBank, s: PeakSettings) -> list[tuple[int, int]]:
+    """The rules one after the other: the best pixel left over, again and again."""
+    score = np.where(maps.index >= 0, maps.score.astype(float), -np.inf)
+    H, W = score.shape
+    h, w = bank.box
+    picked: list[tuple[int, int]] = []
+    while len(picked) < (s.max_picks or score.size):
+        y, x = (int(i) for i in np.unravel_index(score.argmax(), score.shape))
+        if score[y, x] < s.threshold:
+            break
+        for my, mx in np.argwhere(bank.mask(int(maps.index[y, x]))):
+            py, px = y + my - h // 2, x + mx - w // 2
+            if 0 <= py < H and 0 <= px < W:
+                score[py, px] = -np.inf
+        top, left = y - h // 2, x - w // 2
+        if min(top, left, H - top - h, W - left - w) >= s.border:
+            picked.append((y, x))
+    def alone(one: tuple[int, int]) -> bool:
+        return all(np.hypot(one[0] - b[0], one[1] - b[1]) >= s.distance for b in picked if b != one)
+
+    return [one for one in picked if alone(one) and maps.score[one] <= s.high_threshold]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000), box=st.sampled_from([(9, 9), (8, 8), (10, 13)]),
+    levels=st.sampled_from([4, 1000]), distance=st.sampled_from([0, 5, 8, 12.5]),
+    border=st.sampled_from([0, 1, 3, 7.5]),
+    high=st.sampled_from([0.7, 1.0]), most=st.sampled_from([None, 1, 5]),
+)
+def test_gempicker_rules_against_the_literal_ones(seed, box, levels, distance, border, high, most):
+    rng = np.random.default_rng(seed)
+    smooth = ndimage.gaussian_filter(rng.normal(size=(50, 61)), 3)
+    score = np.round(levels * smooth / np.abs(smooth).max()) / levels
+    maps = ScoreMap(score.astype(np.float32), rng.integers(-1, 8, score.shape).astype(np.int32))
+    chosen = PeakSettings("gempicker", 0.25, high, distance, border, most, subpixel=False)
+    bank = a_bank(box)
+    assert positions(find_picks(maps, bank, chosen)) == literal_gempicker(maps, bank, chosen)
+
+
+def literal_nms(maps: ScoreMap, s: PeakSettings) -> list[tuple[int, int]]:
+    """Every pixel above its neighbours (no plateaus here), the best first, each at its distance."""
+    H, W = maps.score.shape
+    peaks = []
+    for y, x in np.ndindex(H, W):
+        around = maps.score[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
+        if (maps.index[y, x] >= 0 and s.threshold <= maps.score[y, x] <= s.high_threshold
+                and maps.score[y, x] == around.max() and min(y, x, H - 1 - y, W - 1 - x) >= s.border):
+            peaks.append((y, x))
+    kept: list[tuple[int, int]] = []
+    for y, x in sorted(peaks, key=lambda at: -maps.score[at]):
+        if all(np.hypot(y - a, x - b) >= s.distance for a, b in kept):
+            kept.append((y, x))
+    return kept[: s.max_picks]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0, 1, 2, 3.7, 15]), st.sampled_from([0, 4.5]),
+       st.sampled_from([None, 3]))
+def test_nms_against_the_literal_rule(seed, distance, border, most):
+    rng = np.random.default_rng(seed)
+    score = rng.permutation(40 * 43).reshape(40, 43) / (40 * 43)  # all different
+    maps = ScoreMap(score, rng.integers(-1, 8, score.shape).astype(np.int32))
+    chosen = PeakSettings("nms", 0.4, 0.95, distance, border, most, subpixel=False)
+    assert positions(find_picks(maps, BANK, chosen)) == literal_nms(maps, chosen)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(-0.49, 0.49), st.floats(-0.49, 0.49), st.sampled_from(PEAK_RULES))
+def test_the_vertex_of_a_planted_parabola_is_recovered(dy, dx, rule):
+    y, x = np.indices((60, 80))
+    score = 0.8 - 0.01 * (y - 30 - dy) ** 2 - 0.02 * (x - 41 - dx) ** 2
+    picks = find_picks(ScoreMap(score, np.zeros((60, 80), np.int32)), BANK, PeakSettings(rule, 0.7))
+    assert (picks.y[0], picks.x[0]) == pytest.approx((30 + dy, 41 + dx), abs=1e-9)
+    assert picks.score[0] == score[30, 41]
+
+
+def test_peaks_beside_the_edge_or_unscored_pixels_stay_on_their_pixel():
+    y, x = np.indices((60, 80))
+    score = 0.8 - 0.01 * (y + 0.3) ** 2 - 0.02 * (x - 41.2) ** 2
+    maps = ScoreMap(score, np.zeros((60, 80), np.int32))
+    settings_ = PeakSettings(threshold=0.7)
+    assert positions(find_picks(maps, BANK, settings_)) == [(0, pytest.approx(41.2))]
+    maps.index[0, 42] = -1
+    assert positions(find_picks(maps, BANK, settings_)) == [(0, 41)]
+
+
+def test_a_turned_planted_particle_is_picked_between_pixels():
+    bank = TemplateBank(ndimage.gaussian_filter(np.random.default_rng(3).normal(size=(2, 24, 24)), (0, 3, 3)),
+                        angles=grid_angles(45))
+    micrograph = np.zeros((90, 90))
+    micrograph[30:54, 40:64] = rotate(bank.templates[1], 135)
+    moved = ndimage.shift(micrograph, (0.3, -0.4), order=3)
+    picks = find_picks(search(moved, bank), bank, PeakSettings(threshold=0.5, distance=20))
+    assert (picks.y[0], picks.x[0]) == pytest.approx((42.3, 51.6), abs=0.08)
+    assert (picks.view[0], picks.psi[0], picks.template[0]) == (1, 135.0, 11)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"rule": "best"}, "peak rule 'best' is unknown: choose from nms, gempicker"),
+    ({"threshold": 0.9, "high_threshold": 0.3}, "threshold 0.9 and high threshold 0.3"),
+    ({"threshold": -1.5}, "threshold -1.5"),
+    ({"threshold": np.nan}, "threshold nan"),
+    ({"distance": -1}, "distance -1: give at least 0"),
+    ({"distance": np.nan}, "distance nan"),
+    ({"border": -0.5}, "border -0.5: give at least 0"),
+    ({"max_picks": 0}, "max picks 0: give at least 1"),
+])
+def test_unusable_settings_are_named(options, message):
+    with pytest.raises(InputError, match=message):
+        PeakSettings(**options)
