@@ -321,3 +321,15 @@ def test_reference_masks_are_the_turned_masks():
     bank = a_case("odd")[1]
     np.testing.assert_array_equal(bank.mask(1), rotate_mask(bank.masks[0], 30))
     assert make_plan((97, 121), bank, Search(bank).library).box == bank.box
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_views_with_different_discs_do_not_share_a_sigma_map(threads):
+    rng = np.random.default_rng(15)
+    masks = np.stack([disc_mask((21, 21), radius) for radius in (5, 9, 7)])
+    bank = TemplateBank(smooth(rng, (3, 21, 21)), masks, grid_angles(40))
+    assert bank.disc_views == (True, True, True)
+    micrograph = rng.normal(size=(60, 70))
+    exact = search(micrograph, bank, dtype="float64", threads=threads, edges="box")
+    paper = search(micrograph, bank, dtype="float64", method="paper", edges="box")
+    np.testing.assert_allclose(exact.score, paper.score, rtol=0, atol=1e-10)
