@@ -33,6 +33,7 @@ class PickSettings:
     angle_step: degrees between the in-plane turns of a template
     contrast: how particles look in the micrograph; template_contrast: in the templates, None to see for
         oneself (`filters.template_contrast`)
+    symmetry: of each view in the plane, see `engine.templates.TemplateBank`
     average: side of the averaging filter in pixels, 1 for none
     lowpass: resolution in A at which a Gaussian filter halves the micrographs' amplitudes, 0 for none
     clip: pixels further than so many robust standard deviations from the median are limited to that, 0 for
@@ -45,6 +46,7 @@ class PickSettings:
     contrast: Contrast = "dark"
     template_contrast: Contrast | None = None
     interpolation: Interpolation = "bilinear"
+    symmetry: tuple[int, ...] | None = None
     average: int = 4
     lowpass: float = 0.0
     clip: float = 10.0
@@ -100,7 +102,9 @@ def load_bank(
     except InputError as error:
         raise InputError(f"{templates}: {error}") from None
     angles = grid_angles(settings.angle_step)
-    return TemplateBank(matched, bank.masks, angles, settings.interpolation, settings.pixel_size), inverted
+    return TemplateBank(
+        matched, bank.masks, angles, settings.interpolation, settings.pixel_size, settings.symmetry
+    ), inverted
 
 
 def default_distance(bank: TemplateBank) -> float:
@@ -134,18 +138,24 @@ class Picker:
 
         Raises InputError, naming the micrograph, if it cannot be searched.
         """
-        settings = self.settings
         try:
-            image, limited = micrograph.data, 0
-            if settings.clip:
-                image, limited = limit_outliers(image, settings.clip)
-            image = lowpass(image, settings.lowpass, settings.pixel_size)
-            image, shift = average(image, settings.average)
+            image, shift, limited = prepared(micrograph.data, self.settings)
             maps = self.search.run(image, exclude=exclude)
         except InputError as error:
             raise InputError(f"{micrograph.path}: {error}") from None
-        picks = find_picks(maps, self.bank, settings.peaks, micrograph.name).shifted(-shift, -shift)
+        picks = find_picks(maps, self.bank, self.settings.peaks, micrograph.name).shifted(-shift, -shift)
         return Picked(picks, maps, limited, self.search.statistics)
+
+
+def prepared(micrograph: Array, settings: PickSettings) -> tuple[Array, float, int]:
+    """A micrograph (H, W) as it is searched: outliers limited, filtered.
+
+    Returns it with the shift in pixels that the filter gave it, and the number of outlier pixels.
+    """
+    image, limited = limit_outliers(micrograph, settings.clip) if settings.clip else (micrograph, 0)
+    image = lowpass(image, settings.lowpass, settings.pixel_size)
+    image, shift = average(image, settings.average)
+    return image, shift, limited
 
 
 def content_hash(path: str | Path) -> str:

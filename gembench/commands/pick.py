@@ -74,6 +74,9 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
                        help="degrees between the in-plane turns of a template")
     group.add_argument("--interpolation", choices=("bilinear", "cubic"), default="bilinear",
                        help="how templates are turned (default: bilinear)")
+    group.add_argument("--symmetry", metavar="N,N,...", type=_symmetry,
+                       help="of each view in the plane: 1, 2, ... or 0 for a disc; spares equal turns"
+                       " (default: every turn)")
     group.add_argument("--average", metavar="K", type=int, default=4,
                        help="side of the averaging filter on the micrographs, 1 for none (default: 4)")
     group.add_argument("--lowpass", metavar="A", type=float, default=0.0,
@@ -121,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
     """Pick every micrograph that is not finished; 2 if any could not be picked."""
     import dataclasses
 
+    from gembench.engine.search import cores
     from gembench.io.micrographs import find_micrographs
     from gembench.pick_folder import PickFolder
     from gembench.picking import Picker, content_hash, default_distance, load_bank
@@ -138,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
               "exclude": content_hash(args.exclude) if args.exclude else None}
     folder = PickFolder(args.output, settings.to_dict() | inputs, overwrite=args.overwrite)
     todo = [path for path in paths if not folder.is_finished(path)]
-    threads = args.threads if args.threads is not None else _cores()
+    threads = args.threads if args.threads is not None else cores()
     with Picker(bank, settings, threads=threads, library=args.fft) as picker:
         folder.start(_provenance(picker, threads), paths)
         _describe(say, picker, paths, todo, inverted)
@@ -156,14 +160,12 @@ def _settings(args: argparse.Namespace) -> PickSettings:
                          args.max_picks)
     return PickSettings(
         args.pixel_size, args.angle_step, args.contrast, args.template_contrast, args.interpolation,
-        args.average, args.lowpass, args.clip, args.method, args.precision, args.edges, peaks,
+        args.symmetry, args.average, args.lowpass, args.clip, args.method, args.precision, args.edges, peaks,
     )
 
 
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _symmetry(text: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in text.split(","))
 
 
 def _provenance(picker: Picker, threads: int) -> dict[str, Any]:

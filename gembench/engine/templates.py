@@ -147,7 +147,7 @@ class TemplateBank:
         object.__setattr__(self, "masks", masks)
         object.__setattr__(self, "angles", angles)
         if self.symmetry is not None and (len(self.symmetry) != len(templates) or min(self.symmetry) < 0):
-            raise InputError(f"symmetry {self.symmetry} for {len(templates)} views: give each view 1, 2, ... or 0")
+            raise InputError(f"symmetry {self.symmetry}, {len(templates)} views: give each 1, 2, ... or 0")
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -172,11 +172,11 @@ class TemplateBank:
 
     def view(self, index: ArrayLike) -> Array:
         """The unrotated template of each bank index."""
-        return np.searchsorted(self._starts, np.asarray(index), "right") - 1
+        return np.asarray(np.searchsorted(self._starts, np.asarray(index), "right") - 1)
 
     def psi(self, index: ArrayLike) -> Array:
         """The in-plane angle of each bank index, degrees."""
-        return np.concatenate(self._view_angles)[np.asarray(index)]
+        return np.asarray(np.concatenate(self._view_angles)[np.asarray(index)])
 
     def mask(self, index: int) -> Array:
         """The turned mask of one bank index, (h, w) bool."""

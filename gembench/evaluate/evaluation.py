@@ -84,6 +84,17 @@ def best_threshold(evaluation: Evaluation) -> float:
     return float(curve.threshold[np.argmax(f1)])
 
 
+def threshold_for_recall(evaluation: Evaluation, recall: float) -> float:
+    """The highest score threshold at which the curve reaches `recall`.
+
+    Raises InputError if the picks have no scores or do not reach it.
+    """
+    curve = evaluation.precision_recall
+    if curve is None or not (curve.recall >= recall).any():
+        raise InputError(f"no threshold gives a recall of {recall:g}: pick at a lower threshold")
+    return float(curve.threshold[curve.recall >= recall].max())
+
+
 def _judged(pair: Pair, radius: float, method: Method) -> Judged:
     outcome, distance = judge(pair.picks, pair.truth, pair.unsure, radius, method)
     return Judged(pair.micrograph, len(pair.truth), pair.picks.score, outcome, distance)

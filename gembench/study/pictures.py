@@ -24,7 +24,7 @@ LONGEST_SIDE = 1024  # pixels of a picture; finer detail is averaged away
 
 def micrograph(ax: Axes, image: Array, *, title: str = "") -> None:
     """A micrograph (H, W) in grey, its darkest and brightest half percent clipped, y down."""
-    small = _binned(image)
+    small = binned(image, _factor(image))
     low, high = np.percentile(small, (0.5, 99.5))
     _show(ax, small, image.shape, cmap="gray", vmin=low, vmax=high)
     ax.set_title(title)
@@ -33,7 +33,7 @@ def micrograph(ax: Axes, image: Array, *, title: str = "") -> None:
 def score_map(ax: Axes, score: Array, *, title: str = "", limit: float | None = None) -> AxesImage:
     """A score map (H, W); returns the image, for a colour bar."""
     top = limit if limit is not None else float(score.max())
-    shown = _show(ax, _binned(score, np.max), score.shape, cmap="magma", vmin=0, vmax=top)
+    shown = _show(ax, binned(score, _factor(score), np.max), score.shape, cmap="magma", vmin=0, vmax=top)
     ax.set_title(title)
     return shown
 
@@ -72,9 +72,19 @@ def _show(ax: Axes, small: Array, shape: tuple[int, ...], **how: Any) -> AxesIma
     return shown
 
 
-def _binned(image: Array, reduce: Any = np.mean) -> Array:
-    """The image reduced by a whole factor, so that its longest side is about LONGEST_SIDE at most."""
-    factor = -(-max(image.shape) // LONGEST_SIDE)
+def plain(ax: Axes, image: Array, *, title: str = "") -> None:
+    """An image (h, w) in grey from its least to its greatest value, y down."""
+    _show(ax, image, image.shape, cmap="gray")
+    ax.set_title(title)
+
+
+def binned(image: Array, factor: int, reduce: Any = np.mean) -> Array:
+    """The image (H, W) with blocks of factor x factor pixels reduced to one; the rest is left out."""
     h, w = (side // factor * factor for side in image.shape)
     blocks = image[:h, :w].reshape(h // factor, factor, w // factor, factor)
     return np.asarray(reduce(blocks, axis=(1, 3)))
+
+
+def _factor(image: Array) -> int:
+    """The whole factor that brings the longest side down to LONGEST_SIDE."""
+    return int(-(-max(image.shape) // LONGEST_SIDE))
