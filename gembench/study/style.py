@@ -58,7 +58,7 @@ _LOOKS = (
     Series(SKY, (0, (6, 1, 1, 1, 1, 1)), "P", "----"),
     Series(ORANGE, (0, (9, 2)), "X", "||||"),
 )
-LIBRARIES = ("fftw", "mkl", "ducc0", "cufft", "scipy", "numpy")
+LIBRARIES = ("fftw", "mkl", "ducc0", "cufft", "scipy", "numpy", "fftw-estimate")
 METHODS = ("paper", "exact", "banded")
 PICKERS = ("findem", "gembench", "gempicker", "relion", "pytme", "opencv", "scikit-image")
 SERIES = {

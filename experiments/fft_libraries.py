@@ -1,0 +1,86 @@
+"""Figure 2: the correlation of one template with one micrograph, by FFT library, size and precision."""
+
+from __future__ import annotations
+
+from gembench.data.workload import OneTemplate, Workload, egg_bank
+from gembench.engine import fft_fftw  # noqa: F401  registers FFTW
+from gembench.engine.fft import LIBRARIES
+from gembench.study import bands, style
+from gembench.study.experiment import Experiment, grid
+from gembench.study.tables import speed_up
+
+NAMES = list(dict.fromkeys(["fftw", "mkl", "ducc0", "scipy", "numpy", "fftw-estimate", *LIBRARIES, "cufft"]))
+PANELS = {"float32": "a  Single precision", "float64": "b  Double precision"}
+ARRAYS = 14  # of N^2 numbers that a case holds at its most, measured
+
+
+def skip(case):
+    """Why the library cannot be used here, or why the micrograph is too large."""
+    if case.library in LIBRARIES:
+        return LIBRARIES[case.library].unavailable() or too_large(case)
+    from gembench.study.provenance import gpus
+
+    return "no back end for cuFFT yet" if gpus() else "no CUDA device"
+
+
+def too_large(case):
+    """The libraries alternate, so that the arrays of all must fit into the memory together."""
+    import psutil
+
+    need = len(LIBRARIES) * ARRAYS * case.n**2 * {"float32": 4, "float64": 8}[case.precision] / 2**30
+    there = psutil.virtual_memory().total / 2**30
+    return f"all libraries together need {need:.0f} GiB of {there:.0f}" if need > 0.9 * there else ""
+
+
+def setup(case):
+    """A micrograph's spectra, and a template N/8 wide with a mask of its own."""
+    shape = (case.n, case.n)
+    return OneTemplate(Workload.make(shape, egg_bank(case.n // 8, 1)), case.library, case.precision, shape)
+
+
+def run(inputs, case):
+    """2 forward and 3 inverse transforms of N x N, the quotient of eq. 1 and the maximum of eq. 2."""
+    return inputs.run()
+
+
+def check(output, inputs, case):
+    """The scores at a hundred places are those of the direct sum."""
+    return inputs.check(output)
+
+
+def figure(rows):
+    """Speed relative to FFTW's measured plans over the micrograph's size, one panel a precision."""
+    drawn, axes = style.figure(1, 2, width=style.PAGE, height=2.6, sharex=True, sharey=True)
+    base = {(row["precision"], row["n"]): row for row in rows if row["library"] == "fftw"}
+    compared = [row for row in rows if (row["precision"], row["n"]) in base]
+    ratios = {row.name: speed_up(base[row["precision"], row["n"]], row) for row in compared}
+    for ax, (precision, title) in zip(axes, PANELS.items(), strict=True):
+        for name in NAMES:
+            mine = [row for row in compared if (row["library"], row["precision"]) == (name, precision)]
+            if mine:
+                bands.line(ax, [row["n"] for row in mine], [ratios[row.name] for row in mine], name)
+        bands.octaves(ax, [row["n"] for row in compared], [x for spread in ratios.values() for x in spread])
+        ax.set(title=title, xlabel="Micrograph size N (pixels), template N/8")
+    axes[0].set_ylabel("Speed relative to FFTW\n(measured plans = 1, > 1 is faster)")
+    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(NAMES))
+    return drawn
+
+
+def cases(n, library=NAMES):
+    """The grid of these micrograph sizes."""
+    return grid(precision=list(PANELS), n=n, library=library)
+
+
+experiment = Experiment(
+    name="fft_libraries", title="Correlation of one template with one micrograph, by FFT library",
+    paper="Fig. 2",
+    about="One core. Timed: 2 forward and 3 inverse transforms of N x N pixels, the normalisation and the"
+    " running maximum, as the original method does for every template; the micrograph's own 2 transforms,"
+    " the template's turn and FFTW's planning are outside the clock. fftw measures its plans, fftw-estimate"
+    " estimates them. Any score of a hundred that differs from a float64 direct sum fails the case.",
+    grids={"quick": cases([256, 512], ["fftw", "mkl", "scipy", "cufft"]),
+           "default": cases([512, 1024, 2048, 4096]),
+           "paper": cases([512, 1024, 2048, 4096, 8192])},
+    setup=setup, run=run, check=check, skip=skip, figure=figure,
+    compare="library", baseline="fftw", rounds=4, columns=["error_at_places"],
+)

@@ -1,0 +1,94 @@
+"""Zero-padding: micrographs of awkward sizes, transformed as they are and padded to a good size."""
+
+from __future__ import annotations
+
+from gembench.data.workload import OneTemplate, Workload, egg_bank
+from gembench.engine import fft_fftw  # noqa: F401  registers FFTW
+from gembench.engine.fft import LIBRARIES
+from gembench.engine.fft_sizes import fast_size
+from gembench.study import bands, style
+from gembench.study.experiment import Experiment, grid
+from gembench.study.tables import speed_up
+
+NAMES = ["fftw", "mkl", "ducc0", "scipy", "numpy"]
+SIZES = [2047, 2049, 2187, 2208]  # 23 * 89, 3 * 683, 3^7 and 2^5 * 3 * 23
+CAMERAS = ["3838x3710", "5760x4092"]  # width x height of the frames of two direct detectors
+
+
+def shape_of(case):
+    """(height, width) of the micrograph."""
+    width, _, height = str(case.size).partition("x")
+    return int(height or width), int(width)
+
+
+def padded_to(size):
+    """What a micrograph of this size is padded to, written like the size."""
+    padded = dict.fromkeys(fast_size(int(n)) for n in str(size).split("x"))
+    return "x".join(map(str, padded))
+
+
+def skip(case):
+    """Why the library cannot be used here."""
+    return LIBRARIES[case.library].unavailable()
+
+
+def setup(case):
+    """A micrograph's spectra, of its own size or padded, and a template of 160 x 160 pixels."""
+    shape = shape_of(case)
+    work = Workload.make(shape, egg_bank(min(160, shape[0] // 4), 1))
+    return OneTemplate(work, case.library, "float32", None if case.padded else shape)
+
+
+def run(inputs, case):
+    """2 forward and 3 inverse transforms, the quotient of eq. 1 and the maximum of eq. 2."""
+    return inputs.run()
+
+
+def check(output, inputs, case):
+    """The scores at a hundred places are those of the direct sum, padded or not."""
+    return {**inputs.check(output), "padded_to": padded_to(case.size) if case.padded else None}
+
+
+def figure(rows):
+    """How many times as fast the padded micrograph is, a group of bars a size, a bar a library."""
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    drawn, ax = style.figure(width=style.PAGE, height=2.5)
+    plain = {(row["size"], row["library"]): row for row in rows if not row["padded"]}
+    padded = {(row["size"], row["library"]): row for row in rows if row["padded"]}
+    sizes = list(dict.fromkeys(size for size, _ in plain))
+    names = [name for name in NAMES if any(library == name for _, library in plain)]
+    for number, name in enumerate(names):
+        found = [(place, speed_up(plain[size, name], padded[size, name])) for place, size in enumerate(sizes)
+                 if (size, name) in plain and (size, name) in padded]
+        bands.bars(ax, found, name, (number - (len(names) - 1) / 2) / (len(names) + 1), 1 / (len(names) + 1))
+    ax.set_xticks(range(len(sizes)), [f"{size}\nto {padded_to(size)}".replace("x", " × ") for size in sizes])
+    ax.axhline(1, color=style.INK, linewidth=0.8)
+    ax.set_yscale("log", base=2)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.grid(axis="x", visible=False)
+    ax.tick_params(axis="x", length=0)
+    ax.set(xlabel="Micrograph, and what it is padded to (pixels)",
+           ylabel="Speed of the padded micrograph\n(unpadded = 1, > 1 is faster)")
+    drawn.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=len(names))
+    return drawn
+
+
+def cases(size, library=NAMES):
+    """The grid of these micrographs, as they are and padded."""
+    return grid(size=size, library=library, padded=[False, True])
+
+
+experiment = Experiment(
+    name="padding", title="Awkward micrograph sizes against padded ones",
+    about="One core, float32. Timed: the correlation of one template by the original method, as in"
+    " fft_libraries: 5 transforms of the whole frame, the normalisation and the maximum. What is padded gets"
+    " zeros up to the even size, without prime factors above 7, whose row transforms cost least"
+    " (gembench/engine/fft_sizes.py); every size here has a better one.",
+    grids={"quick": cases([509, 514], ["fftw", "mkl"]),
+           "default": cases(SIZES) + cases(CAMERAS[0], ["fftw", "mkl"]),
+           "paper": cases([*SIZES, *CAMERAS])},
+    setup=setup, run=run, check=check, skip=skip, figure=figure,
+    compare="padded", baseline=False, rounds=4, columns=["padded_to"],
+)

@@ -1,0 +1,118 @@
+"""Figure 3a: the speed of a search by the number of cores that correlate."""
+
+from __future__ import annotations
+
+import os
+
+from gembench.data.workload import Pace, Workload, egg_bank
+from gembench.study import bands, style
+from gembench.study.experiment import Experiment, grid
+from gembench.study.tables import speed_up
+
+BANK = 14_630  # templates of the paper's measurement, to which the total is projected
+PER_THREAD = {"paper": 4, "exact": 8}  # templates of a thread here, the same for all: none idles at the end
+ARRAYS = {"paper": 11, "exact": 6}  # of n^2 float32 numbers that a thread holds at its most, by engine.plan
+CORES = os.cpu_count() or 1
+THREADS = [1, 2, 3, 4, 6, 8, 12, 16]
+
+
+def skip(case):
+    """Why there can be no such search here."""
+    import psutil
+
+    if case.threads > CORES:
+        return f"this machine has {CORES} cores"
+    # whole spectra, products and padded maps of every thread, of all the cases that alternate
+    need = sum(n for n in THREADS if n <= CORES) * ARRAYS[case.method] * case.n**2 * 4 / 2**30
+    there = psutil.virtual_memory().total / 2**30
+    return f"all numbers of threads together need {need:.0f} GiB of {there:.0f}" if need > 0.9 * there else ""
+
+
+def setup(case):
+    """A micrograph and a search of turned templates with masks of their own; none is kept between runs."""
+    from gembench.engine.search import Search
+
+    bank = egg_bank(case.template, PER_THREAD[case.method] * case.threads)
+    work = Workload.make((case.n, case.n), bank, places=30)
+    return work, Search(bank, method=case.method, threads=case.threads, keep_bytes=0)
+
+
+def run(inputs, case):
+    """One producer turns the templates, `threads` consumers correlate and fold them."""
+    work, search = inputs
+    pace = Pace(case.threads)
+    return search.run(work.micrograph, on_template=pace), pace
+
+
+def check(output, inputs, case):
+    """Scores and templates at thirty places are those of the direct sum."""
+    return inputs[0].check(output[0], "float32")
+
+
+def seconds(output, inputs, case):
+    """Seconds a template at the steady pace of all threads together."""
+    return output[1].seconds_per_template
+
+
+def metrics(output, inputs, case):
+    """How the queue behaved; waits are seconds summed over threads."""
+    search = inputs[1]
+    told = search.statistics
+    return {"templates": told.counts.templates, "queue_depth": search.queue_depth,
+            "queue_depth_reached": told.deepest_queue, "producer_wait": told.producer_wait,
+            "consumer_wait": told.consumer_wait, "seconds_in_all": told.seconds}
+
+
+def rates(time, case):
+    """What follows from the time of a template; the total for the paper's bank is projected, not measured."""
+    return {"templates_per_second": 1 / time, "templates_per_core_second": 1 / (time * case.threads),
+            "projected_seconds": BANK * time}
+
+
+def figure(rows):
+    """Speed-up over one thread beside the ideal, and what a core does in a second."""
+    drawn, (left, right) = style.figure(1, 2, width=style.PAGE, height=2.6)
+    most = max(row["threads"] for row in rows)
+    left.plot([1, most], [1, most], color=style.GREY, linestyle=(0, (1, 2)), label="ideal")
+    for method in PER_THREAD:
+        mine = [row for row in rows if row["method"] == method]
+        base = next((row for row in mine if row["threads"] == 1), None)
+        if base is None:
+            continue
+        threads = [row["threads"] for row in mine]
+        bands.line(left, threads, [speed_up(base, row) for row in mine], method)
+        paces = [tuple(1 / (t * row["threads"]) for t in (row.median, *row.band)) for row in mine]
+        bands.line(right, threads, paces, method, f"{method}: {told(mine[-1]['projected_seconds'])}")
+    for ax in (left, right):
+        ax.set(xlabel="Consumer threads, one a core", xticks=[n for n in THREADS if n <= most])
+        ax.set_ylim(0, 1.35 * ax.get_ylim()[1])  # room for the legend
+    left.set(title="a  Speed-up", ylabel="Speed-up over one thread")
+    right.set(title="b  Pace of a core", ylabel="Templates / core / s")
+    left.legend(loc="upper left")
+    right.legend(loc="upper right", title=f"{BANK:,} templates on {most} cores, projected", ncols=2)
+    return drawn
+
+
+def told(seconds):
+    """A long time as a person says it."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
+
+
+def cases(n, template, threads):
+    """The grid of one size of micrograph and template."""
+    return grid(method=list(PER_THREAD), n=n, template=template, threads=threads)
+
+
+experiment = Experiment(
+    name="threads", title="Speed by the number of CPU cores", paper="Fig. 3a",
+    about="Time is seconds a template at the steady pace of all threads, from a few templates a thread; what"
+    " is done once a micrograph is left out. The total for the paper's 14,630 templates is projected from it."
+    " float32, every template with a mask of its own, turned anew by the producer.",
+    grids={"quick": cases(512, 64, [1, 2]), "default": cases(4096, 160, THREADS),
+           "paper": cases(4096, 160, sorted({*THREADS, CORES}))},
+    setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics, rates=rates,
+    figure=figure, compare="threads", baseline=1, rounds=4,
+    columns=["templates", "templates_per_core_second", "projected_seconds", "queue_depth",
+             "queue_depth_reached", "producer_wait", "consumer_wait"],
+)
