@@ -56,20 +56,23 @@ class Frame:
 class SigmaMaps:
     """1 / sigma maps that several consumers share: the first that needs one makes it, the others wait.
 
-    Only the latest is kept: templates arrive with equal masks next to each other.
+    The latest few are kept: templates arrive with equal masks next to each other.
     """
+
+    KEPT = 4
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._key: MaskKey | None = None
-        self._map: Array | None = None
+        self._maps: dict[MaskKey, Array] = {}
 
     def get(self, key: MaskKey, make: Callable[[], Array]) -> Array:
-        """The map for `key`, made by `make` if it is not the one at hand."""
+        """The map for `key`, made by `make` if it is not at hand."""
         with self._lock:
-            if self._key != key or self._map is None:
-                self._key, self._map = key, make()
-            return self._map
+            if key not in self._maps:
+                if len(self._maps) == self.KEPT:
+                    del self._maps[next(iter(self._maps))]
+                self._maps[key] = make()
+            return self._maps[key]
 
 
 class Correlator(Protocol):
