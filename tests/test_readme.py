@@ -1,0 +1,76 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gembench.cli import build_parser, main
+from gembench.engine import fft
+from gembench.engine.search import search
+from gembench.engine.templates import TemplateBank
+from gembench.study.store import load_rows
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """Every gembench command line of the README, continuation lines joined and comments left out."""
+    lines = "\n".join(blocks("sh")).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("gembench ")]
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_commands_are_understood(words: list[str]) -> None:
+    assert callable(build_parser().parse_args(words).run)
+
+
+def test_make_targets_exist() -> None:
+    makefile = (Path(__file__).parents[1] / "Makefile").read_text()
+    for target in set(re.findall(r"make ([a-z-]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_a_study_is_one_short_file(tmp_path: Path) -> None:
+    source = next(text for text in blocks("python") if "Experiment(" in text)
+    assert len(source.splitlines()) <= 40
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    (folder / "peak_rules.py").write_text(source)
+    done = main(["run", "peak_rules", "--grid", "quick", "--experiments", str(folder), "--results",
+                 str(tmp_path / "results")])
+    rows = load_rows(tmp_path / "results", "peak_rules", grid="quick")
+    assert done == 0
+    assert [row.status for row in rows] == ["ok", "ok"]
+
+
+def test_an_fft_library_is_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fft, "LIBRARIES", dict(fft.LIBRARIES))
+    exec(next(text for text in blocks("python") if "FFTLibrary" in text), {})
+    rng = np.random.default_rng(3)
+    micrograph, bank = rng.normal(size=(80, 75)), TemplateBank(rng.normal(size=(2, 12, 15)))
+    for method in ("exact", "paper"):
+        ours = search(micrograph, bank, library="numpy-double", method=method)
+        theirs = search(micrograph, bank, library="numpy", method=method)
+        np.testing.assert_allclose(ours.score, theirs.score, atol=2e-6)
+
+
+def test_simulate_pick_and_score(tmp_path: Path) -> None:
+    """The demonstration, smaller: the particles of a simulated micrograph are found."""
+    demo = next(text for text in blocks("sh") if "gembench simulate" in text)
+    small = demo.replace("--count 3", "--count 1 --size 1024").replace("--angle-step 6", "--angle-step 20")
+    for line in small.replace("\\\n", " ").splitlines():
+        if line.startswith("gembench "):
+            words = [sys.executable, "-m", "gembench", *shlex.split(line)[1:]]
+            subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "demo-picks" / "picks.star").is_file()
