@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from gembench.errors import InputError
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One benchmark at one commit: the median of its samples and their quartiles."""
+
+    value: float
+    quartiles: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -24,12 +31,15 @@ class Series:
 
     @property
     def change(self) -> float:
-        """Last value over the first."""
-        return self.points[-1][1] / self.points[0][1]
+        """Last value over the first; infinite if the first is zero and the last is not."""
+        first, last = self.points[0][1], self.points[-1][1]
+        if not first:
+            return math.inf if last else 1.0
+        return last / first
 
     def polyline(self, width: int = 240, height: int = 36) -> str:
         """The values as the points of an SVG polyline, zero at the bottom."""
-        top = max(value for _, value in self.points)
+        top = max(value for _, value in self.points) or 1.0
         step = width / max(1, len(self.points) - 1)
         return " ".join(f"{number * step:.1f},{height - value / top * height:.1f}"
                         for number, (_, value) in enumerate(self.points))
@@ -45,12 +55,38 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _values(entry: Sequence[Any], columns: Sequence[str]) -> dict[str, float]:
-    """Parameters as text -> value, of what asv measured; failed (null) and skipped (NaN) are left out."""
-    named = dict(zip(columns, entry, strict=False))
-    combinations = [", ".join(choice) for choice in product(*(named.get("params") or []))]
-    return {label: float(value) for label, value in zip(combinations, named.get("result") or [], strict=False)
+def _measured(content: dict[str, Any]) -> dict[str, dict[str, Measurement]]:
+    """Benchmark -> parameters as text -> what asv measured; failed (null) and skipped (NaN) are left out."""
+    return {name: _combinations(dict(zip(content["result_columns"], entry, strict=False)))
+            for name, entry in content.get("results", {}).items()}
+
+
+def _combinations(columns: dict[str, Any]) -> dict[str, Measurement]:
+    """Parameters as text -> measurement; a count without samples is its own quartiles."""
+    labels = [", ".join(choice) for choice in product(*(columns.get("params") or []))]
+    values = columns.get("result") or [None] * len(labels)
+    lower, upper = (columns.get(f"stats_q_{part}") or [None] * len(labels) for part in (25, 75))
+    return {label: Measurement(float(value), (float(value if low is None else low),
+                                              float(value if high is None else high)))
+            for label, value, low, high in zip(labels, values, lower, upper, strict=True)
             if value is not None and not math.isnan(value)}
+
+
+def _full_name(name: str, label: str) -> str:
+    """A benchmark with its parameters, as asv writes it."""
+    return f"{name}({label})" if label else name
+
+
+def load_measurements(folder: Path, machine: str, commit: str) -> dict[str, Measurement]:
+    """What asv measured at a commit (its full hash) on a machine, by benchmark with its parameters.
+
+    Raises InputError for a file that asv did not write.
+    """
+    contents = [_read(path) for path in sorted((folder / machine).glob("*.json"))
+                if path.name != "machine.json"]
+    return {_full_name(name, label): measurement
+            for content in contents if content["commit_hash"] == commit
+            for name, found in _measured(content).items() for label, measurement in found.items()}
 
 
 def load_history(folder: Path) -> list[Series]:
@@ -66,11 +102,11 @@ def load_history(folder: Path) -> list[Series]:
         if path.name == "machine.json":
             continue
         content = _read(path)
-        for name, entry in content.get("results", {}).items():
-            for label, value in _values(entry, content["result_columns"]).items():
-                benchmark = f"{name}({label})" if label else name
+        for name, found in _measured(content).items():
+            for label, measurement in found.items():
+                benchmark = _full_name(name, label)
                 units[benchmark] = about.get(name, {}).get("unit", "")
-                stamp = (float(content["date"]), str(content["commit_hash"])[:8], value)
+                stamp = (float(content["date"]), str(content["commit_hash"])[:8], measurement.value)
                 points.setdefault((benchmark, path.parent.name), []).append(stamp)
     return [
         Series(benchmark, machine, units[benchmark],

@@ -1,0 +1,38 @@
+"""A search: one micrograph against a bank of four templates that fit an eighth of it."""
+
+from __future__ import annotations
+
+import os
+
+from ._inputs import LIBRARIES, METHODS, noise, searched
+
+
+class Correlate:
+    """Each method on each FFT library, one thread."""
+
+    params = (METHODS, LIBRARIES, [512, 1024])
+    param_names = ("method", "library", "size")
+    rounds, repeat, warmup_time = 2, (3, 5, 0.6), 0.0
+
+    def setup(self, method: str, library: str, size: int) -> None:
+        self.search, self.micrograph = searched(method, library, size), noise(size, size)
+
+    def time_search(self, method: str, library: str, size: int) -> None:
+        self.search.run(self.micrograph)
+
+
+class Threads:
+    """The default method at the size of KLH data set I, over consumer threads."""
+
+    params = ([1, 2, 4],)
+    param_names = ("threads",)
+    rounds, repeat, warmup_time = 2, (3, 5, 2.0), 0.0
+
+    def setup(self, threads: int) -> None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if threads > cores:
+            raise NotImplementedError(f"{threads} threads on {cores} cores")
+        self.search, self.micrograph = searched("exact", "auto", 2048, threads), noise(2048, 2048)
+
+    def time_search(self, threads: int) -> None:
+        self.search.run(self.micrograph)

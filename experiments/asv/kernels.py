@@ -1,0 +1,52 @@
+"""The compiled loops over pixels, on one frame of 1024 x 1024 in the blocks that the search uses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gembench.engine import fold
+from gembench.engine.correlate import variance_floor
+
+from ._inputs import noise
+
+SIZE = 1024
+BLOCK = fold.BLOCK
+
+
+class Kernels:
+    """Each timed call passes over the whole frame."""
+
+    rounds, repeat, warmup_time = 2, (5, 10, 0.3), 0.05
+
+    def setup(self) -> None:
+        self.values = noise(SIZE, SIZE)
+        self.score, self.index = np.zeros((SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE), np.int32)
+        self.out = np.empty((SIZE, SIZE), np.float32)
+        self.half = np.zeros((SIZE // BLOCK, SIZE, BLOCK), np.complex64)
+        self.rows = np.zeros((BLOCK, SIZE), np.complex64)
+        self.frame = np.zeros((SIZE, SIZE), np.complex64)
+        self.floor = variance_floor(self.values)
+
+    def time_fold(self) -> None:
+        for y in range(0, SIZE, BLOCK):
+            fold.fold(
+                self.values, y, 0, self.out, y, 0, np.int32(1), self.score, self.index, y, 0, BLOCK, SIZE
+            )
+
+    def time_inverse_sigma(self) -> None:
+        for y in range(0, SIZE, BLOCK):
+            fold.inverse_sigma(self.values, self.score, y, 0, *self.floor, self.out, y, BLOCK, SIZE)
+
+    def time_merge(self) -> None:
+        fold.merge(self.score, self.index, self.values, self.index)
+
+    def time_transpose(self) -> None:
+        """Both transpositions of an inverse transform."""
+        for x in range(0, SIZE, BLOCK):
+            fold.scatter(self.rows, 0, self.half, x)
+        for block in range(SIZE // BLOCK):
+            fold.gather(self.half, block, self.rows)
+
+    def time_load_columns(self) -> None:
+        for x in range(0, SIZE, BLOCK):
+            fold.load_columns(self.frame, x, self.rows)
