@@ -120,7 +120,7 @@ def test_compare_lists_the_worst_first_and_what_is_lost() -> None:
 
 
 def test_nothing_measured_at_both_commits_is_an_error() -> None:
-    with pytest.raises(InputError, match="nothing was compared: 1 .* at the base, 0 at HEAD"):
+    with pytest.raises(InputError, match=r"nothing was compared: 1 .* at the base, 0 at HEAD"):
         compare({"a": steady(1.0)}, {})
 
 
