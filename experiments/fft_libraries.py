@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from gembench.data.workload import OneTemplate, Workload, egg_bank
 from gembench.engine import fft_fftw  # noqa: F401  registers FFTW
-from gembench.engine.fft import LIBRARIES
+from gembench.engine.fft import LIBRARIES, PREFERENCE
 from gembench.study import bands, style
 from gembench.study.experiment import Experiment, grid
 from gembench.study.tables import speed_up
 
-NAMES = list(dict.fromkeys(["fftw", "mkl", "ducc0", "scipy", "numpy", "fftw-estimate", *LIBRARIES, "cufft"]))
+NAMES = list(dict.fromkeys(["fftw", *PREFERENCE, *LIBRARIES, "cufft"]))
 PANELS = {"float32": "a  Single precision", "float64": "b  Double precision"}
 ARRAYS = 12  # of N^2 numbers that a case holds at its most; measured: 10 (mkl, fftw) to 14 (numpy)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from gembench.data.workload import OneTemplate, Workload, egg_bank
 from gembench.engine import fft_fftw  # noqa: F401  registers FFTW
-from gembench.engine.fft import LIBRARIES
+from gembench.engine.fft import LIBRARIES, PREFERENCE
 from gembench.engine.fft_sizes import fast_size
 from gembench.study import bands, style
 from gembench.study.experiment import Experiment, grid
 from gembench.study.tables import speed_up
 
-NAMES = ["fftw", "mkl", "ducc0", "scipy", "numpy"]
+NAMES = list(PREFERENCE)
 SIZES = [2047, 2049, 2187, 2208]  # 23 * 89, 3 * 683, 3^7 and 2^5 * 3 * 23
 CAMERAS = ["3838x3710", "5760x4092"]  # width x height of the frames of two direct detectors
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from gembench.data.workload import Workload
 from gembench.engine import fft_fftw  # noqa: F401  registers FFTW
-from gembench.engine.fft import LIBRARIES
+from gembench.engine.fft import LIBRARIES, PREFERENCE
 from gembench.study import bands, style
 from gembench.study.experiment import Experiment, grid
 
-NAMES = ["fftw", "mkl", "ducc0", "scipy", "numpy"]
+NAMES = list(PREFERENCE)
 DTYPES = ["float32", "float64"]
 THRESHOLD, DISTANCE, RADIUS = 0.3, 120, 40  # score; pixels between picks, and to the particle a pick is on
 
