@@ -9,14 +9,14 @@ from __future__ import annotations
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from gembench.errors import InputError
 from gembench.study.cases import Case, case_name, matches
 from gembench.study.experiment import Experiment
-from gembench.study.expression import NotTestableError, evaluate, parse
+from gembench.study.expression import NotTestableError, describe, evaluate, parse
 from gembench.study.store import Row
 
 VERDICTS = ("reproduced", "partly", "not reproduced", "not testable here", "not judged")
@@ -29,6 +29,8 @@ class Claim:
 
     id: a short name; where: section or figure; statement: in our words; paper: the paper's value as printed
     experiment, expression: what judges it; unit: of the expression's value
+    select: axis values of the rows that are looked at
+    stand_in: axis values instead of those of `select` where it has no measured row
     reproduced, partly: bands of the value, ends included; None for a claim that is not judged
     note: what a reader must know to judge the verdict
     """
@@ -43,6 +45,8 @@ class Claim:
     reproduced: Band | None = None
     partly: Band | None = None
     note: str = ""
+    select: Mapping[str, Any] = field(default_factory=dict)
+    stand_in: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Verdict:
 
     value: of the expression, None where it is not testable; reason: why it is not
     command: what would measure the missing rows, '' if nothing would
+    remark: the rows that stood in, if any did
     """
 
     claim: Claim
@@ -59,6 +64,7 @@ class Verdict:
     value: float | None = None
     reason: str = ""
     command: str = ""
+    remark: str = ""
 
     @property
     def told(self) -> str:
@@ -66,12 +72,13 @@ class Verdict:
         if self.value is None:
             return f"{self.reason}; {self.command}" if self.command else self.reason
         digits = f"{self.value:.0f}" if abs(self.value) >= 1000 else f"{self.value:.3g}"
-        return f"{digits} {self.claim.unit}".rstrip()
+        told = f"{digits} {self.claim.unit}".rstrip()
+        return f"{told} ({self.remark})" if self.remark else told
 
 
 def _claim(entry: Mapping[str, Any], path: Path) -> Claim:
     name = entry.get("id", "without an id")
-    known = {field.name for field in fields(Claim)}
+    known = {one.name for one in fields(Claim)}
     needed = {"id", "where", "statement", "paper", "experiment", "expression"}
     for key in sorted(set(entry) - known):
         raise InputError(f"{path}: claim {name}: unknown key {key}; the keys are {', '.join(sorted(known))}")
@@ -122,20 +129,33 @@ def judge(claim: Claim, rows: Sequence[Row], machine: str, experiment: Experimen
 
     experiment: if given, a reason names the command that would measure what is missing
     """
+    chosen, remark = selected(rows, claim)
     try:
-        value = evaluate(claim.expression, rows)
+        value = evaluate(claim.expression, chosen)
     except NotTestableError as error:
         reason, command = str(error), ""
         if experiment is None:
             reason = f"there is no experiment {claim.experiment}"
         elif error.where is not None:
-            command = remedy(experiment, error.where)
+            command = remedy(experiment, {**claim.select, **error.where})
         return Verdict(claim, machine, "not testable here", reason=reason, command=command)
     if claim.reproduced is None or claim.partly is None:
-        return Verdict(claim, machine, "not judged", value)
-    if inside(value, claim.reproduced):
-        return Verdict(claim, machine, "reproduced", value)
-    return Verdict(claim, machine, "partly" if inside(value, claim.partly) else "not reproduced", value)
+        verdict = "not judged"
+    elif inside(value, claim.reproduced):
+        verdict = "reproduced"
+    else:
+        verdict = "partly" if inside(value, claim.partly) else "not reproduced"
+    return Verdict(claim, machine, verdict, value, remark=remark)
+
+
+def selected(rows: Sequence[Row], claim: Claim) -> tuple[list[Row], str]:
+    """The rows a claim looks at, and which stood in for those it asks for, '' if none did."""
+    asked = [row for row in rows if matches(row.case, claim.select)]
+    if claim.stand_in and not any(row.ok for row in asked):
+        instead = [row for row in rows if matches(row.case, {**claim.select, **claim.stand_in})]
+        if any(row.ok for row in instead):
+            return instead, describe(claim.stand_in)
+    return asked, ""
 
 
 def remedy(experiment: Experiment, where: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from gembench.study import pictures, style
 Array = NDArray[Any]
 VIEWS = ("side", "top")
 RING = (60, 100)  # px from the centre of a top view, where its wall lies under a side-view template
-PROTOCOL_NAMES = {"paper": "as in the paper", "gempicker": "gEMpicker's settings", "gembench": "gembench"}
+PROTOCOL_NAMES = {"paper": "as in the paper", "gembench": "gembench"}
 
 
 def ring_metrics(example: Mapping[str, Array]) -> dict[str, float]:
@@ -76,7 +76,7 @@ def _curves(rows: list[Any]) -> Any:
     roc, pr, points = {}, {}, {}
     for row in rows:
         name = f"{PROTOCOL_NAMES[row['protocol']]}, {row['angle_step']}°"
-        if row["symmetry"] or row["protocol"] == "gempicker":
+        if row["symmetry"]:
             continue
         roc[name] = row.arrays["roc_fpr"], row.arrays["roc_tpr"]
         pr[name] = row.arrays["recall"], row.arrays["precision"]
