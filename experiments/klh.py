@@ -24,8 +24,8 @@ PROTOCOLS = {
     "gembench": {"average": 1, "lowpass": 70.0, "edges": "reflect",
                  "peaks": PeakSettings("nms", 0.2, distance=120, border=75)},
 }
-
-
+# gEMpicker's settings for KLH: also both of any pair within 175 px dropped, 100 px kept beyond the half box
+GEMPICKER = PeakSettings("gempicker", 0.3, 0.9, 175, 100, 100)
 STATISTICS = (
     "n_picks", "n_truth", "true_positives", "precision", "recall", "fdr", "f1", "mean_distance_px", "auc",
     "average_precision",
