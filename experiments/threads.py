@@ -71,16 +71,16 @@ def rates(time, case):
 
 def figure(rows):
     """Speed-up over one thread beside the ideal, and what a core does in a second."""
+    base = {row["method"]: row for row in rows if row["threads"] == 1}
+    if not base:
+        return {}
     drawn, (left, right) = style.figure(1, 2, width=style.PAGE, height=2.6)
     most = max(row["threads"] for row in rows)
     left.plot([1, most], [1, most], color=style.GREY, linestyle=(0, (1, 2)), label="ideal")
-    for method in PER_THREAD:
-        mine = [row for row in rows if row["method"] == method]
-        base = next((row for row in mine if row["threads"] == 1), None)
-        if base is None:
-            continue
+    for method in base:
+        mine = sorted((row for row in rows if row["method"] == method), key=lambda row: row["threads"])
         threads = [row["threads"] for row in mine]
-        bands.line(left, threads, [speed_up(base, row) for row in mine], method)
+        bands.line(left, threads, [speed_up(base[method], row) for row in mine], method)
         paces = [tuple(1 / (t * row["threads"]) for t in (row.median, *row.band)) for row in mine]
         bands.line(right, threads, paces, method, f"{method}: {told(mine[-1]['projected_seconds'])}")
     for ax in (left, right):
@@ -89,7 +89,7 @@ def figure(rows):
     left.set(title="a  Speed-up", ylabel="Speed-up over one thread")
     right.set(title="b  Pace of a core", ylabel="Templates / core / s")
     left.legend(loc="upper left")
-    right.legend(loc="upper right", title=f"{BANK:,} templates on {most} cores, projected", ncols=2)
+    right.legend(loc="upper right", title=f"{BANK:,} templates on {most} cores, projected", ncols=len(base))
     return drawn
 
 

@@ -90,6 +90,14 @@ def test_the_figure_names_its_axes(measured, name):
 
 
 @pytest.mark.parametrize("name", MEASURED)
+def test_whatever_is_missing_the_figure_is_drawn_of_the_rest_or_not_at_all(measured, name):
+    study = measured(name)
+    for row in study.rows:
+        for figure in figures.draw(study.experiment, [row]).values():
+            assert figure.axes[0].has_data()
+
+
+@pytest.mark.parametrize("name", MEASURED)
 def test_claims_ask_for_numbers_that_the_study_stores(measured, name):
     claims = [claim for claim in load_claims(FOLDER / "claims.toml") if claim.experiment == name]
     assert claims

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gembench.study import style
@@ -42,15 +42,10 @@ def octaves(ax: Axes, sizes: Iterable[int], ratios: Sequence[float]) -> None:
     ax.yaxis.set_minor_locator(NullLocator())
 
 
-def bars(ax: Axes, spreads: Sequence[tuple[float, Spread]], name: str, shift: float, width: float) -> None:
-    """A bar of ratios at each place, from 1 to its median, in the look of `name`, with its band.
-
-    spreads: (place, spread) pairs; shift: of this bar from the middle of its group; width: of the bar
-    """
-    if not spreads:
-        return
-    places = [place + shift for place, _ in spreads]
-    middle, low, high = (list(values) for values in zip(*(spread for _, spread in spreads), strict=True))
+def bars(ax: Axes, spreads: Mapping[float, Spread], name: str, width: float) -> None:
+    """A bar of ratios at each place, from 1 to its median, in the look of `name`, with its band."""
+    places = list(spreads)
+    middle, low, high = (list(values) for values in zip(*spreads.values(), strict=True))
     ax.bar(places, [value - 1 for value in middle], 0.88 * width, bottom=1, label=name, **look(name).bar)
     reach = [[m - x for m, x in zip(middle, low, strict=True)],
              [x - m for m, x in zip(middle, high, strict=True)]]
