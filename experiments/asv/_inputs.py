@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from gembench.errors import InputError
 Array = NDArray[Any]
 LIBRARIES = ["numpy", "scipy", "ducc0", "fftw", "mkl"]
 METHODS = ["exact", "paper"]
+ONE_THREAD = time.process_time  # the timer where one thread works
 
 # asv forks every benchmark from one process that has imported the suite: what is slow to start, starts there.
 njit(lambda: 0)()

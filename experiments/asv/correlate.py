@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ._inputs import LIBRARIES, METHODS, noise, searched
+from ._inputs import LIBRARIES, METHODS, ONE_THREAD, noise, searched
 
 
 class Correlate:
@@ -13,6 +13,7 @@ class Correlate:
     params = (METHODS, LIBRARIES, [512, 1024])
     param_names = ("method", "library", "size")
     rounds, repeat, warmup_time = 2, (3, 5, 0.6), 0.0
+    timer = ONE_THREAD
 
     def setup(self, method: str, library: str, size: int) -> None:
         self.search, self.micrograph = searched(method, library, size), noise(size, size)

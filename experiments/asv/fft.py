@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._inputs import LIBRARIES, library, noise
+from ._inputs import LIBRARIES, ONE_THREAD, library, noise
 
 
 class FFT:
@@ -11,6 +11,7 @@ class FFT:
     params = (LIBRARIES, [512, 1024, 2048])
     param_names = ("library", "size")
     rounds, repeat, warmup_time = 2, (5, 10, 0.3), 0.05
+    timer = ONE_THREAD
 
     def setup(self, name: str, size: int) -> None:
         self.library, self.frame = library(name), noise(size, size)
@@ -29,6 +30,7 @@ class Rows:
     params = (LIBRARIES,)
     param_names = ("library",)
     rounds, repeat, warmup_time = 2, (5, 10, 0.3), 0.05
+    timer = ONE_THREAD
 
     def setup(self, name: str) -> None:
         self.rows = library(name).row_transforms(1024, 16, "float32")

@@ -7,7 +7,7 @@ import numpy as np
 from gembench.engine import fold
 from gembench.engine.correlate import variance_floor
 
-from ._inputs import noise
+from ._inputs import ONE_THREAD, noise
 
 SIZE = 1024
 BLOCK = fold.BLOCK
@@ -17,6 +17,7 @@ class Kernels:
     """Each timed call passes over the whole frame."""
 
     rounds, repeat, warmup_time = 2, (5, 10, 0.3), 0.05
+    timer = ONE_THREAD
 
     def setup(self) -> None:
         self.values = noise(SIZE, SIZE)

@@ -9,7 +9,7 @@ import numpy as np
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.score_map import ScoreMap
 
-from ._inputs import bank, noise
+from ._inputs import ONE_THREAD, bank, noise
 
 
 @cache
@@ -28,6 +28,7 @@ class Peaks:
     params = (["nms", "gempicker"], [512, 1024])
     param_names = ("rule", "size")
     rounds, repeat, warmup_time = 2, (3, 5, 0.5), 0.05
+    timer = ONE_THREAD
 
     def setup(self, rule: str, size: int) -> None:
         self.maps, self.bank = score_map(size), bank(size)

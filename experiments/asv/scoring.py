@@ -9,6 +9,8 @@ import numpy as np
 from gembench.engine.picks import Picks
 from gembench.evaluate import evaluate
 
+from ._inputs import ONE_THREAD
+
 MICROGRAPHS, PARTICLES, SIDE, RADIUS = 20, 100, 4096, 40.0
 
 
@@ -32,6 +34,7 @@ class Scoring:
     params = (["optimal", "greedy"],)
     param_names = ("matching",)
     rounds, repeat, warmup_time = 2, (3, 5, 0.6), 0.05
+    timer = ONE_THREAD
 
     def setup(self, matching: str) -> None:
         self.picks, self.truth = judged()

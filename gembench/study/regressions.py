@@ -24,8 +24,11 @@ CONFIG = "asv.conf.json"
 
 
 def slowdown(before: Measurement, after: Measurement, factor: float = FACTOR) -> bool:
-    """Whether the median grew by more than `factor` and the middle halves of the samples lie apart."""
-    return after.value > factor * before.value and after.quartiles[0] > before.quartiles[1]
+    """Whether both the median and the lower quartile grew by more than `factor`.
+
+    Other programs on the machine only ever add time, so the lower quartile tells more than the scatter does.
+    """
+    return after.value > factor * before.value and after.quartiles[0] > factor * before.quartiles[0]
 
 
 def compare(
@@ -108,17 +111,21 @@ class Suite:
         self.register()
         return self.asv("run", "--python=same", "--quick", "--show-stderr", "--machine", self.machine)
 
-    def regressions(self, revision: str) -> int:
-        """Compare HEAD with `revision`; 1 if a benchmark is slower, twice, or failed at HEAD only."""
+    def regressions(self, revision: str, pattern: str = "") -> int:
+        """Compare HEAD with `revision`; 1 if a benchmark is slower, twice, or failed at HEAD only.
+
+        pattern: of the benchmarks to run, a regular expression; all of them if it is empty
+        """
         base, head = self.commit(revision), self.commit("HEAD")
         if base == head:
             head = self._twin(head)
         self.register()
-        before, after = self._measured([base, head])
+        before, after = self._measured([base, head], pattern)
         slower, lost = compare(before, after)
         if slower:
             print(f"regressions: {len(slower)} suspected, measured once more")
-            before_again, after_again = self._measured([base, head], only=slower)
+            exactly = "|".join(f"^{re.escape(name)}$" for name in slower)
+            before_again, after_again = self._measured([base, head], exactly, ROUNDS)
             slower, lost_again = compare(before_again, after_again)
             lost = sorted({*lost, *lost_again})
             before, after = before | before_again, after | after_again
@@ -135,9 +142,12 @@ class Suite:
     def _twin(self, commit: str) -> str:
         """A commit of the same tree, on no branch: what a machine's own noise makes of no change at all."""
         identity = ("-c", "user.name=gembench", "-c", "user.email=gembench@localhost")
-        return self.git(*identity, "commit-tree", f"{commit}^{{tree}}", "-p", commit, "-m", "The same tree")
+        made = self.git(*identity, "commit-tree", f"{commit}^{{tree}}", "-p", commit, "-m", "The same tree")
+        return self.commit(made)
 
-    def _measured(self, commits: Sequence[str], only: Sequence[str] = ()) -> list[dict[str, Measurement]]:
+    def _measured(
+        self, commits: Sequence[str], pattern: str, rounds: int | None = None
+    ) -> list[dict[str, Measurement]]:
         """Measure commits in interleaved rounds into a folder that nothing else has written to."""
         folder = self.root / ".asv" / "regressions"
         results = folder / "results"
@@ -148,10 +158,10 @@ class Suite:
         config.write_text(json.dumps(self._config(results)), encoding="utf-8")
         hashes = folder / "commits"
         hashes.write_text("\n".join(commits) + "\n", encoding="utf-8")
-        chosen = [f"--bench=^{re.escape(name)}$" for name in only]
-        again = [f"--attribute=rounds={ROUNDS}"] if only else []
+        chosen = [f"--bench={pattern}"] if pattern else []
+        repeated = [f"--attribute=rounds={rounds}"] if rounds else []
         self.asv("run", "--config", str(config), "--machine", self.machine, "--interleave-rounds", *chosen,
-                 *again, f"HASHFILE:{hashes}")
+                 *repeated, f"HASHFILE:{hashes}")
         return [load_measurements(results, self.machine, commit) for commit in commits]
 
     def _config(self, results: Path) -> dict[str, object]:
@@ -171,11 +181,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("quick", help="run every benchmark once and keep nothing")
     against = commands.add_parser("compare", help="compare HEAD with a base")
     against.add_argument("base", help="a git revision")
+    against.add_argument("--bench", default="", metavar="REGEX", help="only benchmarks whose names match")
     args = parser.parse_args(argv)
     try:
         suite = Suite(Path.cwd())
         if args.command == "compare":
-            return suite.regressions(args.base)
+            return suite.regressions(args.base, args.bench)
         return suite.bench() if args.command == "bench" else suite.quick()
     except InputError as error:
         print(f"regressions: error: {error}", file=sys.stderr)
