@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from gembench import __version__
 from gembench.commands import COMMANDS
 from gembench.errors import InputError
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line, as everything else is said."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"gembench: error: {message}; see {self.prog} --help\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser with every command; building it imports no numerical library."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="gembench",
         description="Pick particles in cryo-EM micrographs by template matching, judge picks against"
         " annotations, and reproduce the study of the gEMpicker paper on this machine.",
+        epilog="gembench COMMAND --help explains a command, with examples.",
     )
     parser.add_argument("--version", action="version", version=f"gembench {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -27,15 +39,82 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (2 for bad input, 130 after Ctrl-C)."""
-    args = build_parser().parse_args(argv)
-    try:
-        return int(args.run(args))
-    except InputError as error:
-        print(f"gembench: error: {error}", file=sys.stderr)
+    parser = build_parser()
+    given = sys.argv[1:] if argv is None else list(argv)
+    if not given:
+        parser.print_help(sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("gembench: interrupted", file=sys.stderr)
-        return 130
+    args = parser.parse_args(given, argparse.Namespace(argv=["gembench", *given]))
+    with _warnings_shown():
+        try:
+            code = int(args.run(args))
+            sys.stdout.flush()  # a full device or a reader that has gone shows here, not at exit
+        except InputError as error:
+            return _refused(str(error))
+        except KeyboardInterrupt:
+            print("gembench: interrupted", file=sys.stderr)
+            return 130
+        except BrokenPipeError:  # as `gembench ... | head` does
+            _drop_output()
+            return 1
+        except OSError as error:
+            if error.filename is None:
+                _drop_output()
+            return _refused(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        except MemoryError as error:
+            return _refused(f"out of memory: {error}: use fewer threads, or end other programs")
+    return code
+
+
+def _refused(message: str) -> int:
+    print(f"gembench: error: {message}", file=sys.stderr)
+    return 2
+
+
+def _drop_output() -> None:
+    """Send what is left of stdout nowhere, lest the interpreter fail on it once more when it ends."""
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+class _Warnings(logging.Handler):
+    """Shows a warning once; of its repeats for other files, which are the first argument, only the count."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.repeats: dict[tuple[Any, ...], tuple[str, int]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        file, *rest = record.args if isinstance(record.args, tuple) and record.args else (None,)
+        kind = (record.msg, *rest)
+        if kind in self.repeats:
+            text, count = self.repeats[kind]
+            self.repeats[kind] = (text, count + 1)
+            return
+        text = record.getMessage()
+        print(f"gembench: warning: {text}", file=sys.stderr)
+        self.repeats[kind] = (text.removeprefix(f"{file}: "), 0)
+
+    def close(self) -> None:
+        for text, count in self.repeats.values():
+            if count:
+                print(f"gembench: warning: {count} more: {text}", file=sys.stderr)
+        self.repeats = {}
+        super().close()
+
+
+@contextmanager
+def _warnings_shown() -> Iterator[None]:
+    """The package's warnings on stderr while a command runs."""
+    log, handler = logging.getLogger("gembench"), _Warnings()
+    log.addHandler(handler)
+    propagate, log.propagate = log.propagate, False
+    try:
+        yield
+    finally:
+        log.propagate = propagate
+        log.removeHandler(handler)
+        handler.close()
 
 
 if __name__ == "__main__":

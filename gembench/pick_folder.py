@@ -4,71 +4,121 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_text, make_folder
-from gembench.io.coordinates import read_coordinates, write_coordinates
+from gembench.io.coordinates import SUMMARY, read_coordinates, write_coordinates
 from gembench.io.names import micrograph_key
 
 
 class PickFolder:
     """One output folder.
 
-    run.json holds the settings that its picks were made with, and what each micrograph took. A micrograph's
-    STAR file is the last thing written for it, so a micrograph that has one is finished.
+    run.json holds the settings that its picks were made with, the runs, and for each micrograph by its
+    `micrograph_key` the file (name, bytes, time of change in ns) and what picking it took. A micrograph's
+    STAR file is the last thing written for it, so a micrograph that has one is finished; picks.star is the
+    last thing of all, so a folder that has one is.
     """
 
     def __init__(self, folder: str | Path, settings: dict[str, Any], *, overwrite: bool = False) -> None:
+        """Open or make a folder; `overwrite` removes the picks, maps and plots that are in it.
+
+        Raises InputError if it holds picks made with other settings, or others' STAR files, or if it cannot
+        be read or made.
+        """
         self.folder = Path(folder)
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self.record: dict[str, Any] = {"settings": self.settings, "runs": [], "micrographs": {}}
         old = self._read_record()
         if old is not None and overwrite:
-            for name in old["micrographs"]:
-                self.star(name).unlink(missing_ok=True)
-            (self.folder / "picks.star").unlink(missing_ok=True)
+            self._remove(old["micrographs"])
         elif old is not None:
             self._require_same(old["settings"])
             self.record = old
         make_folder(self.folder)
 
-    def star(self, micrograph: str) -> Path:
+    def star(self, micrograph: str | Path) -> Path:
         """The STAR file of one micrograph."""
         return self.folder / f"{micrograph_key(micrograph)}.star"
 
+    def maps(self, micrograph: str | Path) -> tuple[Path, Path]:
+        """The files of its score map and its index map."""
+        folder, key = self.folder / "maps", micrograph_key(micrograph)
+        return folder / f"{key}_score.mrc", folder / f"{key}_index.mrc"
+
+    def plot(self, micrograph: str | Path) -> Path:
+        """The picture of its picks."""
+        return self.folder / "plots" / f"{micrograph_key(micrograph)}.png"
+
     def is_finished(self, micrograph: Path) -> bool:
         """Whether the micrograph was picked with these settings, and has not changed since."""
-        star = self.star(micrograph.name)
-        return (
-            micrograph.name in self.record["micrographs"]
-            and star.is_file()
-            and star.stat().st_mtime >= micrograph.stat().st_mtime
-        )
+        known = self.record["micrographs"].get(micrograph_key(micrograph), {})
+        same = all(known.get(name) == value for name, value in _identity(micrograph).items())
+        return same and self.star(micrograph).is_file()
 
     def start(self, run: dict[str, Any], micrographs: Iterable[Path]) -> None:
-        """Note a run and what it will pick, before anything is picked."""
+        """Note a run and what it will pick; what an earlier one left of these micrographs is removed.
+
+        Raises InputError if the folder cannot be written, or for a micrograph named as picks.star.
+        """
+        todo = {micrograph_key(path): _identity(path) for path in micrographs}
+        if (key := SUMMARY.removesuffix(".star")) in todo:
+            raise InputError(f"{todo[key]['file']}: its picks would be {SUMMARY}, which holds those of all"
+                             " micrographs: rename it")
+        self._remove(todo)
         self.record["runs"].append(run)
-        for path in micrographs:
-            self.record["micrographs"].setdefault(path.name, {})
-        self._write_record()
+        self.record["micrographs"].update(todo)
+        self.save()
 
     def add(self, picks: Picks, facts: dict[str, Any]) -> None:
-        """Store one micrograph's picks; its facts go into run.json at `finish`."""
-        self.record["micrographs"][picks.micrograph] = facts
+        """Store one micrograph's picks; its facts go into run.json by `save`."""
         write_coordinates(self.star(picks.micrograph), [picks])
+        self._note(picks.micrograph, facts)
+
+    def fail(self, micrograph: Path, reason: str) -> None:
+        """Note that a micrograph could not be picked."""
+        self._note(micrograph.name, {"error": reason})
+
+    def picks(self, micrograph: str) -> Picks:
+        """The picks of one finished micrograph."""
+        return read_coordinates(self.star(micrograph), micrograph=micrograph)[0]
+
+    @property
+    def finished(self) -> list[str]:
+        """The names of the micrographs whose picks are stored, by their keys' order."""
+        known = sorted(self.record["micrographs"].items())
+        return [facts["file"] for key, facts in known if self.star(key).is_file()]
+
+    def save(self) -> None:
+        """Write run.json."""
+        atomic_text(self.folder / "run.json", json.dumps(self.record, indent=1, sort_keys=True) + "\n")
 
     def finish(self) -> int:
-        """Write picks.star, from every finished micrograph, and run.json; returns the number of picks."""
-        picks = [
-            read_coordinates(self.star(name), micrograph=name)[0]
-            for name in sorted(self.record["micrographs"]) if self.star(name).is_file()
-        ]
-        write_coordinates(self.folder / "picks.star", picks)
-        self._write_record()
-        return sum(len(one) for one in picks)
+        """Write picks.star, unless it is there or nothing could be picked; returns the number of picks."""
+        found = [self.picks(name) for name in self.finished]
+        if found and not (self.folder / SUMMARY).exists():
+            write_coordinates(self.folder / SUMMARY, found)
+        return sum(len(one) for one in found)
+
+    def _note(self, micrograph: str, facts: dict[str, Any]) -> None:
+        self.record["micrographs"].setdefault(micrograph_key(micrograph), {"file": micrograph}).update(facts)
+
+    def _remove(self, keys: Iterable[str]) -> None:
+        """Remove what is stored of these micrographs; picks.star first, since it repeats some of it."""
+        try:
+            (self.folder / SUMMARY).unlink(missing_ok=True)
+            for key in keys:
+                for path in (self.star(key), *self.maps(key), self.plot(key)):
+                    path.unlink(missing_ok=True)
+        except NotADirectoryError:
+            return  # nothing is stored in a folder that is none; making it says so
+        except OSError as error:
+            raise InputError(f"{error.filename}: cannot be removed ({error.strerror}): choose another folder"
+                             ) from error
 
     def _read_record(self) -> dict[str, Any] | None:
         path = self.folder / "run.json"
@@ -76,27 +126,30 @@ class PickFolder:
             if self.folder.is_dir() and any(self.folder.glob("*.star")):
                 raise InputError(f"{self.folder}: holds STAR files but no run.json: choose another folder")
             return None
-        try:
-            record = json.loads(path.read_text())
-            record["settings"], record["micrographs"], record["runs"]
-        except (ValueError, KeyError, TypeError, OSError):
-            raise InputError(f"{path}: cannot be read: remove it, or choose another folder") from None
-        return dict(record)
+        with suppress(ValueError, KeyError, TypeError, OSError):
+            record = json.loads(path.read_text(encoding="utf-8"))
+            parts = record["settings"], record["micrographs"], record["runs"]
+            if [type(part) for part in parts] == [dict, dict, list]:
+                return dict(record)
+        raise InputError(f"{path}: is damaged, or not of gembench pick: choose another folder")
 
     def _require_same(self, old: dict[str, Any]) -> None:
-        new = self.settings
-        if old == new:
-            return
-        changed = [
-            f"{name} {_short(a)} became {_short(b)}" for name, a, b in _differences(old, new)
-        ]
-        raise InputError(
-            f"{self.folder}: holds picks made with other settings ({'; '.join(changed)}):"
-            " choose another folder, or --overwrite"
-        )
+        differences = _differences(old, self.settings)
+        changed = [f"{name} {_short(a)} became {_short(b)}" for name, a, b in differences]
+        if changed:
+            raise InputError(
+                f"{self.folder}: holds picks made with other settings ({'; '.join(changed)}):"
+                " choose another folder, or --overwrite"
+            )
 
-    def _write_record(self) -> None:
-        atomic_text(self.folder / "run.json", json.dumps(self.record, indent=1, sort_keys=True) + "\n")
+
+def _identity(micrograph: Path) -> dict[str, Any]:
+    """What tells a micrograph's file from another of its name; without one, its name alone."""
+    known: dict[str, Any] = {"file": micrograph.name}
+    with suppress(OSError):
+        status = micrograph.stat()
+        known |= {"bytes": status.st_size, "changed": status.st_mtime_ns}
+    return known
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterable[tuple[str, Any, Any]]:

@@ -19,6 +19,7 @@ from gembench.engine.score_map import ScoreMap
 from gembench.engine.search import Search, SearchStatistics
 from gembench.engine.templates import Interpolation, TemplateBank, grid_angles
 from gembench.errors import InputError
+from gembench.io.checks import require_file
 from gembench.io.micrographs import Micrograph
 from gembench.io.mrc import read_stack
 
@@ -58,7 +59,11 @@ class PickSettings:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.pixel_size) and self.pixel_size > 0):
             raise InputError(f"pixel size {self.pixel_size} A/px: give the micrographs' own, such as 2.2")
-        if self.clip < 0:
+        if self.average < 1:
+            raise InputError(f"averaging filter of {self.average} px: give 1 for none, or a side such as 4")
+        if not 0 <= self.lowpass < np.inf:
+            raise InputError(f"low-pass filter at {self.lowpass} A: give a resolution, or 0 for none")
+        if not self.clip >= 0:
             raise InputError(f"clip {self.clip}: give 0 for none, or standard deviations such as 10")
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,7 +98,7 @@ def load_bank(
     try:
         bank = TemplateBank(views, shapes)
     except InputError as error:
-        raise InputError(f"{masks or templates}: {error}") from None
+        raise InputError(f"{templates}{f' with {masks}' if masks else ''}: {error}") from None
     assert bank.masks is not None
     try:
         matched, inverted = matched_contrast(
@@ -114,11 +119,16 @@ def default_distance(bank: TemplateBank) -> float:
 
 
 class Picker:
-    """Picks micrographs one after another with one bank; use as a context manager."""
+    """Picks micrographs one after another with one bank; use as a context manager.
+
+    Raises InputError for fewer than one thread and for an FFT library that cannot be used.
+    """
 
     def __init__(
         self, bank: TemplateBank, settings: PickSettings, *, threads: int = 1, library: str = "auto"
     ) -> None:
+        if threads < 1:
+            raise InputError(f"{threads} threads: give at least 1")
         self.bank, self.settings = bank, settings
         self.search = Search(
             bank, method=settings.method, library=library, dtype=settings.dtype, edges=settings.edges,
@@ -159,10 +169,20 @@ def prepared(micrograph: Array, settings: PickSettings) -> tuple[Array, float, i
 
 
 def content_hash(path: str | Path) -> str:
-    """SHA-256 of a file, or of a folder's files in the order of their names."""
+    """SHA-256 of a file, or of a folder's files with their names; hidden files do not count.
+
+    Raises InputError for a missing path and files that cannot be read.
+    """
     path = Path(path)
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    if not path.is_dir():
+        return _file_hash(path)
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    for file in sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")):
+        digest.update(f"{file.name}\0{_file_hash(file)}".encode())
     return digest.hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    require_file(path)
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from gembench.pick_folder import PickFolder
     from gembench.picking import Picked, Picker, PickSettings
 
+log = logging.getLogger("gembench")
+
 EXAMPLES = """\
 examples:
   gembench pick micrographs/ --templates templates.mrcs --masks masks.mrcs --pixel-size 2.2 \\
@@ -29,8 +32,9 @@ examples:
   gembench pick klh/ --templates t.mrcs --masks m.mrcs --pixel-size 2.2 --peaks gempicker \\
       --distance 175 --border 100 --max-picks 100 --high-threshold 0.9 -o as_in_2013/
 
-OUT gets one STAR file a micrograph, picks.star with all of them, and run.json with settings, versions and
-times. Micrographs that are finished are skipped when the same command is given again.
+OUT gets one STAR file a micrograph, picks.star with all of them at the end, and run.json with settings,
+versions and times. Micrographs that are finished, and have not changed since, are skipped when the command is
+given again.
 """
 
 
@@ -116,39 +120,32 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder to write")
     group.add_argument("--plots", action="store_true", help="draw the picks on each micrograph (OUT/plots)")
     group.add_argument("--save-maps", action="store_true", help="write score and index maps (OUT/maps)")
-    group.add_argument("--overwrite", action="store_true", help="replace what is in OUT")
+    group.add_argument("--overwrite", action="store_true", help="remove picks, maps and plots in OUT first")
     group.add_argument("--quiet", action="store_true", help="print warnings and errors only")
 
 
 def run(args: argparse.Namespace) -> int:
     """Pick every micrograph that is not finished; 2 if any could not be picked."""
-    import dataclasses
-
     from gembench.engine.search import cores
     from gembench.io.micrographs import find_micrographs
     from gembench.pick_folder import PickFolder
-    from gembench.picking import Picker, content_hash, default_distance, load_bank
+    from gembench.picking import Picker, load_bank
 
-    logging.basicConfig(format="gembench: warning: %(message)s", stream=sys.stderr)
     say: Callable[[str], None] = (lambda _: None) if args.quiet else print
     paths = find_micrographs(args.micrographs)
+    areas = _excluded_areas(args.exclude, paths)
     settings = _settings(args)
     bank, inverted = load_bank(args.templates, args.masks, settings)
-    if args.distance is None:
-        peaks = dataclasses.replace(settings.peaks, distance=default_distance(bank))
-        settings = dataclasses.replace(settings, peaks=peaks)
-    inputs = {"templates": content_hash(args.templates),
-              "masks": content_hash(args.masks) if args.masks else None,
-              "exclude": content_hash(args.exclude) if args.exclude else None}
-    folder = PickFolder(args.output, settings.to_dict() | inputs, overwrite=args.overwrite)
-    todo = [path for path in paths if not folder.is_finished(path)]
+    settings = _with_distance(settings, bank, args.distance)
     threads = args.threads if args.threads is not None else cores()
     with Picker(bank, settings, threads=threads, library=args.fft) as picker:
-        folder.start(_provenance(picker, threads), paths)
+        folder = PickFolder(args.output, settings.to_dict() | _inputs(args), overwrite=args.overwrite)
+        todo = [path for path in paths if not _has_all(args, folder, path)]
         _describe(say, picker, paths, todo, inverted)
-        failed = _pick_all(args, picker, folder, todo)
-        total = folder.finish()
-    say(f"{total} picks on {len(paths) - failed} micrographs: {args.output / 'picks.star'}")
+        failed = _pick_all(args, picker, folder, todo, areas) if todo else 0
+    total = folder.finish()
+    if folder.finished:
+        say(f"{total} picks on {len(folder.finished)} micrographs: {args.output / 'picks.star'}")
     return 2 if failed else 0
 
 
@@ -164,20 +161,59 @@ def _settings(args: argparse.Namespace) -> PickSettings:
     )
 
 
+def _with_distance(settings: PickSettings, bank: TemplateBank, given: float | None) -> PickSettings:
+    """The settings with the distance that the masks suggest, unless one was given."""
+    import dataclasses
+
+    from gembench.picking import default_distance
+
+    if given is not None:
+        return settings
+    peaks = dataclasses.replace(settings.peaks, distance=default_distance(bank))
+    return dataclasses.replace(settings, peaks=peaks)
+
+
 def _symmetry(text: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in text.split(","))
+    try:
+        return tuple(int(n) for n in text.split(","))
+    except ValueError:
+        message = f"'{text}' is not a number for each view such as 2,0"
+        raise argparse.ArgumentTypeError(message) from None
 
 
-def _provenance(picker: Picker, threads: int) -> dict[str, Any]:
+def _inputs(args: argparse.Namespace) -> dict[str, str | None]:
+    """The content of the files that decide what is picked, beside the micrographs."""
+    from gembench.picking import content_hash
+
+    files = {"templates": args.templates, "masks": args.masks, "exclude": args.exclude}
+    return {name: content_hash(path) if path else None for name, path in files.items()}
+
+
+def _excluded_areas(folder: Path | None, micrographs: list[Path]) -> dict[str, Path]:
+    """The image of each micrograph's excluded area, by `micrograph_key`; some may have none."""
+    from gembench.io.micrographs import find_micrographs
+    from gembench.io.names import micrograph_key
+
+    if folder is None:
+        return {}
+    areas = {micrograph_key(path): path for path in find_micrographs([folder])}
+    if areas.keys().isdisjoint(map(micrograph_key, micrographs)):
+        raise InputError(f"{folder}: no image here is named as a micrograph; name them so, or leave out"
+                         " --exclude")
+    return areas
+
+
+def _provenance(args: argparse.Namespace, picker: Picker) -> dict[str, Any]:
     """What run.json says of one run."""
     from datetime import UTC, datetime
 
     from gembench.study import provenance
 
     return {
-        "start": datetime.now(UTC).isoformat(timespec="seconds"), "argv": sys.argv, "threads": threads,
-        "fft": picker.search.library.name, "fft_version": picker.search.library.version(),
-        "machine": provenance.machine(), "libraries": provenance.libraries(),
+        "start": datetime.now(UTC).isoformat(timespec="seconds"), "argv": args.argv,
+        "threads": picker.search.threads, "fft": picker.search.library.name,
+        "fft_version": picker.search.library.version(), "machine": provenance.machine(),
+        "libraries": provenance.libraries(),
     }
 
 
@@ -195,28 +231,70 @@ def _describe(
         say(f"{len(paths) - len(todo)} of {len(paths)} micrographs are finished and skipped")
 
 
-def _pick_all(args: argparse.Namespace, picker: Picker, folder: PickFolder, todo: list[Path]) -> int:
-    """Pick and store the micrographs; returns how many could not be, each with a line on stderr."""
-    import time
+def _has_all(args: argparse.Namespace, folder: PickFolder, path: Path) -> bool:
+    """Whether nothing is left to do for a micrograph, neither picks nor the picture asked for."""
+    return _is_picked(args, folder, path) and (not args.plots or folder.plot(path).is_file())
 
+
+def _is_picked(args: argparse.Namespace, folder: PickFolder, path: Path) -> bool:
+    """Whether a micrograph need not be searched: it is finished, and has the maps asked for."""
+    has_maps = not args.save_maps or all(file.is_file() for file in folder.maps(path))
+    return has_maps and folder.is_finished(path)
+
+
+def _pick_all(
+    args: argparse.Namespace, picker: Picker, folder: PickFolder, todo: list[Path], areas: dict[str, Path]
+) -> int:
+    """Pick and store the micrographs; returns how many could not be, each with a line on stderr."""
     from gembench.commands.progress import track
     from gembench.io.micrographs import read_micrograph
 
-    failed = 0
-    for path in track(todo, len(todo), "Picking", args.quiet):
-        start = time.perf_counter()
-        try:
-            micrograph = read_micrograph(path, pixel_size=args.pixel_size)
-            picked = picker.pick(micrograph, _excluded(args.exclude, micrograph))
-        except InputError as error:
-            failed += 1
-            print(f"gembench: error: {error}", file=sys.stderr)
-            continue
-        _write_extras(args, picker.bank, micrograph, picked)
-        if picked.limited:
-            logging.getLogger("gembench").warning("%s: %d outlier pixels limited", path, picked.limited)
-        folder.add(picked.picks, _facts(picked, time.perf_counter() - start))
+    stored = {path for path in todo if _is_picked(args, folder, path)}
+    folder.start(_provenance(args, picker), [path for path in todo if path not in stored])
+    failed = limited = 0
+    try:
+        for path in track(todo, len(todo), "Picking", args.quiet):
+            start = time.perf_counter()
+            try:
+                micrograph = read_micrograph(path, pixel_size=args.pixel_size)
+                picked = None if path in stored else picker.pick(micrograph, _excluded(areas, path))
+            except InputError as error:
+                failed += 1
+                folder.fail(path, str(error))
+                print(f"gembench: error: {error}", file=sys.stderr)
+                continue
+            limited += picked is not None and picked.limited > 0
+            _store(args, folder, micrograph, picked, picker.bank.box, start)
+    finally:
+        folder.save()
+    if limited:
+        log.warning("outlier pixels were limited in %d micrographs; run.json counts them", limited)
     return failed
+
+
+def _excluded(areas: dict[str, Path], micrograph: Path) -> NDArray[np.bool_] | None:
+    """The area of a micrograph where nothing may be picked, (H, W); None if there is no image of it."""
+    from gembench.io.micrographs import read_pixels
+    from gembench.io.names import micrograph_key
+
+    path = areas.get(micrograph_key(micrograph))
+    return None if path is None else read_pixels(path)[0] != 0
+
+
+def _store(
+    args: argparse.Namespace, folder: PickFolder, micrograph: Micrograph, picked: Picked | None,
+    box: tuple[int, int], start: float,
+) -> None:
+    """Write what came out of one micrograph, its picks last; None if they are stored already."""
+    from gembench.commands._pick_extras import draw, write_maps
+
+    picks = folder.picks(micrograph.name) if picked is None else picked.picks
+    if picked is not None and args.save_maps:
+        write_maps(folder, micrograph, picked.maps)
+    if args.plots:
+        draw(folder, micrograph, picks, box)
+    if picked is not None:
+        folder.add(picks, _facts(picked, time.perf_counter() - start))
 
 
 def _facts(picked: Picked, seconds: float) -> dict[str, Any]:
@@ -229,44 +307,3 @@ def _facts(picked: Picked, seconds: float) -> dict[str, Any]:
         "producer_wait": round(statistics.producer_wait, 4),
         "consumer_wait": round(statistics.consumer_wait, 4),
     }
-
-
-def _excluded(folder: Path | None, micrograph: Micrograph) -> NDArray[np.bool_] | None:
-    """The area of `micrograph` where nothing may be picked; None if the folder has no image for it."""
-    if folder is None:
-        return None
-    import numpy as np
-
-    from gembench.io.micrographs import find_micrographs, read_pixels
-    from gembench.io.names import micrograph_key
-
-    for path in find_micrographs([folder]):
-        if micrograph_key(path) == micrograph_key(micrograph.name):
-            return np.asarray(read_pixels(path)[0] != 0)
-    return None
-
-
-def _write_extras(
-    args: argparse.Namespace, bank: TemplateBank, micrograph: Micrograph, picked: Picked
-) -> None:
-    from gembench.io.atomic import make_folder
-    from gembench.io.names import micrograph_key
-
-    stem = micrograph_key(micrograph.name)
-    if args.save_maps:
-        import numpy as np
-
-        from gembench.io.mrc import write_mrc
-
-        maps = make_folder(args.output / "maps")
-        write_mrc(maps / f"{stem}_score.mrc", picked.maps.score, micrograph.pixel_size)
-        write_mrc(maps / f"{stem}_index.mrc", picked.maps.index.astype(np.float32), micrograph.pixel_size)
-    if args.plots:
-        from gembench.study import pictures, style
-
-        with style.context():
-            figure, ax = style.figure(width=style.PAGE, height=style.PAGE)
-            pictures.micrograph(ax, micrograph.data, title=f"{micrograph.name}: {len(picked.picks)} picks")
-            pictures.picks(ax, picked.picks, 0.4 * max(bank.box))
-            pictures.scale_bar(ax, micrograph.shape, args.pixel_size)
-            style.save(figure, make_folder(args.output / "plots") / stem, ("png",))
