@@ -250,7 +250,8 @@ def _pick_all(
     from gembench.io.micrographs import read_micrograph
 
     stored = {path for path in todo if _is_picked(args, folder, path)}
-    folder.start(_provenance(args, picker), [path for path in todo if path not in stored])
+    if fresh := [path for path in todo if path not in stored]:
+        folder.start(_provenance(args, picker), fresh)
     failed = limited = 0
     try:
         for path in track(todo, len(todo), "Picking", args.quiet):
