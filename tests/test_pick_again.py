@@ -1,4 +1,4 @@
-"""`gembench pick` into a folder it has written before: what is kept, what is picked again, what is refused."""
+"""`gembench pick` into a folder it has written before: what is kept, picked again and refused."""
 
 from __future__ import annotations
 
