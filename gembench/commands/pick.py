@@ -29,8 +29,8 @@ examples:
       --angle-step 4 -o picks/
   gembench pick a.mrc b.mrc --templates refs/ --pixel-size 1.5 --angle-step 9 --threshold 0.35 \\
       --distance 120 --plots -o picks/
-  gembench pick klh/ --templates t.mrcs --masks m.mrcs --pixel-size 2.2 --peaks gempicker \\
-      --distance 175 --border 100 --max-picks 100 --high-threshold 0.9 -o as_in_2013/
+  gembench pick klh/ --templates t.mrcs --masks m.mrcs --pixel-size 2.2 --angle-step 4 \\
+      --peaks gempicker --distance 175 --border 100 --max-picks 100 --high-threshold 0.9 -o as_in_2013/
 
 OUT gets one STAR file a micrograph, picks.star with all of them at the end, and run.json with settings,
 versions and times. Micrographs that are finished, and have not changed since, are skipped when the command is
