@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 comma  := ,
 READY  := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: help experiments quick paper test check figures report claims bench regressions clean
+.PHONY: help experiments quick paper test check bench regressions asv clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,16 @@ test: $(READY)  ## Run the tests
 check: $(READY)  ## Lint and type-check
 	$(BIN)/ruff check gembench experiments tests
 	$(BIN)/mypy
+
+bench: $(READY)  ## Measure the current commit with airspeed velocity, into results/asv
+	$(BIN)/python -m gembench.study.regressions bench
+
+regressions: $(READY)  ## Compare two commits: make regressions BASE=REV
+	$(BIN)/python -m gembench.study.regressions compare "$(BASE)"
+
+asv: $(READY)  ## Check the benchmark suite and run every benchmark once
+	$(BIN)/python -m asv check --python=same
+	$(BIN)/python -m gembench.study.regressions quick
 
 clean:  ## Remove the virtual environment and caches, never results
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .asv

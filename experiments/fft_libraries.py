@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gembench.data.workload import OneTemplate, Workload, egg_bank
-from gembench.engine import fft_fftw  # noqa: F401  registers FFTW
+from gembench.engine import fft_fftw, fft_mkl  # noqa: F401  they register themselves
 from gembench.engine.fft import LIBRARIES, PREFERENCE
 from gembench.study import bands, style
 from gembench.study.experiment import Experiment, grid

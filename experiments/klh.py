@@ -18,7 +18,7 @@ from gembench.study.experiment import Experiment, grid
 
 RADIUS = 40  # px within which a pick is an annotated particle
 THRESHOLD = 0.3  # the paper's; its ROC also needs the picks below it
-RECALL = 0.97  # that our threshold reaches on the half of the micrographs it is chosen on
+RECALL = 0.98  # that our threshold reaches on the half of the micrographs it is chosen on
 PROTOCOLS = {
     "paper": {"average": 4, "peaks": PeakSettings("gempicker", 0.1, 0.9, max_picks=100)},
     "gembench": {"average": 1, "lowpass": 70.0, "edges": "reflect",
@@ -87,23 +87,26 @@ def judged(picks, truth, threshold, border=0.0, resamples=1000):
 
 
 def result_of(output, inputs, case):
-    """The evaluation that is reported, and its threshold."""
+    """The evaluation of the case's picks, and the thresholds of its protocol."""
     picks, truth = output[0], inputs.data.truth
     if case.protocol == "paper":
-        return judged(picks, truth, THRESHOLD), THRESHOLD
-    chosen, reported = split_halves([one.micrograph for one in picks])
-    on_one_half = judged([one for one in picks if one.micrograph in chosen], truth, None, resamples=0)
-    threshold = threshold_for_recall(on_one_half, RECALL)
-    return judged([one for one in picks if one.micrograph in reported], truth, threshold), threshold
+        return judged(picks, truth, THRESHOLD), [THRESHOLD]
+    halves = split_halves([one.micrograph for one in picks])
+    thresholds, kept = [], []
+    for chosen, reported in (halves, halves[::-1]):
+        on_one_half = judged([one for one in picks if one.micrograph in chosen], truth, None, resamples=0)
+        thresholds.append(threshold_for_recall(on_one_half, RECALL))
+        kept += [one[one.score >= thresholds[-1]] for one in picks if one.micrograph in reported]
+    return judged(kept, truth, None), thresholds
 
 
 def metrics(output, inputs, case):
-    """Counts and statistics in the words of the paper's benchmark; the gembench protocol's on one half."""
-    result, threshold = result_of(output, inputs, case)
+    """Counts and statistics in the words of the paper's benchmark."""
+    result, thresholds = result_of(output, inputs, case)
     return {
         **{name: getattr(result, name.removesuffix("_px")) for name in STATISTICS},
         **{f"{name}_interval": interval for name, interval in result.intervals.items()},
-        "threshold": threshold, "templates": len(inputs.bank), "judged_micrographs": len(result.judged),
+        "thresholds": thresholds, "templates": len(inputs.bank), "judged_micrographs": len(result.judged),
         "seconds_per_micrograph": float(np.median(output[1])),
         "picks_of_all_micrographs": sum(int((one.view == 0).sum()) for one in output[0]),
         **(paper_metrics(output, inputs) if case.protocol == "paper" else {}),
@@ -140,7 +143,7 @@ def example(inputs):
 
 def arrays(output, inputs, case):
     """Curves of the result; for the paper's protocol also what Fig. 6 and 7 show."""
-    result, _ = result_of(output, inputs, case)
+    result = judged(output[0], inputs.data.truth, None, resamples=0)
     curve = result.precision_recall
     stored = {"roc_fpr": result.roc.fpr, "roc_tpr": result.roc.tpr, "recall": curve.recall,
               "precision": curve.precision}
@@ -160,10 +163,10 @@ FULL = cases([4, 9], ["paper", "gembench"]) + cases(4, "paper", symmetry=True)
 experiment = Experiment(
     name="klh", title="KLH picked and judged against annotations", paper="Fig. 6",
     about="A pick within 40 px of an annotated side view is true. paper: 4 x 4 averaging, threshold 0.3, best"
-    " first with the turned mask blanked; gembench: a low-pass filter at 70 A, local maxima, and a threshold"
-    " that finds 97 % on one half of the micrographs, reported on the other half.",
+    " first with the turned mask blanked; gembench: a low-pass filter at 70 A, local maxima, and for each"
+    " half of the micrographs the threshold that finds 98 % on the other half.",
     grids={"quick": cases(9, "paper", simulated=2, real=2), "default": FULL, "paper": FULL},
     setup=setup, run=run, check=check, skip=skip, metrics=metrics, arrays=arrays, figure=klh_figures.draw,
     rounds=1, warmups=0, time_limit=3600,
-    columns=(*STATISTICS, "threshold", "templates", "seconds_per_micrograph"),
+    columns=(*STATISTICS, "templates", "seconds_per_micrograph"),
 )

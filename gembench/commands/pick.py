@@ -97,7 +97,8 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
                        " or everywhere, with the micrograph mirrored at its edges (default: mask)")
     group.add_argument("--threads", metavar="N", type=int, help="consumer threads (default: all cores)")
     group.add_argument("--fft", metavar="NAME", default="auto",
-                       help="numpy, scipy, ducc0, fftw, fftw-estimate or mkl (default: the fastest here)")
+                       help="mkl, fftw, scipy, ducc0, numpy, fftw-estimate or mkl-fft (default: the first of"
+                       " these that is installed)")
 
 
 def _add_peaks(parser: argparse.ArgumentParser) -> None:

@@ -213,39 +213,6 @@ class DuccFFT(FFTLibrary):
         _module("ducc0").fft.c2c(full, axes=(1,), forward=not inverse, out=full, nthreads=self.threads)
 
 
-class MKLFFT(FFTLibrary):
-    """Intel MKL through mkl_fft."""
-
-    name = "mkl"
-    modules = ("mkl_fft", "mkl")
-    install = "pip install 'gembench[mkl]'"
-
-    def __init__(self, threads: int = 1) -> None:
-        super().__init__(threads)
-        _module("mkl").set_num_threads(threads)
-
-    def rfft2(self, a: Array) -> Array:
-        mkl_fft = _module("mkl_fft")
-        if len(a) < 64:  # oneMKL 2026.2 is wrong for 40 and for 48 rows, but not one axis at a time
-            return np.asarray(mkl_fft.fft(mkl_fft.rfft(a, axis=1), axis=0))
-        return np.asarray(mkl_fft.rfft2(a))
-
-    def irfft2(self, spectrum: Array, shape: tuple[int, int]) -> Array:
-        return np.asarray(_module("mkl_fft").irfft2(spectrum, s=shape, norm="forward"))
-
-    def rfft_rows(self, real: Array, half: Array) -> None:
-        _module("mkl_fft").rfft(real, axis=1, out=half)
-
-    def irfft_rows(self, half: Array, real: Array) -> None:
-        _module("mkl_fft").irfft(half, n=real.shape[1], axis=1, norm="forward", out=real)
-
-    def fft_rows(self, full: Array, *, inverse: bool) -> None:
-        if inverse:
-            _module("mkl_fft").ifft(full, axis=1, norm="forward", out=full)
-        else:
-            _module("mkl_fft").fft(full, axis=1, out=full)
-
-
 def _module(name: str) -> Any:
     return import_module(name)
 
@@ -264,7 +231,7 @@ def _import_problem(modules: tuple[str, ...], install: str) -> str | None:
 
 
 # Fastest first for blocks of rows on an AVX-512 machine: the 1025 complex rows of 2048 points take MKL
-# 3 ms, FFTW 3 to 6 (as well as it has planned), scipy 9 and ducc0's wheel 18 (built for any x86-64).
+# 3 ms, FFTW 3 to 6 (as well as it has planned), ducc0's wheel 18 (built for any x86-64); scipy lies between.
 PREFERENCE = ("mkl", "fftw", "scipy", "ducc0", "numpy")
 
 
@@ -273,7 +240,7 @@ def fft_library(name: str = "auto", threads: int = 1) -> FFTLibrary:
 
     Raises InputError for an unknown name or a library that cannot be used here.
     """
-    from gembench.engine import fft_fftw  # noqa: F401  registers FFTW
+    from gembench.engine import fft_fftw, fft_mkl  # noqa: F401  they register themselves
 
     if name == "auto":
         name = next(n for n in PREFERENCE if LIBRARIES[n].unavailable() is None)

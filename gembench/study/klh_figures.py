@@ -81,7 +81,7 @@ def _curves(rows: list[Any]) -> Any:
         roc[name] = row.arrays["roc_fpr"], row.arrays["roc_tpr"]
         pr[name] = row.arrays["recall"], row.arrays["precision"]
         if row["protocol"] == "gembench" and row["angle_step"] == 4:
-            points["threshold chosen on the other half"] = row["recall"], row["precision"]
+            points["thresholds chosen on the other half"] = row["recall"], row["precision"]
     curves.roc(left, roc)
     curves.precision_recall(right, pr, points)
     left.set_title("ROC of the top 2 N picks")

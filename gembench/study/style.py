@@ -57,8 +57,9 @@ _LOOKS = (
     Series(PURPLE, (0, (1, 1)), "v", "...."),
     Series(SKY, (0, (6, 1, 1, 1, 1, 1)), "P", "----"),
     Series(ORANGE, (0, (9, 2)), "X", "||||"),
+    Series(GREY, (0, (3, 2, 1, 2)), "h", "++++"),
 )
-LIBRARIES = ("fftw", "mkl", "ducc0", "cufft", "scipy", "numpy", "fftw-estimate")
+LIBRARIES = ("fftw", "mkl", "ducc0", "cufft", "scipy", "numpy", "fftw-estimate", "mkl-fft")
 METHODS = ("paper", "exact", "banded")
 PICKERS = ("findem", "gembench", "gempicker", "relion", "pytme", "opencv", "scikit-image")
 SERIES = {

@@ -146,7 +146,7 @@ def test_auto_takes_the_first_usable_library_of_the_preference(monkeypatch):
 
 
 def test_every_library_is_in_the_preference_or_a_variant():
-    assert set(LIBRARIES) == {*fft.PREFERENCE, "fftw-estimate"}
+    assert set(LIBRARIES) == {*fft.PREFERENCE, "fftw-estimate", "mkl-fft"}
 
 
 def test_importing_the_module_imports_no_library():
