@@ -16,7 +16,7 @@ from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.picks import Picks
 from gembench.engine.plan import Edges, Method
 from gembench.engine.score_map import ScoreMap
-from gembench.engine.search import Search, SearchStatistics
+from gembench.engine.search import Search, SearchStatistics, without
 from gembench.engine.templates import Interpolation, TemplateBank, grid_angles
 from gembench.errors import InputError
 from gembench.io.checks import require_file
@@ -149,7 +149,8 @@ class Picker:
         Raises InputError, naming the micrograph, if it cannot be searched.
         """
         try:
-            image, shift, limited = prepared(micrograph.data, self.settings)
+            image = micrograph.data if exclude is None else without(micrograph.data, exclude)
+            image, shift, limited = prepared(image, self.settings)
             maps = self.search.run(image, exclude=exclude)
         except InputError as error:
             raise InputError(f"{micrograph.path}: {error}") from None

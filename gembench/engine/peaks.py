@@ -22,7 +22,8 @@ PEAK_RULES: tuple[PeakRule, ...] = ("nms", "gempicker")
 class PeakSettings:
     """Which peaks of a score map become picks.
 
-    rule: 'nms' keeps local maxima, greedily by score, no two closer than `distance`; 'gempicker' follows the
+    rule: 'nms' keeps local maxima, greedily by score, none closer than `distance` to a better one;
+        'gempicker' follows the
         original program: take the best, blank the area under its turned mask, drop it if its box comes
         closer to an edge than `border`, go on until `threshold`; then drop both of any two closer than
         `distance`, and all above `high_threshold`
@@ -80,19 +81,28 @@ def _by_score(maps: ScoreMap, chosen: Array) -> tuple[Array, Array]:
 
 def _nms(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> tuple[Array, Array]:
     from scipy.ndimage import label, maximum_filter
-    from scipy.spatial import KDTree
 
     score = maps.score
-    chosen = (maps.index >= 0) & (score >= settings.threshold) & (score <= settings.high_threshold)
+    chosen = (maps.index >= 0) & (score >= settings.threshold)
     chosen &= score >= maximum_filter(score, 3, mode="nearest")
-    chosen &= _inside(score.shape, (1, 1), settings.border)
     rows, columns = _by_score(maps, chosen)
     # Neighbours on a plateau of equal scores are one peak, even when no distance is asked for.
     plateau = label(chosen, np.ones((3, 3)))[0][rows, columns]
     first = np.sort(np.unique(plateau, return_index=True)[1])
     rows, columns = rows[first], columns[first]
-    if len(rows) < 2:
-        return rows, columns
+    if len(rows):
+        alone = _far_enough(rows, columns, settings.distance)
+        rows, columns = rows[alone], columns[alone]
+    # Only now, so that the shoulder of a peak that is left out does not take its place.
+    wanted = _inside(score.shape, (1, 1), settings.border) & (score <= settings.high_threshold)
+    keep = wanted[rows, columns]
+    return rows[keep], columns[keep]
+
+
+def _far_enough(rows: Array, columns: Array, distance: float) -> Array:
+    """Positions, in a list of points that is best first, of those with none better closer than `distance`."""
+    from scipy.spatial import KDTree
+
     points = np.column_stack([rows, columns])
     tree = KDTree(points)
     free = np.ones(len(points), bool)
@@ -100,9 +110,9 @@ def _nms(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> tuple[Ar
     for i, point in enumerate(points):
         if free[i]:
             kept.append(i)
-            near = np.array(tree.query_ball_point(point, settings.distance))
-            free[near[np.hypot(*(points[near] - point).T) < settings.distance]] = False
-    return rows[kept], columns[kept]
+            near = np.array(tree.query_ball_point(point, distance))
+            free[near[np.hypot(*(points[near] - point).T) < distance]] = False
+    return np.array(kept)
 
 
 def _gempicker(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> tuple[Array, Array]:

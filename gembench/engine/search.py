@@ -252,19 +252,27 @@ def _grouped(bank: TemplateBank, indices: Iterator[int], dtype: np.dtype[Any]) -
         yield Work(group, bank.disc_views[group[0].view])
 
 
+def without(micrograph: Array, exclude: Array) -> Array:
+    """The micrograph (H, W) with its excluded pixels, (H, W) bool, set to the mean of the others.
+
+    Raises InputError for another shape, and if no pixel is left.
+    """
+    if exclude.shape != micrograph.shape:
+        raise InputError(f"the excluded area has shape {exclude.shape}, the micrograph {micrograph.shape}")
+    used = micrograph[~exclude]
+    if not used.size:
+        raise InputError("the whole micrograph is excluded: nothing is left to search")
+    return np.where(exclude, used.mean(dtype=np.float64), micrograph)
+
+
 def _checked(micrograph: Array, exclude: Array | None) -> Array:
-    """The micrograph with its excluded pixels set to the mean of the others."""
+    """A finite two-dimensional micrograph, with its excluded pixels set to the mean of the others."""
     image = np.asarray(micrograph)
     if image.ndim != 2:
         raise InputError(f"a micrograph has two dimensions, this array has shape {image.shape}")
-    if exclude is not None and exclude.shape != image.shape:
-        raise InputError(f"the excluded area has shape {exclude.shape}, the micrograph {image.shape}")
-    used = image if exclude is None else image[~exclude]
-    bad = used.size - int(np.isfinite(used).sum())
+    if exclude is not None:
+        image = without(image, exclude)
+    bad = image.size - int(np.isfinite(image).sum())
     if bad:
         raise InputError(f"the micrograph holds {bad} NaN or infinite pixels: repair or exclude them first")
-    if exclude is None:
-        return image
-    if not used.size:
-        raise InputError("the whole micrograph is excluded: nothing is left to search")
-    return np.where(exclude, used.mean(dtype=np.float64), image)
+    return image

@@ -160,14 +160,20 @@ def literal_nms(maps: ScoreMap, s: PeakSettings) -> list[tuple[int, int]]:
     peaks = []
     for y, x in np.ndindex(H, W):
         around = maps.score[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
-        if (maps.index[y, x] >= 0 and s.threshold <= maps.score[y, x] <= s.high_threshold
-                and maps.score[y, x] == around.max() and min(y, x, H - 1 - y, W - 1 - x) >= s.border):
+        if maps.index[y, x] >= 0 and maps.score[y, x] >= s.threshold and maps.score[y, x] == around.max():
             peaks.append((y, x))
     kept: list[tuple[int, int]] = []
     for y, x in sorted(peaks, key=lambda at: -maps.score[at]):
         if all(np.hypot(y - a, x - b) >= s.distance for a, b in kept):
             kept.append((y, x))
+    kept = [(y, x) for y, x in kept if maps.score[y, x] <= s.high_threshold
+            and min(y, x, H - 1 - y, W - 1 - x) >= s.border]
     return kept[: s.max_picks]
+
+
+def test_the_shoulder_of_a_peak_left_out_does_not_take_its_place() -> None:
+    shoulder = {(4, 40): 0.9, (9, 40): 0.6, (40, 40): 0.95, (40, 45): 0.6, (25, 60): 0.7}
+    assert nms(shoulder, border=6, high_threshold=0.92, distance=8) == [(25, 60)]
 
 
 @settings(max_examples=30, deadline=None)
