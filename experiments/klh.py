@@ -155,7 +155,7 @@ def arrays(output, inputs, case):
     return stored
 
 
-def cases(step, protocol, symmetry=False, simulated=12, real=41):
+def cases(step, protocol, symmetry=False, simulated=6, real=41):
     """The same case on real and on simulated micrographs."""
     fixed = {"angle_step": step, "protocol": protocol, "symmetry": symmetry}
     sizes = {"klh": real, "simulated": simulated}

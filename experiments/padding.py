@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gembench.data.workload import OneTemplate, Workload, egg_bank
-from gembench.engine import fft_fftw  # noqa: F401  registers FFTW
 from gembench.engine.fft import LIBRARIES, PREFERENCE
 from gembench.engine.fft_sizes import fast_size
 from gembench.study import bands, style
@@ -94,7 +93,7 @@ experiment = Experiment(
     " zeros up to the even size, without prime factors above 7, whose row transforms cost least"
     " (gembench/engine/fft_sizes.py); every size here has a better one.",
     grids={"quick": cases([509, 514], ["fftw", "mkl"]),
-           "default": cases(SIZES, ["mkl", "fftw", "scipy"]) + cases(CAMERAS[0], "mkl"),
+           "default": cases(SIZES, ["mkl", "scipy"]) + cases(CAMERAS[0], "mkl"),
            "paper": cases([*SIZES, *CAMERAS])},
     setup=setup, run=run, check=check, skip=skip, figure=figure,
     compare="padded", baseline=False, rounds=2, columns=["padded_to"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gembench.data.workload import Workload
-from gembench.engine import fft_fftw  # noqa: F401  registers FFTW
 from gembench.engine.fft import LIBRARIES, PREFERENCE
 from gembench.study import bands, style
 from gembench.study.experiment import Experiment, grid
@@ -138,7 +137,7 @@ experiment = Experiment(
     " template changes: a particle that looks the same after half a turn has two that tie everywhere."
     " index_score_lost is the most that the template chosen in float32 scores less. A pick changes if the"
     " other precision has none within a pixel of it.",
-    grids={"quick": cases(768, 1, 30, ["fftw", "mkl"]), "default": cases(1024, 3, 6),
+    grids={"quick": cases(768, 1, 30, ["fftw", "mkl"]), "default": cases(1024, 1, 6),
            "paper": cases(2048, 8, 4)},
     setup=setup, run=run, check=check, skip=skip, metrics=metrics, arrays=arrays, figure=figure,
     rounds=1, warmups=0, time_limit=3600,

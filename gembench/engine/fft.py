@@ -240,8 +240,6 @@ def fft_library(name: str = "auto", threads: int = 1) -> FFTLibrary:
 
     Raises InputError for an unknown name or a library that cannot be used here.
     """
-    from gembench.engine import fft_fftw, fft_mkl  # noqa: F401  they register themselves
-
     if name == "auto":
         name = next(n for n in PREFERENCE if LIBRARIES[n].unavailable() is None)
     if name not in LIBRARIES:
@@ -250,3 +248,6 @@ def fft_library(name: str = "auto", threads: int = 1) -> FFTLibrary:
     if reason is not None:
         raise InputError(f"FFT library '{name}' cannot be used: {reason}")
     return LIBRARIES[name](threads)
+
+
+from gembench.engine import fft_fftw, fft_mkl  # noqa: E402, F401  they register themselves

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gembench.engine import fft_fftw  # noqa: F401  registers FFTW
 from gembench.engine.fft import LIBRARIES
 
 
