@@ -13,26 +13,26 @@ from gembench.study import pictures, style
 
 Array = NDArray[Any]
 VIEWS = ("side", "top")
-RING = (60, 100)  # px from the centre of a top view, where its wall lies under a side-view template
+RING = (8, 60)  # px from the centre of a top view
 PROTOCOL_NAMES = {"paper": "as in the paper", "gembench": "gembench"}
 
 
 def ring_metrics(example: Mapping[str, Array]) -> dict[str, float]:
-    """Mean scores of both maps at clear top views, and of the side-view map on rings around them.
+    """Scores at the centres of clear top views in both maps, and on the highest ring of the side-view map.
 
-    example: score maps 'side' and 'top', (H, W)
+    example: score maps 'side' and 'top', (H, W). A ring's score is its mean over all directions; rings from
+    RING[0] to RING[1] pixels are looked at. All values are means over the top views.
     """
     side, top = example["side"], example["top"]
-    centres = _peaks(top, side)
-    y, x = np.ogrid[-RING[1] : RING[1] + 1, -RING[1] : RING[1] + 1]
-    distance = np.hypot(y, x)
-    ring = (distance >= RING[0]) & (distance <= RING[1])
-    values = [
-        (float(side[cy - RING[1] : cy + RING[1] + 1, cx - RING[1] : cx + RING[1] + 1][ring].max()),
-         float(side[cy, cx]), float(top[cy, cx]))
-        for cy, cx in centres
-        if min(cy, cx) >= RING[1] and cy + RING[1] < side.shape[0] and cx + RING[1] < side.shape[1]
-    ]
+    reach = RING[1]
+    y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
+    radius = np.hypot(y, x).astype(int)
+    values = []
+    for cy, cx in _peaks(top, side):
+        around = side[max(cy - reach, 0) : cy + reach + 1, max(cx - reach, 0) : cx + reach + 1]
+        if around.shape == radius.shape:
+            rings = np.bincount(radius.ravel(), around.ravel()) / np.bincount(radius.ravel())
+            values.append((rings[RING[0] : reach].max(), side[cy, cx], top[cy, cx]))
     if not values:
         return {}
     names = ("ring_score_side", "centre_score_side", "centre_score_top")
