@@ -129,16 +129,20 @@ def judge(claim: Claim, rows: Sequence[Row], machine: str, experiment: Experimen
 
     experiment: if given, a reason names the command that would measure what is missing
     """
-    chosen, remark = selected(rows, claim)
+    asked = [row for row in rows if matches(row.case, claim.select)]
+    value, remark = None, ""
     try:
-        value = evaluate(claim.expression, chosen)
+        value = evaluate(claim.expression, asked)
     except NotTestableError as error:
-        reason, command = str(error), ""
-        if experiment is None:
-            reason = f"there is no experiment {claim.experiment}"
-        elif error.where is not None:
-            command = remedy(experiment, {**claim.select, **error.where})
-        return Verdict(claim, machine, "not testable here", reason=reason, command=command)
+        value = _stand_in(claim, rows)
+        if value is None:
+            reason, command = str(error), ""
+            if experiment is None:
+                reason = f"there is no experiment {claim.experiment}"
+            elif error.where is not None:
+                command = remedy(experiment, {**claim.select, **error.where})
+            return Verdict(claim, machine, "not testable here", reason=reason, command=command)
+        remark = describe(claim.stand_in)
     if claim.reproduced is None or claim.partly is None:
         verdict = "not judged"
     elif inside(value, claim.reproduced):
@@ -148,14 +152,16 @@ def judge(claim: Claim, rows: Sequence[Row], machine: str, experiment: Experimen
     return Verdict(claim, machine, verdict, value, remark=remark)
 
 
-def selected(rows: Sequence[Row], claim: Claim) -> tuple[list[Row], str]:
-    """The rows a claim looks at, and which stood in for those it asks for, '' if none did."""
-    asked = [row for row in rows if matches(row.case, claim.select)]
-    if claim.stand_in and not any(row.ok for row in asked):
-        instead = [row for row in rows if matches(row.case, {**claim.select, **claim.stand_in})]
-        if any(row.ok for row in instead):
-            return instead, describe(claim.stand_in)
-    return asked, ""
+def _stand_in(claim: Claim, rows: Sequence[Row]) -> float | None:
+    """The value by the rows that stand in for those asked for; None if there are none to judge by."""
+    if not claim.stand_in:
+        return None
+    try:
+        return evaluate(
+            claim.expression, [row for row in rows if matches(row.case, {**claim.select, **claim.stand_in})]
+        )
+    except NotTestableError:
+        return None
 
 
 def remedy(experiment: Experiment, where: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,17 @@ def test_a_broken_claim_is_refused(tmp_path: Path, change: str, reason: str) -> 
     (tmp_path / "claims.toml").write_text(f"{text}\n{change}\n")
     with pytest.raises(InputError, match=rf"claims\.toml: claim .*{reason}"):
         load_claims(tmp_path / "claims.toml")
+
+
+def test_rows_stand_in_where_those_asked_for_cannot_be_judged(row: MakeRow) -> None:
+    claim = replace(
+        CLAIM, expression='median(ratio(time, "step", 9, 4))', select={"data": "real"},
+        stand_in={"data": "simulated"},
+    )
+    simulated = [row([2.0], data="simulated", step=4), row([1.0], data="simulated", step=9)]
+    one_real = [row([5.0], data="real", step=4)]
+    both_real = [*one_real, row([2.0], data="real", step=9)]
+    assert judge(claim, simulated + one_real, "m").told.endswith("(data=simulated)")
+    assert judge(claim, simulated + one_real, "m").value == 0.5
+    assert judge(claim, simulated + both_real, "m").value == 0.4
+    assert judge(claim, one_real, "m").verdict == "not testable here"
