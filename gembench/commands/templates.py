@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +106,6 @@ def run(args: argparse.Namespace) -> int:
     """Make the templates; write, draw and print what was asked for."""
     from gembench.io.mrc import write_stack
 
-    logging.basicConfig(format="gembench: warning: %(message)s", stream=sys.stderr)
     _check(args)
     if args.volume is not None:
         from gembench.commands._templates_views import projections
