@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -21,3 +22,17 @@ class ScoreMap:
 
     score: Array
     index: Array
+
+
+def finished(partial: ScoreMap, exclude: Array | None = None) -> ScoreMap:
+    """The map that a search returns, of the maximum over all templates; a copy.
+
+    Scores are clipped to [-1, 1] against rounding, and 0 where no template was scored or `exclude`, (H, W)
+    bool, is true.
+    """
+    unscored = partial.index < 0
+    if exclude is not None:
+        unscored |= exclude
+    score = np.clip(partial.score, -1, 1)
+    score[unscored] = 0
+    return ScoreMap(score, np.where(unscored, np.int32(-1), partial.index))

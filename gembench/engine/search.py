@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from itertools import chain, islice, repeat
+from itertools import chain, repeat
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.fft import FFTLibrary, fft_library
-from gembench.engine.fold import NO_SCORE, merge
+from gembench.engine.fold import merge
 from gembench.engine.methods import Correlator, Counts, ExactCorrelator, Frame, PaperCorrelator
 from gembench.engine.plan import Edges, Method, Plan, make_plan
-from gembench.engine.score_map import ScoreMap
+from gembench.engine.score_map import ScoreMap, finished
 from gembench.engine.templates import RotatedTemplate, TemplateBank
 from gembench.errors import InputError
 
@@ -68,15 +68,18 @@ class Search:
     dtype: 'float32' or 'float64'; edges: see `plan.make_plan`; threads: consumer threads
     queue_depth: pieces of work that may wait; default two for every consumer
     keep_bytes: turned templates are kept between micrographs up to this size
+    share: (part, parts): only this part of the bank is searched, counted from 0
     """
 
     def __init__(
         self, bank: TemplateBank, *, method: Method = "exact", library: str = "auto", dtype: str = "float32",
         edges: Edges = "mask", threads: int = 1, queue_depth: int | None = None, keep_bytes: int = 2 << 30,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         if queue_depth is not None and queue_depth < 1:
             raise InputError(f"queue depth {queue_depth}: give at least 1")
         self.bank = bank
+        self.indices = bank.share(*share)
         self.library = fft_library(library)
         self.method, self.dtype, self.edges, self.threads = method, dtype, edges, threads
         self.queue_depth = queue_depth or 2 * threads
@@ -114,6 +117,17 @@ class Search:
         Raises InputError for unusable input; an error in any thread ends the search and is raised here.
         """
         exclude = None if exclude is None else np.asarray(exclude, bool)
+        return finished(self.partial(micrograph, exclude=exclude, on_template=on_template), exclude)
+
+    def partial(
+        self, micrograph: Array, *, exclude: Array | None = None,
+        on_template: Callable[[int], None] | None = None,
+    ) -> ScoreMap:
+        """The same for this engine's share of the bank, to be merged with the others' and then `finished`.
+
+        The score is NO_SCORE and the index -1 where no template of the share was scored. The maps belong to
+        the engine and change with the next micrograph.
+        """
         image = _checked(micrograph, exclude)
         self._prepare((image.shape[0], image.shape[1]))
         assert self.plan is not None
@@ -125,7 +139,7 @@ class Search:
             image = np.pad(image, self.plan.margin, mode="reflect")
         frame = self._correlators[0].frame(image)
         self._produce_and_consume(frame, on_template)
-        result = self._merged(exclude)
+        result = self._merged()
         self.statistics.seconds = time.perf_counter() - start
         return result
 
@@ -174,7 +188,7 @@ class Search:
         yield from self._kept
         done = sum(len(piece.templates) for piece in self._kept)
         kept = sum(piece.bytes for piece in self._kept)
-        for piece in _grouped(self.bank, islice(self.bank.search_order(), done, None), np.dtype(self.dtype)):
+        for piece in _grouped(self.bank, self.indices[done:], np.dtype(self.dtype)):
             kept += piece.bytes
             if kept <= self.keep_bytes:
                 self._kept.append(piece)
@@ -205,19 +219,14 @@ class Search:
             raise
         return waited
 
-    def _merged(self, exclude: Array | None) -> ScoreMap:
-        """The consumers' maps as one, clipped to [-1, 1] against rounding."""
+    def _merged(self) -> ScoreMap:
+        """The consumers' maps as one."""
         first, *others = self._correlators
         for other in others:
             merge(first.score, first.index, other.score, other.index)
         for correlator in self._correlators:
             self.statistics.counts.add(correlator.counts)
-        unscored = first.score == NO_SCORE
-        if exclude is not None:
-            unscored |= exclude
-        score = np.clip(first.score, -1, 1)
-        score[unscored] = 0
-        return ScoreMap(score, np.where(unscored, np.int32(-1), first.index))
+        return ScoreMap(first.score, first.index)
 
 
 def cores() -> int:
@@ -239,7 +248,7 @@ def _put(work: queue.Queue[Work | None], piece: Work | None) -> bool:
     return True
 
 
-def _grouped(bank: TemplateBank, indices: Iterator[int], dtype: np.dtype[Any]) -> Iterator[Work]:
+def _grouped(bank: TemplateBank, indices: list[int], dtype: np.dtype[Any]) -> Iterator[Work]:
     """Turned templates in pieces of up to CHUNK neighbours that share a mask."""
     group: list[RotatedTemplate] = []
     for index in indices:

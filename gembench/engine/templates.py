@@ -211,6 +211,16 @@ class TemplateBank:
         for start, angles in zip(self._starts.tolist(), self._view_angles, strict=False):
             yield from (start + np.argsort(np.round(angles % 180, 6), kind="stable")).tolist()
 
+    def share(self, part: int, parts: int) -> list[int]:
+        """The indices of one of `parts` shares of the bank, neighbours in search order; some may be empty.
+
+        Raises InputError unless 0 <= part < parts.
+        """
+        if not 0 <= part < parts:
+            raise InputError(f"share {part} of {parts}: give a number from 0 to {parts - 1}")
+        order = list(self.search_order())
+        return order[part * len(order) // parts : (part + 1) * len(order) // parts]
+
     @property
     def reach(self) -> int:
         """Farthest that any turned mask extends from the centre pixel along an axis, pixels."""

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from gembench.engine.fold import merge
 from gembench.engine.plan import make_plan
+from gembench.engine.score_map import finished
 from gembench.engine.search import Search, search
 from gembench.engine.templates import TemplateBank, disc_mask, grid_angles, rotate, rotate_mask
 from gembench.errors import InputError
@@ -166,6 +168,21 @@ def test_paper_does_five_transforms_a_template_and_two_a_micrograph(shape):
             assert counts.templates == len(bank) == 18
             assert (counts.forward, counts.inverse) == (2 * 18 + 2, 3 * 18)
             assert counts.forward + counts.inverse == 5 * 18 + 2
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 5, 40])
+@pytest.mark.parametrize("method", ["exact", "paper"])
+def test_shares_of_the_bank_merge_to_the_same_bits(method, parts):
+    micrograph, bank, _ = a_case("odd")
+    whole = search(micrograph, bank, method=method)
+    shares = [Search(bank, method=method, share=(part, parts)) for part in range(parts)]
+    first, *others = [share.partial(micrograph) for share in shares]
+    for other in others:
+        merge(first.score, first.index, other.score, other.index)
+    together = finished(first)
+    assert sorted(i for share in shares for i in share.indices) == list(range(len(bank)))
+    assert together.score.tobytes() == whole.score.tobytes()
+    assert together.index.tobytes() == whole.index.tobytes()
 
 
 def symmetric(height: int, width: int, box: int) -> np.ndarray:
