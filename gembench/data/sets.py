@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,15 +65,17 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("gembench")) / "data"
 
 
-def data_folders() -> list[Path]:
-    """The folders that hold sets, in the order they are searched.
+def data_folders() -> Iterator[Path]:
+    """The folders that hold sets, in the order they are searched; the cache is looked up when it is asked for.
 
     Raises InputError if GEMBENCH_DATA names something that is not a folder.
     """
     given = os.environ.get(ENVIRONMENT)
     if given and not Path(given).is_dir():
         raise InputError(f"{ENVIRONMENT}={given}: no such folder; name a folder of data sets or unset it")
-    return [*([Path(given)] if given else []), cache_folder()]
+    if given:
+        yield Path(given)
+    yield cache_folder()
 
 
 def find_set(name: str) -> DataSet | None:

@@ -72,16 +72,33 @@ def gpus() -> list[dict[str, str]]:
             for line in (listed or "").splitlines()]
 
 
+def memory() -> int:
+    """The machine's RAM in bytes."""
+    try:
+        import psutil
+    except ModuleNotFoundError:  # as on a bare machine; POSIX tells it too
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return int(psutil.virtual_memory().total)
+
+
+def physical_cores() -> int | None:
+    """Cores without their second threads; None where psutil is not there to tell."""
+    try:
+        import psutil
+    except ModuleNotFoundError:
+        return None
+    count: int | None = psutil.cpu_count(logical=False)
+    return count
+
+
 def machine() -> dict[str, Any]:
     """CPU, cores, affinity, governor, RAM in bytes, GPUs, system."""
-    import psutil
-
     affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     return {
         "name": machine_name(), "cpu": cpu_model(), "cores": os.cpu_count(),
-        "physical_cores": psutil.cpu_count(logical=False), "affinity": affinity,
+        "physical_cores": physical_cores(), "affinity": affinity,
         "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "ram": psutil.virtual_memory().total, "gpus": gpus(), "system": platform.platform(),
+        "ram": memory(), "gpus": gpus(), "system": platform.platform(),
     }
 
 
@@ -112,7 +129,13 @@ def source_hash(experiment_file: Path) -> str:
 
 
 def commit(folder: Path) -> tuple[str | None, bool | None]:
-    """The checkout's commit and whether tracked files differ from it; None, None outside a checkout."""
+    """The checkout's commit and whether tracked files differ from it; None, None outside a checkout.
+
+    A copy that left its checkout says where it came from in GEMBENCH_COMMIT, with -dirty after it if so.
+    """
+    told = os.environ.get("GEMBENCH_COMMIT")
+    if told:
+        return told.removesuffix("-dirty"), told.endswith("-dirty")
     head = _output("git", "rev-parse", "HEAD", folder=folder)
     if head is None:
         return None, None
