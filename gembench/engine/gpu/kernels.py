@@ -1,0 +1,98 @@
+"""The CUDA sources put together for one size and precision, compiled when first used, and launched."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gembench.engine.gpu.turns import RECORD, TURN, struct
+
+SOURCES = Path(__file__).with_name("source")
+OPTIONS = ("-std=c++17",)
+HELD = 8  # points of a transform that a thread holds, as in fft.cu
+SURVEY_THREADS = 256
+
+
+class Shape(NamedTuple):
+    """How the kernels of one transform size are laid out.
+
+    size: points of a transform; rows, columns: transforms of a block; shared: its bytes of shared memory
+    """
+
+    size: int
+    rows: int
+    columns: int
+    complex_bytes: int
+
+    @classmethod
+    def of(cls, size: int, dtype: str) -> Shape:
+        """Blocks of about 256 threads along rows; up to 512, and 64 bytes of columns, along columns."""
+        complex_bytes = 2 * np.dtype(dtype).itemsize
+        threads = size // HELD
+        return cls(size, min(max(256 // threads, 1), 8), min(max(512 // threads, 1), 64 // complex_bytes),
+                   complex_bytes)
+
+    @property
+    def row_block(self) -> tuple[int, int]:
+        """Threads of a block of rows: (of a transform, transforms)."""
+        return self.size // HELD, self.rows
+
+    @property
+    def column_block(self) -> tuple[int, int]:
+        """Threads of a block of columns: (transforms, of a transform)."""
+        return self.columns, self.size // HELD
+
+    def shared(self, transforms: int) -> int:
+        """Bytes of shared memory that so many transforms exchange points through, two buffers each."""
+        return 2 * transforms * self.size * self.complex_bytes
+
+
+def survey_source(order: int, pad: int) -> str:
+    """The kernels that look at a bank and a micrograph; order, pad: of the turned templates' spline."""
+    return _joined(["common", "turn", "survey"], struct("Turn", TURN), struct("Record", RECORD),
+                   ORDER=order, PAD=pad)
+
+
+def search_source(
+    shape: Shape, geometry: np.dtype[Any], dtype: str, *, half: bool, gain: float, order: int, pad: int
+) -> str:
+    """The kernels of a search. gain: what template spectra are multiplied by before they are stored."""
+    product = 2.0 ** -(shape.size.bit_length() // 2) if half else 1.0  # a half holds no more than 65504
+    return _joined(
+        ["common", "fft", "turn", "spectra", "scores"], struct("Turn", TURN), struct("Record", RECORD),
+        struct("Geometry", geometry), ORDER=order, PAD=pad, N=shape.size, ROWS=shape.rows,
+        COLUMNS=shape.columns, Real={"float32": "float", "float64": "double"}[dtype],
+        Stored="Halves" if half else "Full", GAIN=gain, PRODUCT=product,
+        UNSCALE=1 / (shape.size * gain * product),
+    )
+
+
+def _joined(names: list[str], *structs: str, **defines: Any) -> str:
+    lines = [f"#define {name} {value}\n" for name, value in defines.items()]
+    sources = [(SOURCES / f"{name}.cu").read_text() for name in names]
+    return "".join([*lines, *structs, *sources])
+
+
+def names(source: str) -> list[str]:
+    """The kernels of a source."""
+    return re.findall(r'extern "C" __global__ void(?: __launch_bounds__\([^)]*\))? (\w+)\(', source)
+
+
+class Kernels:
+    """The kernels of one module on the current device; shared: the most bytes of shared memory a block takes."""
+
+    def __init__(self, cupy: Any, source: str, shared: int = 0) -> None:
+        module = cupy.RawModule(code=source, options=OPTIONS)
+        self._known = {name: module.get_function(name) for name in names(source)}
+        if shared > 48 << 10:  # more than a kernel gets unasked
+            for kernel in self._known.values():
+                kernel.max_dynamic_shared_size_bytes = shared
+
+    def launch(
+        self, name: str, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], shared: int = 0
+    ) -> None:
+        """Start kernel `name` on the current stream; shared: bytes of shared memory a block."""
+        self._known[name](grid, block, args, shared_mem=shared)
