@@ -35,11 +35,16 @@ def halves(buffer: Array, pixels: int, dtype: np.dtype[Any]) -> tuple[Array, Arr
 
 
 def wait(*requests: MPI.Request) -> None:
-    """Wait for messages without keeping the core from other ranks, as most MPI's own waiting does."""
+    """Wait for messages; see `wait_until`."""
     from mpi4py import MPI
 
+    wait_until(lambda: MPI.Request.Testall(list(requests)))
+
+
+def wait_until(ready: Callable[[], bool]) -> None:
+    """Wait without keeping the core from other ranks, as most MPIs' own waiting does."""
     looks, sleep = 0, 2e-5
-    while not MPI.Request.Testall(list(requests)):
+    while not ready():
         looks += 1
         if looks < YIELDS:
             os.sched_yield()

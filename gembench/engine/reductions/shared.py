@@ -1,35 +1,100 @@
 """`shared`: the ranks of a node fold in memory that they share, then one rank a node goes on as `chain`.
 
-On a node the maps pass in chunks through a window with three buffers a rank. At every step all ranks but the
-first put a chunk of theirs into the window and fold a slice each of the chunk before it, while the first
-rank folds into its own maps what the step before that gave; one barrier a step. Chunk and folds
-stay in the cache, and the window small.
+On a node the maps pass in chunks through a window of a few buffers: the last rank puts a chunk of its maps
+into a buffer, every rank before it folds its own in, and the first folds the buffer into its maps; all at
+once, on different chunks. A rank waits for its neighbour only, the last one for a free buffer. No map is
+written but the first rank's, and the buffers stay in the cache.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gembench.engine.reductions import chain
-from gembench.engine.reductions.messages import Array, fold, halves, pieces, wait
+from gembench.engine.reductions.messages import Array, fold, halves, pieces, wait_until
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 CHUNK = 1 << 20  # bytes of a buffer
-BUFFERS = 3
+BUFFERS = 16
+LINE = 64  # bytes of a cache line, which no two ranks write to
 
 
 def reduce(communicator: MPI.Intracomm, score: Array, index: Array, *, root: int = 0) -> None:
     """Fold all ranks' maps, (n,), into the root's: in memory on a node, by a pipeline between nodes."""
     nodes = _nodes(communicator, root)
     if nodes.window is not None:
-        _fold_on_node(nodes, nodes.window, score, index)
+        _fold_on_node(nodes.node, nodes.window, score, index)
     if nodes.heads is not None:
         chain.reduce(nodes.heads, score, index)
+
+
+class _Window:
+    """Memory that the ranks of a node share: buffers, and how many chunks each rank is done with.
+
+    The counts go on from one reduction to the next, so that none has to start at the same time on all ranks.
+    """
+
+    def __init__(self, node: MPI.Intracomm) -> None:
+        from mpi4py import MPI
+
+        counts = node.size * LINE
+        size = counts + BUFFERS * CHUNK
+        self._window = MPI.Win.Allocate_shared(0 if node.rank else size, 1, comm=node)
+        self._window.Lock_all(MPI.MODE_NOCHECK)
+        memory = np.asarray(self._window.Shared_query(0)[0])
+        self._done: NDArray[np.int64] = memory[:counts].view(np.int64)[:: LINE // 8]
+        self._buffers = memory[counts:size].reshape(BUFFERS, CHUNK)
+        self.chunk = 0  # the next one, counted over all reductions
+        self._done[node.rank] = 0
+        self._window.Sync()
+        node.Barrier()
+
+    def buffer(self, pixels: int, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+        """The buffer of the next chunk, as scores and indices."""
+        return halves(self._buffers[self.chunk % BUFFERS], pixels, dtype)
+
+    def wait_for(self, rank: int, chunk: int) -> None:
+        """Wait until a rank of the node is done with a chunk."""
+        def done() -> bool:
+            self._window.Sync()
+            return bool(self._done[rank] > chunk)
+
+        wait_until(done)
+
+    def advance(self, rank: int) -> None:
+        """Tell that this rank is done with the next chunk."""
+        self._window.Sync()
+        self.chunk += 1
+        self._done[rank] = self.chunk
+        self._window.Sync()
+
+    def free(self) -> None:
+        """Free the memory; every rank of the node must."""
+        self._window.Unlock_all()
+        self._window.Free()
+
+
+def _fold_on_node(node: MPI.Intracomm, window: _Window, score: Array, index: Array) -> None:
+    last = node.rank == node.size - 1
+    for part in pieces(score.size, CHUNK // (score.itemsize + index.itemsize)):
+        if last:
+            window.wait_for(0, window.chunk - BUFFERS)
+        else:
+            window.wait_for(node.rank + 1, window.chunk)
+        chunk_score, chunk_index = window.buffer(part.stop - part.start, score.dtype)
+        if last:
+            chunk_score[:], chunk_index[:] = score[part], index[part]
+        elif node.rank:
+            fold(chunk_score, chunk_index, score[part], index[part])
+        else:
+            fold(score[part], index[part], chunk_score, chunk_index)
+        window.advance(node.rank)
 
 
 @dataclass(frozen=True)
@@ -38,19 +103,12 @@ class _Nodes:
 
     node: MPI.Intracomm
     heads: MPI.Intracomm | None
-    window: MPI.Win | None
-
-    def buffer(self, rank: int, step: int) -> Array:
-        """The memory of a rank of the node, for one step."""
-        assert self.window is not None
-        memory, _ = self.window.Shared_query(rank)
-        return np.asarray(memory)[step % BUFFERS * CHUNK :][:CHUNK]
+    window: _Window | None
 
     def free(self) -> None:
         """Free what was made for the communicator; every rank must."""
         if self.window is not None:
-            self.window.Unlock_all()
-            self.window.Free()
+            self.window.free()
         if self.heads is not None:
             self.heads.Free()
         self.node.Free()
@@ -72,10 +130,7 @@ def _find_nodes(communicator: MPI.Intracomm, root: int) -> _Nodes:
     order = (communicator.rank - root) % communicator.size
     node = cast("MPI.Intracomm", communicator.Split_type(MPI.COMM_TYPE_SHARED, order))
     heads = cast("MPI.Intracomm", communicator.Split(MPI.UNDEFINED if node.rank else 0, order))
-    window = None
-    if node.size > 1:
-        window = MPI.Win.Allocate_shared(BUFFERS * CHUNK if node.rank else 0, 1, comm=node)
-        window.Lock_all(MPI.MODE_NOCHECK)
+    window = _Window(node) if node.size > 1 else None
     return _Nodes(node, None if heads == MPI.COMM_NULL else heads, window)
 
 
@@ -93,28 +148,3 @@ def _keyval() -> int:
 def _forget(communicator: MPI.Comm, keyval: int, known: dict[int, _Nodes]) -> None:
     for nodes in known.values():
         nodes.free()
-
-
-def _fold_on_node(nodes: _Nodes, window: MPI.Win, score: Array, index: Array) -> None:
-    node, others = nodes.node, nodes.node.size - 1
-    parts = list(pieces(score.size, CHUNK // (score.itemsize + index.itemsize)))
-    sizes = [part.stop - part.start for part in parts]
-    buffers = [[nodes.buffer(rank, step) for step in range(BUFFERS)] for rank in range(1, node.size)]
-
-    def chunk(other: int, step: int) -> tuple[Array, Array]:
-        return halves(buffers[other][step % BUFFERS], sizes[step], score.dtype)
-
-    for step in range(len(parts) + 2):
-        if node.rank == 0 and step >= 2:
-            fold(score[parts[step - 2]], index[parts[step - 2]], *chunk(0, step - 2))
-        if node.rank > 0 and step < len(parts):
-            mine = chunk(node.rank - 1, step)
-            mine[0][:], mine[1][:] = score[parts[step]], index[parts[step]]
-        if node.rank > 0 and 1 <= step <= len(parts):
-            ends = [other * sizes[step - 1] // others for other in (node.rank - 1, node.rank)]
-            slices = [[half[slice(*ends)] for half in chunk(other, step - 1)] for other in range(others)]
-            for score_slice, index_slice in slices[1:]:
-                fold(slices[0][0], slices[0][1], score_slice, index_slice)
-        window.Sync()
-        wait(node.Ibarrier())
-        window.Sync()

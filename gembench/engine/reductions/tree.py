@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 BLOCK = 1024  # pixels: 8 KiB of float32 maps
+PIECE = 1 << 19  # pixels of one MPI_Reduce: MPICH allocates its buffers anew, beyond 4 MiB from fresh pages
 
 
 def reduce(
@@ -30,13 +31,13 @@ def reduce(
     element = MPI.BYTE.Create_contiguous(block.itemsize).Commit()
     operation = MPI.Op.Create(_operation(score.dtype, threads), commute=True)
     try:
-        for part in pieces(score.size):
-            mine = _blocks(score[part], index[part], block)
-            total = np.empty_like(mine) if communicator.rank == root else None
-            whole = None if total is None else [total, len(total), element]
-            communicator.Reduce([mine, len(mine), element], whole, operation, root)
-            if total is not None:
-                _unblock(total, score[part], index[part])
+        for part in pieces(score.size, PIECE):
+            blocks = _blocks(score[part], index[part], block)
+            if communicator.rank == root:
+                communicator.Reduce(MPI.IN_PLACE, [blocks, len(blocks), element], operation, root)
+                _unblock(blocks, score[part], index[part])
+            else:
+                communicator.Reduce([blocks, len(blocks), element], None, operation, root)
     finally:
         operation.Free()  # MPI holds only so many
         element.Free()
