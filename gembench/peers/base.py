@@ -106,6 +106,10 @@ class SteadyPace(Pace):
         """Take note that so many more templates are done."""
         self.done.append((self.clock(), templates))
 
+    def steady(self, seconds: float, templates: int) -> float:
+        """The steady pace; the mean of all, done in `seconds`, where they are too few to tell it."""
+        return self.seconds_per_template if len(self.done) > self.threads else seconds / templates
+
 
 def processor_seconds() -> float:
     """User and system time of this process and of the children that have ended."""

@@ -66,5 +66,6 @@ def arguments(mode: int, step: int, threads: int, box: int, least: float) -> lis
     return [
         f"--mode={mode}", "--dirTgt=micrographs", "--dirSch=templates", "--dirMskSch=masks",
         "--dirRes=result", f"--angle2D={step}", "--contrast=1", f"--thresh={least:g}", "--threshHigh=1",
-        "--nPickMax=1000", f"--boxSize={box}", f"--boxDist={box // 2}", "--boxBorder=0", f"--nCPU={threads}", "--nGPU=0",
+        "--nPickMax=1000", f"--boxSize={box}", f"--boxDist={box // 2}", "--boxBorder=0",
+        f"--nCPU={threads}", "--nGPU=0",
     ]

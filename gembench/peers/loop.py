@@ -77,4 +77,4 @@ class TemplateByTemplate(Library):
             list(pool.map(work, self._turned))
         maps = finished(ScoreMap(score, index))
         seconds = self.clock() - start
-        return Matched(maps, None, len(self._turned), seconds, pace.seconds_per_template)
+        return Matched(maps, None, len(self._turned), seconds, pace.steady(seconds, len(self._turned)))

@@ -42,8 +42,7 @@ class Gembench(Peer):
         pace, start = SteadyPace(self.threads, self.clock), self.clock()
         maps = self._search.run(micrograph, on_template=pace)
         seconds = self.clock() - start
-        steady = pace.seconds_per_template if len(pace.done) > self.threads else seconds / len(self.bank)
-        return Matched(maps, None, len(self.bank), seconds, steady)
+        return Matched(maps, None, len(self.bank), seconds, pace.steady(seconds, len(self.bank)))
 
 
 class GembenchPaper(Gembench):

@@ -97,6 +97,14 @@ def peak_memory(pid: int) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
+def memory_here() -> int:
+    """Largest resident memory so far of this process and of those it keeps, added up, in bytes."""
+    import psutil
+
+    mine = psutil.Process()
+    return sum(peak_memory(one.pid) for one in (mine, *mine.children(recursive=True)))
+
+
 def enlarged(image: Array, shape: tuple[int, int]) -> Array:
     """A map (h, w) of the whole micrograph stretched bilinearly to (H, W), pixel (0, 0) staying in place."""
     if image.shape == shape:

@@ -41,8 +41,7 @@ class PyTME(Library):
             merge(score, index, found, np.where(turn < 0, -1, indices[turn]).astype(np.int32))
         maps = finished(ScoreMap(score, index))
         seconds = self.clock() - start
-        steady = pace.seconds_per_template if len(pace.done) > 1 else seconds / len(bank)
-        return Matched(maps, None, len(bank), seconds, steady)
+        return Matched(maps, None, len(bank), seconds, pace.steady(seconds, len(bank)))
 
     def _view(self, image: Array, view: int, psi: Array, pace: SteadyPace) -> tuple[Array, Array]:
         """Best score of one view's turns and the number of the turn, both (H, W)."""

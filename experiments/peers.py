@@ -1,0 +1,147 @@
+"""The same work on gembench, on the libraries and programs users have today, and on FindEM where it is."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from gembench.engine.search import cores
+from gembench.peers import PEERS
+from gembench.peers import figures as drawings
+from gembench.study.experiment import Experiment, grid
+
+ENGINE = ["gembench", "gembench-paper", "gembench-banded", "gembench-gpu"]
+OTHERS = ["pytme", "opencv", "scikit-image", "relion", "gempicker", "findem"]
+TURNED = [picker for picker in OTHERS if picker not in ("relion", "findem")]  # masks of the templates' own
+ROUND = ["pytme", "relion", "gempicker", "findem"]  # that gain from one disc for all templates
+LOWPASS = 20.0  # A, to which RELION reduces what our filter has left nothing in beyond 70 A
+MOST = 4  # rounds; a round of the picks is a share of the micrographs
+# Turned templates that show the pace of each; RELION needs most, since its pace is a difference of two runs
+TURNS = {"gembench": 36, "gembench-paper": 9, "pytme": 9, "opencv": 4, "scikit-image": 3, "relion": 20,
+         "gempicker": 10, "findem": 10}
+LOWPASSED = {"gembench": 36, "gembench-banded": 180, "relion": 180}
+
+
+def threads(case):
+    """What a case may use."""
+    return 1 if case.cores == "one" else cores()
+
+
+def skip(case):
+    """Why the picker cannot do this here."""
+    if case.cores == "all" and cores() == 1:
+        return "there is one core, which the other cases use"
+    if case.picker == "gembench-gpu":
+        from gembench.study.provenance import gpus
+
+        return "the engine has no search on a GPU yet" if gpus() else "no CUDA device"
+    return PEERS[case.picker].unavailable() or (unasked(case) if case.task == "picks" else "")
+
+
+def unasked(case):
+    """Real micrographs where they are, simulated ones elsewhere."""
+    from gembench.data.sets import find_set
+
+    here = find_set("klh") is not None
+    if case.data == "klh" and not here:
+        return "the real KLH micrographs are not here: `gembench data fetch klh`, or set GEMBENCH_DATA"
+    return "the real KLH micrographs are here instead" if case.data == "simulated" and here else ""
+
+
+def setup(case):
+    """A peer with its templates, and its micrographs."""
+    return speed_setup(case) if case.task == "speed" else picks_setup(case)
+
+
+def speed_setup(case):
+    """One planted micrograph, and as many turns of one template as show the picker's pace."""
+    from gembench.peers.speed import speed_task, turns_for
+
+    wanted = (LOWPASSED if case.lowpass else TURNS).get(case.picker, 36)
+    return speed_task(
+        PEERS[case.picker], case.n, case.template, case.mask, turns_for(wanted, threads(case)),
+        lowpass=case.lowpass, threads=threads(case),
+    )
+
+
+def picks_setup(case):
+    """Annotated micrographs, and the two views of KLH turned; symmetry spares what looks the same."""
+    from gembench.data.annotated import annotated_set, simulated_set
+    from gembench.peers.picking import Picking
+    from gembench.picking import PickSettings, load_bank
+
+    data = annotated_set("klh") if case.data == "klh" else simulated_set(case.micrographs)
+    symmetry = (2, 0) if case.symmetry else None
+    settings = PickSettings(data.pixel_size, case.angle_step, average=1, lowpass=70.0, symmetry=symmetry)
+    bank, _ = load_bank(data.templates, data.masks, settings)
+    peer = PEERS[case.picker](bank, threads=threads(case), pixel_size=data.pixel_size, lowpass=LOWPASS)
+    paths = data.micrographs[: case.micrographs]
+    return Picking(peer, data, settings, paths, ceil(len(paths) / MOST))
+
+
+def run(inputs, case):
+    """One micrograph searched with all templates, or a share of the micrographs picked."""
+    return inputs.peer.match(inputs.work.micrograph) if case.task == "speed" else inputs.next_share()
+
+
+def check(output, inputs, case):
+    """Scores at planted and other places beside the direct sum; a peer that scores otherwise is compared."""
+    return inputs.check(output) if case.task == "speed" else None
+
+
+def seconds(output, inputs, case):
+    """Seconds a template at the steady pace, or a micrograph."""
+    return output.pace if case.task == "speed" else sum(output) / len(output)
+
+
+def metrics(output, inputs, case):
+    """What was used, how much memory it took, and what was found."""
+    from gembench.peers.program import memory_here
+
+    held = (output if case.task == "speed" else inputs).memory or memory_here()
+    told = {"version": inputs.peer.version(), "templates_turned_by": inputs.peer.turns,
+            "memory_mib": held / 2**20}
+    return told | ({"templates": output.templates} if case.task == "speed" else inputs.metrics())
+
+
+def speed(n, template, kinds=(("own", 0), ("disc", 0), ("disc", 20)), used=("one", "all")):
+    """One size of micrograph and template: masks of their own, one disc, and one disc at 20 A."""
+    pickers = {("own", 0): ENGINE + TURNED, ("disc", 0): ENGINE + ROUND,
+               ("disc", 20): ["gembench", "gembench-banded", "relion"]}
+    fixed = {"task": "speed", "n": n, "template": template}
+    return [case for mask, lowpass in kinds for kind in used
+            for case in grid(**fixed, mask=mask, lowpass=lowpass, cores=kind,
+                             picker=[name for name in pickers[mask, lowpass] if kind == "one"
+                                     or name not in PEERS or PEERS[name].parallel])
+            if kind == "one" or not lowpass]
+
+
+def picks(micrographs, step, used="one", symmetry=True, pickers=None):
+    """The same pickers on real and on simulated micrographs."""
+    return [case for data in ("klh", "simulated")
+            for case in grid(task="picks", data=data, micrographs=micrographs, angle_step=step,
+                             symmetry=symmetry, cores=used, picker=pickers or ENGINE + OTHERS)]
+
+
+# OpenCV and scikit-image compute one and the same score: the slower one picks in the paper's grid only
+QUICKER = [picker for picker in ENGINE + OTHERS if picker != "scikit-image"]
+QUICKEST = [picker for picker in QUICKER if picker != "opencv"]
+DEFAULT = speed(2048, 160) + picks(4, 15, pickers=QUICKER)
+experiment = Experiment(
+    name="peers", title="gembench beside FindEM and what users run today",
+    about="Time is seconds of the processor where one core is used and of the clock where all are. speed:"
+    " a template at the steady pace, on one micrograph that is the same for all; masks are either turned"
+    " with the template or one disc; at lowpass=20 all get images without anything finer, and RELION crops"
+    " them (--lowpass 20 --shrink 0). Differences are to float64 direct sums; RELION scores in another"
+    " quantity, whose correlation with them is given. picks: KLH, filtered at 70 A, through every score map"
+    " with the same peaks; for each half of the micrographs the threshold that finds 98 % on the other"
+    " half, or all that the picker finds; own: the program's own peaks. Memory is the process's, or that of"
+    " the program it runs.",
+    grids={"quick": speed(512, 64, used=("one",)) + picks(2, 45, pickers=QUICKEST),
+           "default": DEFAULT,
+           "paper": DEFAULT + speed(4096, 160) + picks(41, 4, symmetry=False)},
+    setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics, threads=threads,
+    figure=drawings.draw, compare="picker", baseline="gembench", rounds=MOST, warmups=0, time_limit=7200,
+    columns=["score_difference", "score_correlation", "templates_right", "memory_mib", "n_picks", "n_truth",
+             "precision", "recall", "f1", "mean_distance_px", "own_n_picks", "own_recall", "own_f1",
+             "templates_turned_by", "version"],
+)
