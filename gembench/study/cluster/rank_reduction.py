@@ -1,0 +1,138 @@
+"""What every rank of the reduction study does: fresh maps each round, a barrier, a reduction, a check.
+
+One launch measures every strategy on several numbers of ranks; those that are left out sleep meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+from gembench.engine.fold import merge
+from gembench.engine.reductions import reduce_maps
+from gembench.engine.reductions.keys import packed, unpack
+from gembench.engine.reductions.messages import fold
+from gembench.engine.score_map import ScoreMap
+
+Array = NDArray[Any]
+LEVELS = 4096  # values that a score may have: few enough for ties
+TEMPLATES = 1000  # of a rank
+COPIES = 3  # the best of so many copies tells the memory's bandwidth
+
+
+def fresh_maps(shape: tuple[int, int], rank: int, ranks: int, seed: int) -> ScoreMap:
+    """Random maps of a rank: scores in [-1, 1) with many ties, indices of its own share of the bank.
+
+    A sixteenth of the rows is without any score.
+    """
+    rng = np.random.default_rng([seed, rank])
+    bits = rng.integers(0, LEVELS * TEMPLATES, shape, np.uint32)
+    score = (bits % LEVELS).astype(np.float32) * np.float32(2 / LEVELS) - np.float32(1)
+    index = (bits // LEVELS).astype(np.int32) * np.int32(ranks) + np.int32(rank)
+    score[: shape[0] // 16], index[: shape[0] // 16] = -2, -1
+    return ScoreMap(score, index)
+
+
+def expected(shape: tuple[int, int], nodes: list[int], ranks: int, seed: int) -> dict[int, ScoreMap]:
+    """The serial fold of the first ranks' maps, by how many they are."""
+    total, known = fresh_maps(shape, 0, ranks, seed), {}
+    for rank in range(1, max(nodes)):
+        other = fresh_maps(shape, rank, ranks, seed)
+        merge(total.score, total.index, other.score, other.index)
+        if rank + 1 in nodes:
+            known[rank + 1] = ScoreMap(total.score.copy(), total.index.copy())
+    return known
+
+
+def same(found: ScoreMap, wanted: ScoreMap) -> bool:
+    """Whether maps are equal byte by byte."""
+    return (np.array_equal(found.score.view(np.int32), wanted.score.view(np.int32))
+            and np.array_equal(found.index, wanted.index))
+
+
+def sleep_until(request: MPI.Request) -> None:
+    """Wait without taking time from the ranks that are measured."""
+    while not request.Test():
+        time.sleep(0.02)
+
+
+def copied_bytes_per_second(communicator: MPI.Intracomm, source: Array, target: Array) -> float:
+    """Bytes that all ranks together read and write in a second when all of them copy at once."""
+    best = np.inf
+    for _ in range(COPIES):
+        communicator.Barrier()
+        start = time.perf_counter()
+        np.copyto(target, source)
+        best = min(best, communicator.allreduce(time.perf_counter() - start, MPI.MAX))
+    return communicator.size * 2 * source.nbytes / best
+
+
+def timed(
+    communicator: MPI.Intracomm, maps: ScoreMap, name: str, threads: int
+) -> tuple[float, ScoreMap | None]:
+    """Seconds of the slowest rank, from a barrier on, and the root's result."""
+    communicator.Barrier()
+    start = time.perf_counter()
+    result = reduce_maps(communicator, maps, name=name, threads=threads)
+    return communicator.allreduce(time.perf_counter() - start, MPI.MAX), result
+
+
+def tell(**entry: Any) -> None:
+    """One line to who has started the ranks."""
+    print(json.dumps(entry), flush=True)
+
+
+def one_round(plan: dict[str, Any], n: int, communicators: dict[int, MPI.Intracomm], number: int) -> None:
+    """Every strategy on every number of ranks, in turned order every other round, with maps of its own."""
+    world = MPI.COMM_WORLD
+    fresh = fresh_maps((n, n), world.rank, world.size, number)
+    work = ScoreMap(np.empty_like(fresh.score), np.empty_like(fresh.index))
+    wanted = expected((n, n), plan["nodes"], world.size, number) if world.rank == 0 else {}
+    for nodes, communicator in communicators.items():
+        sleep_until(world.Ibarrier())
+        if communicator == MPI.COMM_NULL:
+            continue
+        rate = copied_bytes_per_second(communicator, fresh.score, work.score)
+        if world.rank == 0:
+            tell(nodes=nodes, round=number, copied=rate)
+        for name, threads in plan["strategies"][:: 1 if number % 2 else -1]:
+            np.copyto(work.score, fresh.score)
+            np.copyto(work.index, fresh.index)
+            if world.rank == 0:
+                tell(begun=name, nodes=nodes, threads=threads)
+            seconds, result = timed(communicator, work, name, threads)
+            if result is not None:
+                right = same(result, wanted[nodes])
+                tell(nodes=nodes, strategy=name, threads=threads, round=number, seconds=seconds, right=right)
+
+
+def warm_up() -> None:
+    """Have the kernels compiled, or loaded, before ranks are forked."""
+    maps, other = fresh_maps((64, 64), 0, 1, 0), fresh_maps((64, 64), 1, 2, 0)
+    for parts in (1, 2):
+        fold(*(array.ravel() for array in (maps.score, maps.index, other.score, other.index)), parts)
+    merge(maps.score, maps.index, other.score, other.index)
+    keys = packed(maps.score.ravel(), maps.index.ravel())
+    unpack(keys, maps.score.ravel(), maps.index.ravel())
+
+
+def main() -> None:
+    """Measure by the plan in the argument; round 0, with small maps, connects the ranks and is not told."""
+    plan = json.loads(sys.argv[1])
+    world = MPI.COMM_WORLD
+    communicators = {
+        nodes: world.Split(0 if world.rank < nodes else MPI.UNDEFINED, world.rank) for nodes in plan["nodes"]
+    }
+    for number in range(plan["rounds"] + 1):
+        one_round(plan, plan["n"] if number else plan["n"] // 4, communicators, number)
+    sleep_until(world.Ibarrier())
+
+
+if __name__ == "__main__":
+    main()
