@@ -6,6 +6,7 @@ import numpy as np
 
 from gembench.engine import fold
 from gembench.engine.correlate import variance_floor
+from gembench.engine.fft import aligned_zeros
 
 from ._inputs import ONE_THREAD, noise
 
@@ -23,7 +24,6 @@ class Kernels:
         self.values = noise(SIZE, SIZE)
         self.score, self.index = np.zeros((SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE), np.int32)
         self.out = np.empty((SIZE, SIZE), np.float32)
-        self.half = np.zeros((SIZE // BLOCK, SIZE, BLOCK), np.complex64)
         self.rows = np.zeros((BLOCK, SIZE), np.complex64)
         self.frame = np.zeros((SIZE, SIZE), np.complex64)
         self.floor = variance_floor(self.values)
@@ -41,13 +41,27 @@ class Kernels:
     def time_merge(self) -> None:
         fold.merge(self.score, self.index, self.values, self.index)
 
-    def time_transpose(self) -> None:
-        """Both transpositions of an inverse transform."""
-        for x in range(0, SIZE, BLOCK):
-            fold.scatter(self.rows, 0, self.half, x)
-        for block in range(SIZE // BLOCK):
-            fold.gather(self.half, block, self.rows)
-
     def time_load_columns(self) -> None:
         for x in range(0, SIZE, BLOCK):
             fold.load_columns(self.frame, x, self.rows)
+
+
+class Transposition:
+    """From blocks in cache to rows in memory, between the halves of an inverse transform."""
+
+    rounds, repeat, warmup_time = 2, (5, 10, 0.3), 0.05
+    timer = ONE_THREAD
+
+    def setup(self) -> None:
+        try:
+            from gembench.engine.transpose import transpose
+        except ImportError:
+            raise NotImplementedError from None  # this commit has none
+
+        self.transpose = transpose
+        self.half = aligned_zeros((SIZE, SIZE), np.complex64)
+        self.block = aligned_zeros((BLOCK, SIZE), np.complex64)
+
+    def time_transpose(self) -> None:
+        for x in range(0, SIZE, BLOCK):
+            self.transpose(self.block, 0, self.half, x)

@@ -170,7 +170,7 @@ class OneTemplate:
     def run(self) -> ScoreMap:
         """2 forward and 3 inverse transforms, the quotient of eq. 1 and the maximum of eq. 2."""
         self._correlator.reset()
-        self._correlator.process(self._frame, [self._template], shared_mask=False)
+        self._correlator.process(self._frame, [[self._template]], shared_mask=False)
         return ScoreMap(self._correlator.score, self._correlator.index)
 
     def check(self, maps: ScoreMap) -> dict[str, float]:

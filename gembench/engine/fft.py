@@ -10,7 +10,7 @@ A new library is one subclass of `FFTLibrary` with a `name`; it registers itself
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -49,17 +49,32 @@ class RowTransforms:
     def __init__(self, library: FFTLibrary, n: int, rows: int, dtype: DTypeLike) -> None:
         self.library, self.n, self.rows = library, n, rows
         self.dtype = np.dtype(dtype)
-        self.real = aligned_zeros((rows, n), self.dtype)
-        self.half = aligned_zeros((rows, n // 2 + 1), complex_dtype(dtype))
-        self.full = aligned_zeros((rows, n), complex_dtype(dtype))
+
+    @cached_property
+    def real(self) -> Array:
+        """Values in space."""
+        return aligned_zeros((self.rows, self.n), self.dtype)
+
+    @cached_property
+    def half(self) -> Array:
+        """Values in frequency of real rows."""
+        return aligned_zeros((self.rows, self.n // 2 + 1), complex_dtype(self.dtype))
+
+    @cached_property
+    def full(self) -> Array:
+        """Complex rows, transformed in place."""
+        return aligned_zeros((self.rows, self.n), complex_dtype(self.dtype))
 
     def rfft(self) -> None:
         """`real` to `half`."""
         self.library.rfft_rows(self.real, self.half)
 
-    def irfft(self) -> None:
-        """`half` to `real`; `half` may be destroyed."""
-        self.library.irfft_rows(self.half, self.real)
+    def irfft(self, half: Array | None = None) -> None:
+        """`half` to `real`; `half` may be destroyed.
+
+        half: (rows, n // 2 + 1), rows of a larger array; by default the buffer
+        """
+        self.library.irfft_rows(self.half if half is None else half, self.real)
 
     def fft(self) -> None:
         """`full` in place, exponent -1."""
@@ -112,7 +127,7 @@ class FFTLibrary(ABC):
 
     @abstractmethod
     def irfft_rows(self, half: Array, real: Array) -> None:
-        """Unnormalised inverse of `rfft_rows`; `half` may be destroyed."""
+        """Unnormalised inverse of `rfft_rows`; `half` may be destroyed, and its rows may lie apart."""
 
     @abstractmethod
     def fft_rows(self, full: Array, *, inverse: bool) -> None:

@@ -39,12 +39,12 @@ class FFTW(FFTLibrary):
         self._execute("FFTW_BACKWARD" if inverse else "FFTW_FORWARD", (1,), full, full)
 
     def _execute(self, direction: str, axes: tuple[int, ...], source: Array, target: Array) -> None:
-        if source.ctypes.data % ALIGNMENT or not source.flags.c_contiguous:
+        if source.ctypes.data % ALIGNMENT or source.strides[-1] != source.itemsize:
             copy = aligned_zeros(source.shape, source.dtype)
             copy[:] = source
             source = copy
-        key = (direction, axes, source.shape, target.shape, source.dtype.char, source is target, self.threads,
-               self.effort)
+        key = (direction, axes, source.shape, source.strides[0], target.shape, source.dtype.char,
+               source is target, self.threads, self.effort)
         plan = _plans_of_this_thread.get(key)
         if plan is None:
             plan = _plans_of_this_thread[key] = _plan(key, source, target)
@@ -81,7 +81,8 @@ def _plan(key: tuple[Any, ...], source: Array, target: Array) -> Any:
     """A plan for arrays laid out like these; the same problem always gets the same plan, by wisdom."""
     direction, axes, *_, in_place, threads, effort = key
     pyfftw = _module("pyfftw")
-    scratch_in = aligned_zeros(source.shape, source.dtype)
+    height, width = source.shape
+    scratch_in = aligned_zeros((height, source.strides[0] // source.itemsize), source.dtype)[:, :width]
     scratch_out = scratch_in if in_place else aligned_zeros(target.shape, target.dtype)
     flags = (effort, "FFTW_DESTROY_INPUT") if direction == "FFTW_BACKWARD" else (effort,)
     with _planner_lock:

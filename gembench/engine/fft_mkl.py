@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cached_property, lru_cache, partial
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from gembench.engine.fft import Array, FFTLibrary, _module, aligned_zeros, complex_dtype
+from gembench.engine.fft import Array, FFTLibrary, RowTransforms, _module, aligned_zeros, complex_dtype
 
 # Of mkl_dfti.h
 _NUMBER_OF_TRANSFORMS, _CONJUGATE_EVEN_STORAGE, _PLACEMENT = 7, 10, 11
@@ -52,6 +54,9 @@ class MKL(FFTLibrary):
     def fft_rows(self, full: Array, *, inverse: bool) -> None:
         self._compute(full, full, full.shape, rows=True, forward=not inverse)
 
+    def row_transforms(self, n: int, rows: int, dtype: DTypeLike) -> RowTransforms:
+        return _MKLRows(self, n, rows, dtype)
+
     def _compute(
         self, source: Array, target: Array, shape: tuple[int, ...], *, rows: bool, forward: bool
     ) -> None:
@@ -61,13 +66,33 @@ class MKL(FFTLibrary):
             self._compute(source, whole, shape, rows=rows, forward=forward)
             target[:] = whole
             return
-        if not source.flags.c_contiguous:
+        if not (source.strides[-1] == source.itemsize if rows else source.flags.c_contiguous):
             source = np.ascontiguousarray(source)
-        descriptor = _descriptor(
-            (shape[0], shape[1]), rows, forward, source is target, source.dtype.char in "fF", self.threads
-        )
+        descriptor = _descriptor(_Problem(
+            (shape[0], shape[1]), rows, forward, source is target, source.dtype.char in "fF",
+            source.strides[0] // source.itemsize, self.threads,
+        ))
         compute = _library().DftiComputeForward if forward else _library().DftiComputeBackward
         _require(compute(descriptor, source.ctypes.data, target.ctypes.data))
+
+
+class _MKLRows(RowTransforms):
+    """The transforms in place bound to their buffer, for 1 us a call instead of 3."""
+
+    def fft(self) -> None:
+        _require(self._bound[0]())
+
+    def ifft(self) -> None:
+        _require(self._bound[1]())
+
+    @cached_property
+    def _bound(self) -> tuple[Callable[[], int], Callable[[], int]]:
+        mkl, address = _library(), self.full.ctypes.data
+        single, threads = self.dtype.char == "f", self.library.threads
+        forward = _Problem(self.full.shape, True, True, True, single, self.n, threads)
+        backward = forward._replace(forward=False)
+        return (partial(mkl.DftiComputeForward, _descriptor(forward), address, address),
+                partial(mkl.DftiComputeBackward, _descriptor(backward), address, address))
 
 
 class MKLPackage(FFTLibrary):
@@ -114,45 +139,56 @@ def _library() -> Any:
     return library
 
 
+class _Problem(NamedTuple):
+    """What a descriptor is made for.
+
+    shape: (rows, columns) in space; rows: whether each row is transformed on its own
+    distance: numbers from one row of the source to the next
+    """
+
+    shape: tuple[int, ...]
+    rows: bool
+    forward: bool
+    in_place: bool
+    single: bool
+    distance: int
+    threads: int
+
+
 _descriptors_lock = threading.Lock()
-_descriptors: dict[tuple[Any, ...], ctypes.c_void_p] = {}
+_descriptors: dict[_Problem, ctypes.c_void_p] = {}
 
 
-def _descriptor(
-    shape: tuple[int, int], rows: bool, forward: bool, in_place: bool, single: bool, threads: int
-) -> ctypes.c_void_p:
+def _descriptor(problem: _Problem) -> ctypes.c_void_p:
     """The committed descriptor of one transform, made once for the process; threads may share it."""
-    key = (shape, rows, forward, in_place, single, threads)
-    found = _descriptors.get(key)
+    found = _descriptors.get(problem)
     if found is None:
         with _descriptors_lock:
-            found = _descriptors.get(key) or _new_descriptor(*key)
-            _descriptors[key] = found
+            found = _descriptors.get(problem) or _new_descriptor(problem)
+            _descriptors[problem] = found
     return found
 
 
-def _new_descriptor(
-    shape: tuple[int, int], rows: bool, forward: bool, in_place: bool, single: bool, threads: int
-) -> ctypes.c_void_p:
+def _new_descriptor(problem: _Problem) -> ctypes.c_void_p:
     mkl, handle = _library(), ctypes.c_void_p()
-    height, width = shape
+    height, width = problem.shape
     half = width // 2 + 1
-    precision = _SINGLE if single else _DOUBLE
-    domain = _COMPLEX if in_place else _REAL
-    if rows:
+    precision = _SINGLE if problem.single else _DOUBLE
+    domain = _COMPLEX if problem.in_place else _REAL
+    if problem.rows:
         _require(mkl.DftiCreateDescriptor(ctypes.byref(handle), precision, domain, 1, _Long(width)))
-        space, frequency = (width, width) if in_place else (width, half)
-        values = [(_NUMBER_OF_TRANSFORMS, height), (_INPUT_DISTANCE, space if forward else frequency),
-                  (_OUTPUT_DISTANCE, frequency if forward else space)]
+        out = width if problem.in_place or not problem.forward else half
+        values = [(_NUMBER_OF_TRANSFORMS, height), (_INPUT_DISTANCE, problem.distance),
+                  (_OUTPUT_DISTANCE, out)]
     else:
         lengths = (_Long * 2)(height, width)
         _require(mkl.DftiCreateDescriptor(ctypes.byref(handle), precision, domain, 2, lengths))
         values = []
         strides = [(_Long * 3)(0, width, 1), (_Long * 3)(0, half, 1)]
-        for name, stride in zip((_INPUT_STRIDES, _OUTPUT_STRIDES), strides if forward else strides[::-1],
-                                strict=True):
+        source, target = strides if problem.forward else strides[::-1]
+        for name, stride in ((_INPUT_STRIDES, source), (_OUTPUT_STRIDES, target)):
             _require(mkl.DftiSetValue(handle, name, stride))
-    values += [(_PLACEMENT, _INPLACE if in_place else _NOT_INPLACE), (_THREAD_LIMIT, threads)]
+    values += [(_PLACEMENT, _INPLACE if problem.in_place else _NOT_INPLACE), (_THREAD_LIMIT, problem.threads)]
     if domain == _REAL:
         values.append((_CONJUGATE_EVEN_STORAGE, _COMPLEX_COMPLEX))
     for name, value in values:

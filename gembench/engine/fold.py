@@ -6,57 +6,20 @@ scores keep the lowest template index, whatever the order of arrival.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from gembench.engine.kernel import kernel
+
 Array = NDArray[Any]
-Kernel = Callable[..., None]
 NO_SCORE = np.float32(-2.0)  # below every correlation: 'no template was scored here'
-BLOCK = 16  # rows a block: 256 KiB of complex64 at n = 2048, so that three blocks fit a 2 MiB cache
+BLOCK = 16  # rows a block: 256 KiB of complex64 at n = 2048, so that four blocks fit a 2 MiB cache
 TILE = 16  # columns a transposition turns at a time: two 64-byte lines of complex64
 
 
-def _kernel(function: Kernel) -> Kernel:
-    """Compiled without the GIL and kept on disk; IEEE division, since a zero divisor is masked afterwards."""
-    try:
-        compiled: Kernel = njit(nogil=True, error_model="numpy", cache=True)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        compiled = njit(nogil=True, error_model="numpy")(function)
-    return compiled
-
-
-@_kernel
-def scatter(source: Array, y: int, blocks: Array, x: int) -> None:
-    """Copy source[i, y:] into blocks[b, x + i, :], b counting groups of BLOCK values; no transposition yet.
-
-    source: (BLOCK, ny); blocks: (nb, nkx, BLOCK). Arrays are given whole, with the first place in question:
-    LLVM does not vectorise loops over views whose strides it cannot know.
-    """
-    for b in range(blocks.shape[0]):
-        start = y + b * BLOCK
-        n = min(BLOCK, source.shape[1] - start)
-        for i in range(BLOCK):
-            values, target = source[i, start : start + n], blocks[b, x + i]
-            for j in range(n):
-                target[j] = values[j]
-
-
-@_kernel
-def gather(blocks: Array, b: int, rows: Array) -> None:
-    """Put blocks[b, x, j] into rows[j, x]; rows: (BLOCK, n), n <= nkx."""
-    n = rows.shape[1]
-    for x0 in range(0, n, TILE):
-        for j in range(BLOCK):
-            row = rows[j]
-            for x in range(x0, min(x0 + TILE, n)):
-                row[x] = blocks[b, x, j]
-
-
-@_kernel
+@kernel
 def load_columns(rows: Array, x: int, full: Array) -> None:
     """Put rows[y, x + i] into full[i, y], and zero beyond the last row; full: (BLOCK, ny)."""
     height = rows.shape[0]
@@ -68,7 +31,7 @@ def load_columns(rows: Array, x: int, full: Array) -> None:
     full[:, height:] = 0
 
 
-@_kernel
+@kernel
 def inverse_sigma(
     mean: Array, square: Array, y: int, x: int, local_floor: Any, global_floor: Any,
     out: Array, v: int, height: int, width: int,
@@ -91,7 +54,7 @@ def inverse_sigma(
             row[i] = inverse if variance > floor else zero
 
 
-@_kernel
+@kernel
 def fold(
     numerator: Array, y: int, x: int, inverse: Array, v: int, u: int, k: Any, score: Array, index: Array,
     t: int, s: int, height: int, width: int,
@@ -111,7 +74,7 @@ def fold(
             indices[i] = k if better else indices[i]
 
 
-@_kernel
+@kernel
 def merge(score: Array, index: Array, other_score: Array, other_index: Array) -> None:
     """Fold another pair of maps into `score` and `index`; ties keep the lowest index."""
     for j in range(score.shape[0]):

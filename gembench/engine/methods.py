@@ -7,8 +7,9 @@ the frame are shared and only read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 from gembench.engine.correlate import standardised, variance_floor
 from gembench.engine.fft import FFTLibrary, aligned_zeros
 from gembench.engine.fold import BLOCK, NO_SCORE, fold, inverse_sigma
-from gembench.engine.plan import Plan
-from gembench.engine.spectra import BlockedTransform
+from gembench.engine.plan import SHARED_MAPS, Plan
+from gembench.engine.spectra import BlockedTransform, Correlation
 from gembench.engine.templates import RotatedTemplate
 
 Array = NDArray[Any]
@@ -56,10 +57,8 @@ class Frame:
 class SigmaMaps:
     """1 / sigma maps that several consumers share: the first that needs one makes it, the others wait.
 
-    The latest few are kept: templates arrive with equal masks next to each other.
+    The latest few are kept.
     """
-
-    KEPT = 4
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -69,7 +68,7 @@ class SigmaMaps:
         """The map for `key`, made by `make` if it is not at hand."""
         with self._lock:
             if key not in self._maps:
-                if len(self._maps) == self.KEPT:
+                if len(self._maps) == SHARED_MAPS:
                     del self._maps[next(iter(self._maps))]
                 self._maps[key] = make()
             return self._maps[key]
@@ -88,8 +87,11 @@ class Correlator(Protocol):
     def reset(self) -> None:
         """Forget the running maximum and the counts."""
 
-    def process(self, frame: Frame, templates: list[RotatedTemplate], *, shared_mask: bool) -> None:
-        """Correlate templates of one mask with the frame and fold them into `score` and `index`."""
+    def process(self, frame: Frame, groups: list[list[RotatedTemplate]], *, shared_mask: bool) -> None:
+        """Correlate groups of templates of one mask with the frame and fold them into `score` and `index`.
+
+        shared_mask: whether other pieces of work have that mask too; there is one group then
+        """
 
 
 class _Maps:
@@ -130,9 +132,9 @@ class PaperCorrelator(_Maps):
         image, square = standardised(micrograph, self.plan.dtype)
         return Frame(self._forward(image), self._forward(square), variance_floor(square))
 
-    def process(self, frame: Frame, templates: list[RotatedTemplate], *, shared_mask: bool) -> None:
+    def process(self, frame: Frame, groups: list[list[RotatedTemplate]], *, shared_mask: bool) -> None:
         """Correlate and fold one template after the other."""
-        for template in templates:
+        for template in chain.from_iterable(groups):
             self._fold(frame, template)
 
     def _fold(self, frame: Frame, template: RotatedTemplate) -> None:
@@ -169,14 +171,15 @@ class ExactCorrelator(_Maps):
     """The same numbers within rounding, with sigma maps shared by equal masks and work kept in cache.
 
     A template costs one pruned forward and one inverse transform, a mask one pruned forward and two
-    inverse; forward transforms skip the rows outside the mask, and the inverse those outside the window.
+    inverse; forward transforms skip the rows outside the mask. Templates are taken a few at a time, so that
+    a block of the frame's spectra, and of the running maximum, is read once for all of them.
     """
 
     def __init__(self, plan: Plan, library: FFTLibrary) -> None:
         super().__init__(plan, library)
         self._transform = BlockedTransform(library, plan.transform, plan.dtype)
-        self._halves = [self._transform.empty_half(), self._transform.empty_half()]
-        self._inverse = np.empty(plan.frame, plan.dtype)
+        self._halves: list[Array] = []
+        self._inverse = np.empty((BLOCK, plan.frame[1]), plan.dtype)
 
     def frame(self, micrograph: Array) -> Frame:
         """The spectra of T and of T^2 - 1, (nkx padded, ny)."""
@@ -184,46 +187,83 @@ class ExactCorrelator(_Maps):
         self.counts.forward += 2
         return Frame(self._transform.forward(image), self._transform.forward(square), variance_floor(square))
 
-    def process(self, frame: Frame, templates: list[RotatedTemplate], *, shared_mask: bool) -> None:
-        """Make or fetch the mask's 1 / sigma map, then correlate and fold each template."""
-        first = templates[0]
-        if shared_mask:
-            inverse = frame.shared.get(
-                first.mask_key, lambda: self._sigma(frame, first, np.empty_like(self._inverse))
-            )
-        else:
-            inverse = self._sigma(frame, first, self._inverse)
-        for template in templates:
-            self._fold(frame, template, inverse)
+    def process(self, frame: Frame, groups: list[list[RotatedTemplate]], *, shared_mask: bool) -> None:
+        """Correlate the masks, unless their 1 / sigma map is at hand, and the templates, then fold them."""
+        shared = frame.shared.get(
+            groups[0][0].mask_key, lambda: self._shared_sigma(frame, groups[0][0])
+        ) if shared_mask else None
+        halves = self._free_halves()
+        masks = [] if shared_mask else [self._mask(frame, group[0], halves) for group in groups]
+        templates = [[self._template(frame, template, halves) for template in group] for group in groups]
+        height = max(self._size(group[0])[0] for group in groups)
+        self._transform.correlate([*masks, *chain.from_iterable(templates)], height)
+        for y in range(0, height, BLOCK):
+            for number, group in enumerate(groups):
+                if shared is None:
+                    inverse, v = self._sigma(frame, group[0], masks[number], y), 0
+                else:
+                    inverse, v = shared, y
+                for template, correlation in zip(group, templates[number], strict=True):
+                    self._fold(template, correlation, y, inverse, v)
 
-    def _sigma(self, frame: Frame, template: RotatedTemplate, out: Array) -> Array:
-        """1 / sigma at every place where the mask's cut lies inside the frame, in the corner of `out`."""
-        height = self.plan.frame[0] - template.mask.shape[0] + 1
-        width = self.plan.frame[1] - template.mask.shape[1] + 1
-        transform = self._transform
-        rows = transform.rows(self.scaled_mask(template), conjugate=True)
-        transform.correlate(rows, [frame.image, frame.square], self._halves, slice(0, height))
-        for block, y in enumerate(range(0, height, BLOCK)):
-            mean = transform.inverse_block(self._halves[0], block, buffer=0)
-            square = transform.inverse_block(self._halves[1], block, buffer=1)
-            inverse_sigma(mean, square, 0, 0, *frame.floor, out, y, min(BLOCK, height - y), width)
+    def _size(self, template: RotatedTemplate) -> tuple[int, int]:
+        """(h, w) of the places where the mask's cut lies inside the frame."""
+        height, width = template.mask.shape
+        return self.plan.frame[0] - height + 1, self.plan.frame[1] - width + 1
+
+    def _free_halves(self) -> Iterator[Array]:
+        """The storage between the halves of the transforms, again and again, more when it is used up."""
+        yield from self._halves
+        while True:
+            self._halves.append(self._transform.empty_half())
+            yield self._halves[-1]
+
+    def _mask(self, frame: Frame, template: RotatedTemplate, halves: Iterator[Array]) -> Correlation:
+        """The correlation of a template's mask with T and T^2 - 1."""
+        rows = self._transform.rows(self.scaled_mask(template), conjugate=True)
         self.counts.forward += 1
         self.counts.inverse += 2
-        return out
+        return Correlation(rows, [frame.image, frame.square], [next(halves), next(halves)])
 
-    def _fold(self, frame: Frame, template: RotatedTemplate, inverse: Array) -> None:
-        """NCC of one template into the running maximum."""
-        at = self.plan.window(template)
+    def _template(self, frame: Frame, template: RotatedTemplate, halves: Iterator[Array]) -> Correlation:
+        """The correlation of a template with T."""
         rows = self._transform.rows(self.scaled_weights(template), conjugate=True)
-        self._transform.correlate(rows, [frame.image], self._halves[:1], at.rows)
-        height, width = at.rows.stop - at.rows.start, at.columns.stop - at.columns.start
-        for block, y in enumerate(range(0, height, BLOCK)):
-            fold(
-                self._transform.inverse_block(self._halves[0], block, buffer=0), 0, at.columns.start,
-                inverse, at.rows.start + y, at.columns.start, np.int32(template.index),
-                self.score, self.index, at.map_rows.start + y, at.map_columns.start,
-                min(BLOCK, height - y), width,
-            )
         self.counts.forward += 1
         self.counts.inverse += 1
         self.counts.templates += 1
+        return Correlation(rows, [frame.image], [next(halves)])
+
+    def _sigma(self, frame: Frame, template: RotatedTemplate, mask: Correlation, y: int) -> Array:
+        """BLOCK rows of 1 / sigma from row y on, as far as the mask's cut lies inside the frame."""
+        height, width = self._size(template)
+        mean, square = (self._transform.inverse_rows(half, y, buffer=i) for i, half in enumerate(mask.out))
+        inverse_sigma(mean, square, 0, 0, *frame.floor, self._inverse, 0, min(BLOCK, height - y), width)
+        return self._inverse
+
+    def _shared_sigma(self, frame: Frame, template: RotatedTemplate) -> Array:
+        """The whole map of 1 / sigma for a template's mask."""
+        height, width = self._size(template)
+        mask = self._mask(frame, template, self._free_halves())
+        self._transform.correlate([mask], height)
+        whole = np.empty((height, width), self.plan.dtype)
+        for y in range(0, height, BLOCK):
+            whole[y : y + BLOCK] = self._sigma(frame, template, mask, y)[: height - y, :width]
+        return whole
+
+    def _fold(
+        self, template: RotatedTemplate, correlation: Correlation, y: int, inverse: Array, v: int
+    ) -> None:
+        """NCC of one template into the running maximum, where it is scored in BLOCK rows from row y on.
+
+        inverse: 1 / sigma, whose row v is the row y of the correlation
+        """
+        at = self.plan.window(template)
+        first, last = max(y, at.rows.start), min(y + BLOCK, at.rows.stop)
+        if last <= first:
+            return
+        numerator = self._transform.inverse_rows(correlation.out[0], y, buffer=0)
+        fold(
+            numerator, first - y, at.columns.start, inverse, v + first - y, at.columns.start,
+            np.int32(template.index), self.score, self.index, at.map_rows.start + first - at.rows.start,
+            at.map_columns.start, last - first, at.columns.stop - at.columns.start,
+        )

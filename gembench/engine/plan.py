@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,8 @@ Method = Literal["exact", "paper"]
 Edges = Literal["mask", "box", "reflect"]
 METHODS: tuple[Method, ...] = ("exact", "paper")
 EDGES: tuple[Edges, ...] = ("mask", "box", "reflect")
+BATCH = 4  # templates that share the reading of a frame's spectra: 1 costs a tenth more, 8 gain nothing
+SHARED_MAPS = 4  # of 1 / sigma that are kept: templates arrive with equal masks next to each other
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Plan:
     micrograph: (H, W) in pixels; margin: pixels added by reflection on every side
     transform: (ny, nx) of the Fourier transforms; the frame is padded with zeros to it. Only positions
     inside the frame are used, so it need not be larger than the frame for the correlation not to wrap.
+    halves: inverse transforms that a consumer of the exact method has under way at once
+    shared_maps: maps of 1 / sigma that the consumers share
     """
 
     method: Method
@@ -49,6 +54,8 @@ class Plan:
     margin: int
     transform: tuple[int, int]
     threads: int
+    halves: int = 3
+    shared_maps: int = 0
 
     @property
     def frame(self) -> tuple[int, int]:
@@ -86,10 +93,12 @@ class Plan:
             searching = 2 * spectrum + self.threads * (2 * spectrum + 3 * padded + image)
             return self.threads * maps + max(preparing, searching)
         spectrum = _blocks(nx // 2 + 1) * _blocks(ny) * wide
-        rows = 4 * BLOCK * (nx + ny) * wide
+        buffers = 2 * BLOCK * (nx * real + ny * wide) + BLOCK * nx * (real + wide)
+        templates = self.halves * self.box[0] * _blocks(nx // 2 + 1) * wide
         preparing = 2 * image + 3 * spectrum
-        merging = 2 * spectrum + maps
-        return self.threads * (2 * spectrum + rows + image + maps) + max(preparing, merging)
+        shared = 2 * spectrum + self.shared_maps * image
+        searching = shared + self.threads * (self.halves * spectrum + templates)
+        return self.threads * (buffers + maps) + max(preparing, searching + maps)
 
 
 def _blocks(n: int) -> int:
@@ -99,13 +108,17 @@ def _blocks(n: int) -> int:
 
 def make_plan(
     shape: tuple[int, int], bank: TemplateBank, library: FFTLibrary, *, method: Method = "exact",
-    dtype: str = "float32", edges: Edges = "mask", threads: int = 1,
+    dtype: str = "float32", edges: Edges = "mask", threads: int = 1, templates: int | None = None,
+    memory: float = inf,
 ) -> Plan:
     """The plan for micrographs of `shape` (H, W).
 
     edges: 'mask' scores wherever the turned mask lies inside the micrograph, 'box' wherever the template's
     box does, 'reflect' everywhere, with the micrograph mirrored beyond its edges.
-    Raises InputError for unknown choices and for templates larger than the micrograph.
+    templates: number of them that are searched, the whole bank if not given; every thread gets a piece or two
+    memory: bytes that `Plan.bytes` must not exceed; fewer templates are taken at once to keep within it
+    Raises InputError for unknown choices, for templates larger than the micrograph, and for a search that
+    needs more than `memory`.
     """
     for value, choices, what in ((method, METHODS, "method"), (edges, EDGES, "edge rule"),
                                  (dtype, ("float32", "float64"), "precision")):
@@ -120,4 +133,17 @@ def make_plan(
         )
     margin = min(bank.reach, min(shape) - 1) if edges == "reflect" else 0
     transform = (library.fast_size(shape[0] + 2 * margin), library.fast_size(shape[1] + 2 * margin))
-    return Plan(method, np.dtype(dtype), shape, bank.box, edges, margin, transform, threads)
+    assert bank.masks is not None
+    discs = {m.tobytes() for m, disc in zip(bank.masks, bank.disc_views, strict=True) if disc}
+    own = not all(bank.disc_views)
+    pieces = -(-(len(bank) if templates is None else templates) // (2 * threads))
+    for batch in range(max(1, min(BATCH, pieces)), 0, -1):
+        halves = 3 * batch if own else max(2, batch)
+        plan = Plan(method, np.dtype(dtype), shape, bank.box, edges, margin, transform, threads, halves,
+                    min(len(discs), SHARED_MAPS))
+        if plan.bytes <= memory:
+            return plan
+    raise InputError(
+        f"a search of {shape[1]} x {shape[0]} px in {dtype} on {threads} threads needs"
+        f" {plan.bytes / 2**30:.2f} GiB, {memory / 2**30:.2f} are allowed: take fewer threads, or allow more"
+    )

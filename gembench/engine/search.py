@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import chain, repeat
+from math import inf
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,13 +25,12 @@ from numpy.typing import NDArray
 from gembench.engine.fft import FFTLibrary, fft_library
 from gembench.engine.fold import merge
 from gembench.engine.methods import Correlator, Counts, ExactCorrelator, Frame, PaperCorrelator
-from gembench.engine.plan import Edges, Method, Plan, make_plan
+from gembench.engine.plan import BATCH, Edges, Method, Plan, make_plan
 from gembench.engine.score_map import ScoreMap, finished
 from gembench.engine.templates import RotatedTemplate, TemplateBank
 from gembench.errors import InputError
 
 Array = NDArray[Any]
-CHUNK = 4  # templates of one mask that a consumer takes at once
 CORRELATORS: dict[Method, Callable[[Plan, FFTLibrary], Correlator]] = {
     "exact": ExactCorrelator,
     "paper": PaperCorrelator,
@@ -39,15 +39,18 @@ CORRELATORS: dict[Method, Callable[[Plan, FFTLibrary], Correlator]] = {
 
 @dataclass(frozen=True)
 class Work:
-    """What travels through the queue: templates that share one mask, and whether more pieces share it."""
+    """What travels through the queue: groups of templates of one mask, and whether more pieces share it."""
 
-    templates: list[RotatedTemplate]
+    groups: list[list[RotatedTemplate]]
     shared_mask: bool
+
+    def __len__(self) -> int:
+        return sum(map(len, self.groups))
 
     @property
     def bytes(self) -> int:
         """Size of the turned templates and masks."""
-        return sum(template.weights.nbytes + template.mask.nbytes for template in self.templates)
+        return sum(one.weights.nbytes + one.mask.nbytes for group in self.groups for one in group)
 
 
 @dataclass
@@ -69,12 +72,13 @@ class Search:
     queue_depth: pieces of work that may wait; default two for every consumer
     keep_bytes: turned templates are kept between micrographs up to this size
     share: (part, parts): only this part of the bank is searched, counted from 0
+    memory: bytes that the search's arrays and the kept templates must not exceed
     """
 
     def __init__(
         self, bank: TemplateBank, *, method: Method = "exact", library: str = "auto", dtype: str = "float32",
         edges: Edges = "mask", threads: int = 1, queue_depth: int | None = None, keep_bytes: int = 2 << 30,
-        share: tuple[int, int] = (0, 1),
+        share: tuple[int, int] = (0, 1), memory: float = inf,
     ) -> None:
         if queue_depth is not None and queue_depth < 1:
             raise InputError(f"queue depth {queue_depth}: give at least 1")
@@ -83,11 +87,12 @@ class Search:
         self.library = fft_library(library)
         self.method, self.dtype, self.edges, self.threads = method, dtype, edges, threads
         self.queue_depth = queue_depth or 2 * threads
-        self.keep_bytes = keep_bytes
+        self.keep_bytes, self.memory = keep_bytes, memory
         self.statistics = SearchStatistics()
         self.plan: Plan | None = None
         self._correlators: list[Correlator] = []
         self._kept: list[Work] = []
+        self._kept_halves = 0
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -150,8 +155,11 @@ class Search:
         self.close()
         self.plan = make_plan(
             shape, self.bank, self.library, method=self.method, dtype=self.dtype, edges=self.edges,
-            threads=self.threads,
+            threads=self.threads, templates=len(self.indices), memory=self.memory,
         )
+        if self._kept and self.plan.halves < self._kept_halves:
+            self._kept = []
+        self._kept_halves = self.plan.halves
         self._correlators = [CORRELATORS[self.method](self.plan, self.library) for _ in range(self.threads)]
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="consumer")
 
@@ -185,12 +193,13 @@ class Search:
 
     def _pieces(self) -> Iterator[Work]:
         """The bank in pieces of work; those that fit into `keep_bytes` are turned only once."""
+        assert self.plan is not None
         yield from self._kept
-        done = sum(len(piece.templates) for piece in self._kept)
+        done = sum(map(len, self._kept))
         kept = sum(piece.bytes for piece in self._kept)
-        for piece in _grouped(self.bank, self.indices[done:], np.dtype(self.dtype)):
+        for piece in _grouped(self.bank, self.indices[done:], np.dtype(self.dtype), self.plan.halves):
             kept += piece.bytes
-            if kept <= self.keep_bytes:
+            if kept <= min(self.keep_bytes, self.memory - self.plan.bytes):
                 self._kept.append(piece)
             yield piece
 
@@ -211,9 +220,9 @@ class Search:
                     waited += time.perf_counter() - start
                 if piece is None:
                     break
-                correlator.process(frame, piece.templates, shared_mask=piece.shared_mask)
+                correlator.process(frame, piece.groups, shared_mask=piece.shared_mask)
                 if on_template is not None:
-                    on_template(len(piece.templates))
+                    on_template(len(piece))
         except BaseException:
             stop.set()
             raise
@@ -248,17 +257,33 @@ def _put(work: queue.Queue[Work | None], piece: Work | None) -> bool:
     return True
 
 
-def _grouped(bank: TemplateBank, indices: list[int], dtype: np.dtype[Any]) -> Iterator[Work]:
-    """Turned templates in pieces of up to CHUNK neighbours that share a mask."""
-    group: list[RotatedTemplate] = []
+def _grouped(
+    bank: TemplateBank, indices: list[int], dtype: np.dtype[Any], transforms: int
+) -> Iterator[Work]:
+    """Turned templates in pieces of neighbours, those with the same mask in one group.
+
+    A piece needs at most `transforms` inverse transforms, 2 for each mask and 1 for each template; with a
+    mask that other pieces share it holds that mask only, and its transforms are not counted.
+    """
+    groups: list[list[RotatedTemplate]] = []
+    free = transforms
     for index in indices:
         template = bank.rotated(index, dtype)
-        if group and (len(group) == CHUNK or template.mask_key != group[0].mask_key):
-            yield Work(group, bank.disc_views[group[0].view])
-            group = []
-        group.append(template)
-    if group:
-        yield Work(group, bank.disc_views[group[0].view])
+        shared = bank.disc_views[template.view]
+        known = bool(groups) and template.mask_key == groups[-1][0].mask_key
+        cost = 1 if known or shared else 3
+        if groups and (cost > free or (not known and (shared or bank.disc_views[groups[0][0].view]))):
+            yield Work(groups, bank.disc_views[groups[0][0].view])
+            groups, free, known, cost = [], transforms, False, 1 if shared else 3
+        if known:
+            groups[-1].append(template)
+        else:
+            groups.append([template])
+        free -= cost
+        if shared and len(groups[-1]) == BATCH:
+            free = 0
+    if groups:
+        yield Work(groups, bank.disc_views[groups[0][0].view])
 
 
 def without(micrograph: Array, exclude: Array) -> Array:

@@ -1,22 +1,38 @@
 """Two-dimensional real transforms in blocks that stay in cache, for correlation with small templates.
 
-A spectrum is stored with the rows' frequency first, shape (nkx, ny): blocks of its rows are then
-contiguous for the transforms along y. A library's own inverse transform of 2048^2 points takes 26 to 50 ms
-here, most of it strided memory traffic. In blocks of 16 rows the arithmetic takes 3 ms for each half,
-and the transposition between the halves, in pieces of 16 x 16, another 5.
+A spectrum is stored with the rows' frequency first, shape (nkx, ny): blocks of its rows are then contiguous
+for the transforms along y. A library's own inverse transform of 2048^2 points takes 20 to 50 ms here, most of
+it strided memory traffic. In blocks of 16 rows the arithmetic takes 3 ms for each half, and what lies between
+the halves goes to memory and back once, in 3.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gembench.engine.fft import FFTLibrary, aligned_zeros, complex_dtype
-from gembench.engine.fold import BLOCK, gather, load_columns, scatter
+from gembench.engine.fold import BLOCK, load_columns
+from gembench.engine.transpose import transpose
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """A template, or a mask, and what it is correlated with.
+
+    rows: (h, nkx), the conjugate of its transformed rows
+    spectra: of frames, (nkx, ny)
+    out: for each spectrum an `empty_half`, which gets what lies between the halves of the inverse transform
+    """
+
+    rows: Array
+    spectra: list[Array]
+    out: list[Array]
 
 
 class BlockedTransform:
@@ -35,8 +51,8 @@ class BlockedTransform:
         self._product = library.row_transforms(self.ny, BLOCK, dtype)
 
     def empty_half(self) -> Array:
-        """Storage for what lies between the halves of an inverse transform: (ny / BLOCK, nkx, BLOCK)."""
-        return aligned_zeros((-(-self.ny // BLOCK), self.padded, BLOCK), complex_dtype(self.dtype))
+        """Storage for what lies between the halves of an inverse transform, (whole blocks of y, nkx)."""
+        return aligned_zeros((-(-self.ny // BLOCK) * BLOCK, self.padded), complex_dtype(self.dtype))
 
     def rows(self, image: Array, *, conjugate: bool = False) -> Array:
         """Transform the rows of `image` (h, w), w <= nx, padded with zeros, to (h, nkx)."""
@@ -61,28 +77,26 @@ class BlockedTransform:
             spectrum[x : x + BLOCK] = self._along_y.full
         return spectrum
 
-    def correlate(self, rows: Array, spectra: list[Array], out: list[Array], keep: slice) -> None:
-        """First half of the correlation of a template with each of `spectra`: all but the rows' inverse.
+    def correlate(self, work: list[Correlation], height: int) -> None:
+        """First half of several correlations: all but the inverse of their first `height` rows.
 
-        rows: (h, nkx), the *conjugate* of the template's transformed rows
-        out: one `empty_half` a spectrum, which gets the rows `keep` of the correlation
+        A block of a frame's spectrum is read once for all of them.
         """
         template, product = self._along_y, self._product
-        blocks = -(-(keep.stop - keep.start) // BLOCK)
         for x in range(0, self.padded, BLOCK):
-            load_columns(rows, x, template.full)
-            template.ifft()
-            for spectrum, half in zip(spectra, out, strict=True):
-                np.multiply(template.full, spectrum[x : x + BLOCK], out=product.full)
-                product.ifft()
-                scatter(product.full, keep.start, half[:blocks], x)
+            for one in work:
+                load_columns(one.rows, x, template.full)
+                template.ifft()
+                for spectrum, half in zip(one.spectra, one.out, strict=True):
+                    np.multiply(template.full, spectrum[x : x + BLOCK], out=product.full)
+                    product.ifft()
+                    transpose(product.full, 0, half[:height], x)
 
-    def inverse_block(self, half: Array, block: int, *, buffer: int) -> Array:
-        """Second half of `correlate`: rows block * BLOCK to (block + 1) * BLOCK, real (BLOCK, nx).
+    def inverse_rows(self, half: Array, y: int, *, buffer: int) -> Array:
+        """Second half: rows y to y + BLOCK of a correlation, y a multiple of BLOCK; real (BLOCK, nx).
 
         The result is one of two buffers, which the next call with that number overwrites.
         """
         rows = self._along_x[buffer]
-        gather(half, block, rows.half)
-        rows.irfft()
+        rows.irfft(half[y : y + BLOCK, : self.frequencies])
         return rows.real

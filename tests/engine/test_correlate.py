@@ -12,11 +12,13 @@ from hypothesis.extra.numpy import arrays
 
 from gembench.engine import fold
 from gembench.engine.correlate import normalised_weights, standardised, variance_floor
-from gembench.engine.fft import fft_library
+from gembench.engine.fft import aligned_zeros, fft_library
 from gembench.engine.fold import BLOCK, NO_SCORE
+from gembench.engine.kernel import kernel
 from gembench.engine.search import search
-from gembench.engine.spectra import BlockedTransform
+from gembench.engine.spectra import BlockedTransform, Correlation
 from gembench.engine.templates import TemplateBank, disc_mask
+from gembench.engine.transpose import transpose
 from gembench.errors import InputError
 
 
@@ -160,9 +162,9 @@ def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
     from numba.core import caching
 
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-    kernel = fold._kernel(fold.merge.py_func)
+    merge = kernel(fold.merge.py_func)
     score, index = np.zeros((2, 2)), np.zeros((2, 2), np.int32)
-    kernel(score, index, np.eye(2), np.ones((2, 2), np.int32))
+    merge(score, index, np.eye(2), np.ones((2, 2), np.int32))
     assert score.tolist() == index.tolist() == [[1, 0], [0, 1]]
 
 
@@ -179,18 +181,35 @@ def test_blocked_transform_is_the_two_dimensional_one(library_name, shape, dtype
     assert not spectrum[shape[1] // 2 + 1 :].any()
 
 
-@pytest.mark.parametrize("keep", [slice(0, 30), slice(5, 20), slice(17, 50), slice(3, 4)])
-def test_blocked_correlation_is_the_circular_one(library_name, keep):
+@pytest.mark.parametrize("height", [1, 8, 16, 30, 50])
+def test_blocked_correlation_is_the_circular_one(library_name, height):
     rng = np.random.default_rng(9)
-    frame, template = rng.normal(size=(50, 36)), rng.normal(size=(7, 11))
+    frames, templates = rng.normal(size=(2, 50, 36)), [rng.normal(size=(7, 11)), rng.normal(size=(50, 36))]
     transform = BlockedTransform(fft_library(library_name), (50, 36), "float64")
-    half = transform.empty_half()
-    transform.correlate(transform.rows(template, conjugate=True), [transform.forward(frame)], [half], keep)
-    rows = np.concatenate([
-        transform.inverse_block(half, block, buffer=0).copy()
-        for block in range(-(-(keep.stop - keep.start) // BLOCK))
-    ])[: keep.stop - keep.start]
-    expected = sum(
-        template[y, x] * np.roll(frame, (-y, -x), (0, 1)) for y, x in np.ndindex(template.shape)
-    )
-    np.testing.assert_allclose(rows / frame.size, expected[keep], atol=1e-11)
+    spectra = [transform.forward(frame) for frame in frames]
+    work = [
+        Correlation(transform.rows(image, conjugate=True), spectra, [transform.empty_half() for _ in frames])
+        for image in templates
+    ]
+    transform.correlate(work, height)
+    for template, one in zip(templates, work, strict=True):
+        for frame, half in zip(frames, one.out, strict=True):
+            rows = np.concatenate([
+                transform.inverse_rows(half, y, buffer=1).copy() for y in range(0, height, BLOCK)
+            ])[:height]
+            expected = sum(
+                template[y, x] * np.roll(frame, (-y, -x), (0, 1)) for y, x in np.ndindex(template.shape)
+            )
+            np.testing.assert_allclose(rows / frame.size, expected[:height], atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+@pytest.mark.parametrize(("height", "y", "x"), [(40, 0, 0), (37, 3, 16), (7, 0, 8), (1, 38, 24), (8, 1, 0)])
+def test_transposition_of_a_block(dtype, height, y, x):
+    rng = np.random.default_rng(10)
+    source, target = aligned_zeros((16, 45), dtype), aligned_zeros((height, 48), dtype)
+    source[:] = rng.normal(size=source.shape) + 1j * rng.normal(size=source.shape)
+    transpose(source, y, target, x)
+    expected = np.zeros_like(target)
+    expected[:, x : x + 16] = source[:, y : y + height].T
+    assert target.tobytes() == expected.tobytes()

@@ -71,7 +71,7 @@ def test_predicted_bytes_are_those_allocated(method, size, edges, dtype, threads
     rng = np.random.default_rng(2)
     mask = np.zeros((64, 64), bool)
     mask[10:50, 20:45] = True
-    bank = TemplateBank(rng.normal(size=(64, 64)), mask, grid_angles(120))
+    bank = TemplateBank(rng.normal(size=(64, 64)), mask, grid_angles(30))
     micrograph = rng.normal(size=(size, size - 24)).astype(dtype)
     options = {"method": method, "edges": edges, "dtype": dtype, "library": "scipy", "threads": threads}
     with Search(bank, **options) as engine:

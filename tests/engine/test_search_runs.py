@@ -203,7 +203,22 @@ def test_input_arrays_are_left_alone():
     np.testing.assert_array_equal(BANK.templates, templates)
 
 
-def test_pieces_of_work_share_one_mask_and_are_small():
-    for piece in search_module._grouped(BANK, BANK.search_order(), np.dtype("f4")):
-        assert 1 <= len(piece.templates) <= search_module.CHUNK
-        assert len({template.mask_key for template in piece.templates}) == 1
+@pytest.mark.parametrize("transforms", [3, 4, 7, 12])
+def test_pieces_of_work_hold_neighbours_and_are_small(transforms):
+    disc = disc_mask((16, 16))
+    own = np.zeros((16, 16), bool)
+    own[3:14, 6:11] = True
+    rng = np.random.default_rng(4)
+    bank = TemplateBank(rng.normal(size=(4, 16, 16)), np.stack([own, disc, own, disc]), grid_angles(30))
+    pieces = list(search_module._grouped(bank, bank.share(0, 1), np.dtype("f4"), transforms))
+    indices = [template.index for piece in pieces for group in piece.groups for template in group]
+    assert indices == list(bank.search_order())
+    for piece in pieces:
+        assert all(len({template.mask_key for template in group}) == 1 for group in piece.groups)
+        shared = {bank.disc_views[template.view] for group in piece.groups for template in group}
+        assert shared == {piece.shared_mask}
+        if piece.shared_mask:
+            assert len(piece.groups) == 1
+            assert len(piece) <= 4
+        else:
+            assert sum(2 + len(group) for group in piece.groups) <= max(transforms, 3)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.fold import _kernel
+from gembench.engine.kernel import kernel
 
 Array = NDArray[Any]
 HIGHEST_INDEX = 2**31 - 2
@@ -30,7 +30,7 @@ def unpack(keys: NDArray[np.int64], score: Array, index: Array) -> None:
     _unpack(keys, score.view(np.int32), index)
 
 
-@_kernel
+@kernel
 def _pack(bits: Array, index: Array, keys: Array) -> None:
     for i in range(keys.size):
         minus_zero = np.int64(bits[i] == np.int32(-(2**31)))
@@ -39,7 +39,7 @@ def _pack(bits: Array, index: Array, keys: Array) -> None:
         keys[i] = (word << 32) | (np.int64(HIGHEST_INDEX - index[i]) << 1) | minus_zero
 
 
-@_kernel
+@kernel
 def _unpack(keys: Array, bits: Array, index: Array) -> None:
     for i in range(keys.size):
         word = keys[i] >> 32

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gembench.engine.fold import NO_SCORE, _kernel
+from gembench.engine.fold import NO_SCORE
+from gembench.engine.kernel import kernel
 from gembench.engine.reductions.messages import SLICE, Array, in_parts, pieces
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _operation(dtype: np.dtype[Any], threads: int) -> Callable[..., None]:
     return operation
 
 
-@_kernel
+@kernel
 def _merge(score: Array, index: Array, other_score: Array, other_index: Array) -> None:
     """Fold blocks as `fold.merge` folds maps; each (blocks, values), the block seen as scores or indices."""
     first = index.shape[1] - BLOCK
