@@ -62,13 +62,15 @@ _LOOKS = (
 LIBRARIES = ("fftw", "mkl", "ducc0", "cufft", "scipy", "numpy", "fftw-estimate", "mkl-fft")
 METHODS = ("paper", "exact", "banded")
 PICKERS = ("findem", "gembench", "gempicker", "relion", "pytme", "opencv", "scikit-image")
+REDUCTIONS = ("direct", "tree", "shared", "chain", "scatter", "key", "maxloc")
 SERIES = {
-    name: look for family in (LIBRARIES, METHODS, PICKERS) for name, look in zip(family, _LOOKS, strict=False)
+    name: look for family in (LIBRARIES, METHODS, PICKERS, REDUCTIONS)
+    for name, look in zip(family, _LOOKS, strict=False)
 }
 
 
 def series(name: str) -> Series:
-    """The fixed look of an FFT library, method or picker, the same in every figure.
+    """The fixed look of an FFT library, method, picker or reduction, the same in every figure.
 
     Raises KeyError for a name that has none: add it to its family here, at the end.
     """
