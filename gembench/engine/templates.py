@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from gembench.engine.correlate import normalised_weights
+from gembench.engine.kernel import kernel
 from gembench.errors import InputError
 
 Array = NDArray[Any]
@@ -26,14 +27,41 @@ def rotate(
     psi is counter-clockwise as displayed with y down (row 0 on top); right angles are exact.
     Beyond the box the nearest pixel is taken, or 0 with outside='constant'.
     """
+    cosine, sine = _exact_cos_sin(psi)
+    if interpolation == "bilinear":
+        turned = np.empty(image.shape)
+        turn_bilinear(np.asarray(image, np.float64), cosine, sine, outside == "constant", turned)
+        return turned
     from scipy.ndimage import affine_transform
 
-    cosine, sine = _exact_cos_sin(psi)
     matrix = np.array([[cosine, sine], [-sine, cosine]])  # output (y, x) to input (y, x)
     centre = np.array([image.shape[0] // 2, image.shape[1] // 2])
     return np.asarray(affine_transform(
         image, matrix, centre - matrix @ centre, order=SPLINE_ORDER[interpolation], mode=outside
     ))
+
+
+@kernel
+def turn_bilinear(image: Array, cosine: float, sine: float, empty: bool, out: Array) -> None:
+    """`image` (h, w) float64, turned about its centre pixel into `out`, by bilinear interpolation.
+
+    empty: whether what lies beyond the box is 0, and not the nearest pixel; scipy's affine_transform does the
+    same in 2 to 6 ms a template, which is more than some searches take for it
+    """
+    height, width = image.shape
+    for v in range(height):
+        for u in range(width):
+            dy, dx = v - height // 2, u - width // 2
+            y = height // 2 + cosine * dy + sine * dx
+            x = width // 2 - sine * dy + cosine * dx
+            inside = 0 <= y <= height - 1 and 0 <= x <= width - 1
+            y, x = min(max(y, 0.0), height - 1.0), min(max(x, 0.0), width - 1.0)
+            top, left = int(y), int(x)
+            below, right = min(top + 1, height - 1), min(left + 1, width - 1)
+            y, x = y - top, x - left
+            upper = image[top, left] * (1 - x) + image[top, right] * x
+            lower = image[below, left] * (1 - x) + image[below, right] * x
+            out[v, u] = 0.0 if empty and not inside else upper * (1 - y) + lower * y
 
 
 def rotate_mask(mask: Array, psi: float) -> Array:
