@@ -78,13 +78,9 @@ STORAGE = {"shared": Storage(5e-3, 100e6), "cached": Storage(0.3e-3, 110e6), "lo
 
 @dataclass(frozen=True)
 class Network:
-    """A network of emulated nodes: link rate in bytes a second each way, map size, and numbers of nodes."""
+    """A network of emulated nodes; a link carries so many bytes a second each way."""
 
     bandwidth: float
-    n: int
-    nodes: tuple[int, ...]
 
-    @property
-    def transfer(self) -> float:
-        """Seconds to send one rank's maps over one link, m / B."""
-        return self.n**2 * PIXEL_BYTES / self.bandwidth
+
+NETWORKS = {"100Mb/s": Network(12.5e6), "1Gb/s": Network(125e6)}

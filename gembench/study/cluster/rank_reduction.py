@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from mpi4py import MPI
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from gembench.engine.fold import merge
 from gembench.engine.reductions import reduce_maps
 from gembench.engine.reductions.keys import packed, unpack
-from gembench.engine.reductions.messages import fold
 from gembench.engine.score_map import ScoreMap
 
 Array = NDArray[Any]
@@ -112,11 +111,15 @@ def one_round(plan: dict[str, Any], n: int, communicators: dict[int, MPI.Intraco
                 tell(nodes=nodes, strategy=name, threads=threads, round=number, seconds=seconds, right=right)
 
 
+def first_ranks(count: int) -> MPI.Intracomm:
+    """A communicator of the first ranks; COMM_NULL on the others."""
+    world = MPI.COMM_WORLD
+    return cast("MPI.Intracomm", world.Split(0 if world.rank < count else MPI.UNDEFINED, world.rank))
+
+
 def warm_up() -> None:
     """Have the kernels compiled, or loaded, before ranks are forked."""
     maps, other = fresh_maps((64, 64), 0, 1, 0), fresh_maps((64, 64), 1, 2, 0)
-    for parts in (1, 2):
-        fold(*(array.ravel() for array in (maps.score, maps.index, other.score, other.index)), parts)
     merge(maps.score, maps.index, other.score, other.index)
     keys = packed(maps.score.ravel(), maps.index.ravel())
     unpack(keys, maps.score.ravel(), maps.index.ravel())
@@ -126,9 +129,7 @@ def main() -> None:
     """Measure by the plan in the argument; round 0, with small maps, connects the ranks and is not told."""
     plan = json.loads(sys.argv[1])
     world = MPI.COMM_WORLD
-    communicators = {
-        nodes: world.Split(0 if world.rank < nodes else MPI.UNDEFINED, world.rank) for nodes in plan["nodes"]
-    }
+    communicators = {nodes: first_ranks(nodes) for nodes in plan["nodes"]}
     for number in range(plan["rounds"] + 1):
         one_round(plan, plan["n"] if number else plan["n"] // 4, communicators, number)
     sleep_until(world.Ibarrier())
