@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.templates import TemplateBank
 from gembench.errors import InputError
@@ -49,18 +50,31 @@ class Relion(Program):
         views, turns = len(bank.templates), len(bank.angles)
         with self.folder() as folder:
             write_mrc(folder / f"{NAME}.mrc", micrograph, self.pixel_size)
-            write_stack(folder / "references.mrcs", bank.templates.astype(np.float32), self.pixel_size)
+            write_stack(folder / "references.mrcs", references(bank), self.pixel_size)
             once, _ = self._autopick(folder, "once", 360.0)
             seconds, memory = self._autopick(folder, "all", step)
             maps = read_maps(folder / "all", bank, micrograph.shape)
-            (picks,) = read_star(folder / "all" / f"{NAME}_autopick.star", NAME)
+            picks = read_picks(folder / "all" / f"{NAME}_autopick.star")
         pace = (seconds - once) / (views * (turns - 1)) if turns > 1 else seconds / views
         return Matched(maps, picks, views * turns, seconds, pace, memory)
 
     def _autopick(self, folder: Path, output: str, step: float) -> tuple[float, int]:
+        # RELION 3.1 aborts over its log where it has picked nothing, with its maps written
         return self.call(folder, *arguments(
             output, step, self.pixel_size, mask_diameter(self.bank), self.lowpass, self.least_score
-        ))
+        ), result=folder / output / f"{NAME}_autopick.star")
+
+
+def references(bank: TemplateBank) -> Array:
+    """The bank's templates, (v, h, w) float32, with mean 0 and variance 1 under the mask and 0 outside.
+
+    RELION wants references normalised; of the ways tried this one finds most particles.
+    """
+    assert bank.masks is not None
+    images = np.zeros(bank.templates.shape, np.float32)
+    for image, template, mask in zip(images, bank.templates, bank.masks, strict=True):
+        image[mask] = (template[mask] - template[mask].mean()) / template[mask].std()
+    return images
 
 
 def arguments(
@@ -78,6 +92,14 @@ def arguments(
         "--particle_diameter", f"{diameter * pixel_size:.6g}", "--shrink_particle_mask", "0",
         "--threshold", f"{least:g}", "--write_fom_maps", "--no_fom_limit", *size,
     ]
+
+
+def read_picks(path: Path) -> Picks:
+    """RELION's own picks; the file is empty where there are none."""
+    if not path.stat().st_size:
+        return Picks(NAME, np.empty(0), np.empty(0))
+    (picks,) = read_star(path, NAME)
+    return picks
 
 
 def read_maps(folder: Path, bank: TemplateBank, shape: tuple[int, ...]) -> ScoreMap:
