@@ -74,14 +74,18 @@ class PickFolder:
         self.record["micrographs"].update(todo)
         self.save()
 
-    def add(self, picks: Picks, facts: dict[str, Any]) -> None:
-        """Store one micrograph's picks; its facts go into run.json by `save`."""
+    def write(self, picks: Picks) -> None:
+        """Store one micrograph's picks."""
         write_coordinates(self.star(picks.micrograph), [picks])
-        self._note(picks.micrograph, facts)
+
+    def note(self, micrograph: Path, facts: dict[str, Any]) -> None:
+        """Note facts of a micrograph, which go into run.json by `save`."""
+        known = self.record["micrographs"].setdefault(micrograph_key(micrograph), {"file": micrograph.name})
+        known.update(facts)
 
     def fail(self, micrograph: Path, reason: str) -> None:
         """Note that a micrograph could not be picked."""
-        self._note(micrograph.name, {"error": reason})
+        self.note(micrograph, {"error": reason})
 
     def picks(self, micrograph: str) -> Picks:
         """The picks of one finished micrograph."""
@@ -103,9 +107,6 @@ class PickFolder:
         if found and not (self.folder / SUMMARY).exists():
             write_coordinates(self.folder / SUMMARY, found)
         return sum(len(one) for one in found)
-
-    def _note(self, micrograph: str, facts: dict[str, Any]) -> None:
-        self.record["micrographs"].setdefault(micrograph_key(micrograph), {"file": micrograph}).update(facts)
 
     def _remove(self, keys: Iterable[str]) -> None:
         """Remove what is stored of these micrographs; picks.star first, since it repeats some of it."""

@@ -6,15 +6,17 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.cluster import SharedSearch
 from gembench.engine.filters import Contrast, average, limit_outliers, lowpass, matched_contrast
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.picks import Picks
 from gembench.engine.plan import Edges, Method
+from gembench.engine.reductions import DEFAULT_REDUCTION
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.search import Search, SearchStatistics, without
 from gembench.engine.templates import Interpolation, TemplateBank, grid_angles
@@ -22,6 +24,9 @@ from gembench.errors import InputError
 from gembench.io.checks import require_file
 from gembench.io.micrographs import Micrograph
 from gembench.io.mrc import read_stack
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 Array = NDArray[Any]
 
@@ -121,19 +126,24 @@ def default_distance(bank: TemplateBank) -> float:
 class Picker:
     """Picks micrographs one after another with one bank; use as a context manager.
 
+    ranks: if given, a share of the bank is searched on each: the root picks, the others only
+        `serve`; reduction: of their maps, see `engine.reductions`
     Raises InputError for fewer than one thread and for an FFT library that cannot be used.
     """
 
     def __init__(
-        self, bank: TemplateBank, settings: PickSettings, *, threads: int = 1, library: str = "auto"
+        self, bank: TemplateBank, settings: PickSettings, *, threads: int = 1, library: str = "auto",
+        ranks: MPI.Intracomm | None = None, reduction: str = DEFAULT_REDUCTION,
     ) -> None:
         if threads < 1:
             raise InputError(f"{threads} threads: give at least 1")
         self.bank, self.settings = bank, settings
-        self.search = Search(
-            bank, method=settings.method, library=library, dtype=settings.dtype, edges=settings.edges,
-            threads=threads,
-        )
+        options: dict[str, Any] = {
+            "method": settings.method, "library": library, "dtype": settings.dtype, "edges": settings.edges,
+            "threads": threads,
+        }
+        self.search = (Search(bank, **options) if ranks is None
+                       else SharedSearch(ranks, bank, reduction=reduction, **options))
 
     def __enter__(self) -> Self:
         return self
@@ -142,6 +152,11 @@ class Picker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.search.close()
+
+    def serve(self) -> None:
+        """Take part in the searches of the root's picker until it ends."""
+        assert isinstance(self.search, SharedSearch)
+        self.search.serve()
 
     def pick(self, micrograph: Micrograph, exclude: Array | None = None) -> Picked:
         """The picks of one micrograph; `exclude` (H, W) is true where none may be.

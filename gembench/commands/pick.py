@@ -3,25 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gembench.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from gembench.engine.templates import TemplateBank
-    from gembench.io.micrographs import Micrograph
-    from gembench.pick_folder import PickFolder
-    from gembench.picking import Picked, Picker, PickSettings
-
-log = logging.getLogger("gembench")
 
 EXAMPLES = """\
 examples:
@@ -50,6 +35,7 @@ def add_parser(subparsers: Any) -> None:
     _add_search(parser)
     _add_peaks(parser)
     _add_output(parser)
+    _add_ranks(parser)
     parser.set_defaults(run=run)
 
 
@@ -95,7 +81,8 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--edges", choices=("mask", "box", "reflect"), default="mask",
                        help="score where the turned mask, or the template's box, lies inside the micrograph;"
                        " or everywhere, with the micrograph mirrored at its edges (default: mask)")
-    group.add_argument("--threads", metavar="N", type=int, help="consumer threads (default: all cores)")
+    group.add_argument("--threads", metavar="N", type=int,
+                       help="consumer threads of a process (default: its part of the node's cores)")
     group.add_argument("--fft", metavar="NAME", default="auto",
                        help="mkl, fftw, scipy, ducc0, numpy, fftw-estimate or mkl-fft (default: the first of"
                        " these that is installed)")
@@ -125,53 +112,44 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quiet", action="store_true", help="print warnings and errors only")
 
 
+def _add_ranks(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("cluster, under mpiexec")
+    group.add_argument("--distribute", choices=("micrographs", "templates"),
+                       help="what each rank gets: whole micrographs, or a share of the templates for every"
+                       " micrograph (default: templates when there are more cores than micrographs)")
+    group.add_argument("--reduce", metavar="NAME",
+                       help="how the maps of all ranks come together: shared, chain, direct, direct+threads,"
+                       " tree, tree+threads, maxloc, key or scatter (default: shared)")
+
+
 def run(args: argparse.Namespace) -> int:
     """Pick every micrograph that is not finished; 2 if any could not be picked."""
+    from gembench.commands import _pick_ranks
+    from gembench.engine.ranks import launched
+
+    try:
+        communicator = _pick_ranks.joined(args)
+    except InputError:
+        if launched().rank_on_node:  # the first rank of the node says it
+            return 2
+        raise
+    return _pick_alone(args) if communicator is None else _pick_ranks.pick(args, communicator)
+
+
+def _pick_alone(args: argparse.Namespace) -> int:
+    from gembench.commands import _pick_task
     from gembench.engine.search import cores
-    from gembench.io.micrographs import find_micrographs
-    from gembench.pick_folder import PickFolder
-    from gembench.picking import Picker, load_bank
+    from gembench.picking import Picker
 
-    say: Callable[[str], None] = (lambda _: None) if args.quiet else print
-    paths = find_micrographs(args.micrographs)
-    areas = _excluded_areas(args.exclude, paths)
-    settings = _settings(args)
-    bank, inverted = load_bank(args.templates, args.masks, settings)
-    settings = _with_distance(settings, bank, args.distance)
     threads = args.threads if args.threads is not None else cores()
-    with Picker(bank, settings, threads=threads, library=args.fft) as picker:
-        folder = PickFolder(args.output, settings.to_dict() | _inputs(args), overwrite=args.overwrite)
-        todo = [path for path in paths if not _has_all(args, folder, path)]
-        _describe(say, picker, paths, todo, inverted)
-        failed = _pick_all(args, picker, folder, todo, areas) if todo else 0
-    total = folder.finish()
-    if folder.finished:
-        say(f"{total} picks on {len(folder.finished)} micrographs: {args.output / 'picks.star'}")
-    return 2 if failed else 0
-
-
-def _settings(args: argparse.Namespace) -> PickSettings:
-    from gembench.engine.peaks import PeakSettings
-    from gembench.picking import PickSettings
-
-    peaks = PeakSettings(args.peaks, args.threshold, args.high_threshold, args.distance or 0.0, args.border,
-                         args.max_picks)
-    return PickSettings(
-        args.pixel_size, args.angle_step, args.contrast, args.template_contrast, args.interpolation,
-        args.symmetry, args.average, args.lowpass, args.clip, args.method, args.precision, args.edges, peaks,
+    task, picker = _pick_task.prepare(
+        args, lambda bank, settings: Picker(bank, settings, threads=threads, library=args.fft)
     )
-
-
-def _with_distance(settings: PickSettings, bank: TemplateBank, given: float | None) -> PickSettings:
-    """The settings with the distance that the masks suggest, unless one was given."""
-    import dataclasses
-
-    from gembench.picking import default_distance
-
-    if given is not None:
-        return settings
-    peaks = dataclasses.replace(settings.peaks, distance=default_distance(bank))
-    return dataclasses.replace(settings, peaks=peaks)
+    with picker:
+        _pick_task.describe(task, picker)
+        outcomes = (task.pick(picker, path) for path in task.todo)
+        failed = _pick_task.collect(task, outcomes, lambda: _pick_task.run_record(task, picker))
+    return 2 if failed else 0
 
 
 def _symmetry(text: str) -> tuple[int, ...]:
@@ -180,132 +158,3 @@ def _symmetry(text: str) -> tuple[int, ...]:
     except ValueError:
         message = f"'{text}' is not a number for each view such as 2,0"
         raise argparse.ArgumentTypeError(message) from None
-
-
-def _inputs(args: argparse.Namespace) -> dict[str, str | None]:
-    """The content of the files that decide what is picked, beside the micrographs."""
-    from gembench.picking import content_hash
-
-    files = {"templates": args.templates, "masks": args.masks, "exclude": args.exclude}
-    return {name: content_hash(path) if path else None for name, path in files.items()}
-
-
-def _excluded_areas(folder: Path | None, micrographs: list[Path]) -> dict[str, Path]:
-    """The image of each micrograph's excluded area, by `micrograph_key`; some may have none."""
-    from gembench.io.micrographs import find_micrographs
-    from gembench.io.names import micrograph_key
-
-    if folder is None:
-        return {}
-    areas = {micrograph_key(path): path for path in find_micrographs([folder])}
-    if areas.keys().isdisjoint(map(micrograph_key, micrographs)):
-        raise InputError(f"{folder}: no image here is named as a micrograph; name them so, or leave out"
-                         " --exclude")
-    return areas
-
-
-def _provenance(args: argparse.Namespace, picker: Picker) -> dict[str, Any]:
-    """What run.json says of one run."""
-    from datetime import UTC, datetime
-
-    from gembench.study import provenance
-
-    return {
-        "start": datetime.now(UTC).isoformat(timespec="seconds"), "argv": args.argv,
-        "threads": picker.search.threads, "fft": picker.search.library.name,
-        "fft_version": picker.search.library.version(), "machine": provenance.machine(),
-        "libraries": provenance.libraries(),
-    }
-
-
-def _describe(
-    say: Callable[[str], None], picker: Picker, paths: list[Path], todo: list[Path], inverted: list[int]
-) -> None:
-    bank, search = picker.bank, picker.search
-    say(f"{len(bank)} templates: {len(bank.templates)} views x {len(bank.angles)} angles, box"
-        f" {bank.box[1]} x {bank.box[0]} px; method {search.method}, {search.library.name},"
-        f" {search.threads} threads")
-    if inverted:
-        say(f"inverted to match {picker.settings.contrast} particles: template"
-            f" {', '.join(str(view) for view in inverted)}")
-    if len(todo) < len(paths):
-        say(f"{len(paths) - len(todo)} of {len(paths)} micrographs are finished and skipped")
-
-
-def _has_all(args: argparse.Namespace, folder: PickFolder, path: Path) -> bool:
-    """Whether nothing is left to do for a micrograph, neither picks nor the picture asked for."""
-    return _is_picked(args, folder, path) and (not args.plots or folder.plot(path).is_file())
-
-
-def _is_picked(args: argparse.Namespace, folder: PickFolder, path: Path) -> bool:
-    """Whether a micrograph need not be searched: it is finished, and has the maps asked for."""
-    has_maps = not args.save_maps or all(file.is_file() for file in folder.maps(path))
-    return has_maps and folder.is_finished(path)
-
-
-def _pick_all(
-    args: argparse.Namespace, picker: Picker, folder: PickFolder, todo: list[Path], areas: dict[str, Path]
-) -> int:
-    """Pick and store the micrographs; returns how many could not be, each with a line on stderr."""
-    from gembench.commands.progress import track
-    from gembench.io.micrographs import read_micrograph
-
-    stored = {path for path in todo if _is_picked(args, folder, path)}
-    if fresh := [path for path in todo if path not in stored]:
-        folder.start(_provenance(args, picker), fresh)
-    failed = limited = 0
-    try:
-        for path in track(todo, len(todo), "Picking", args.quiet):
-            start = time.perf_counter()
-            try:
-                micrograph = read_micrograph(path, pixel_size=args.pixel_size)
-                picked = None if path in stored else picker.pick(micrograph, _excluded(areas, path))
-            except InputError as error:
-                failed += 1
-                folder.fail(path, str(error))
-                print(f"gembench: error: {error}", file=sys.stderr)
-                continue
-            limited += picked is not None and picked.limited > 0
-            _store(args, folder, micrograph, picked, picker.bank.box, start)
-    finally:
-        folder.save()
-    if limited:
-        log.warning("outlier pixels were limited in %d micrographs; run.json counts them", limited)
-    return failed
-
-
-def _excluded(areas: dict[str, Path], micrograph: Path) -> NDArray[np.bool_] | None:
-    """The area of a micrograph where nothing may be picked, (H, W); None if there is no image of it."""
-    from gembench.io.micrographs import read_pixels
-    from gembench.io.names import micrograph_key
-
-    path = areas.get(micrograph_key(micrograph))
-    return None if path is None else read_pixels(path)[0] != 0
-
-
-def _store(
-    args: argparse.Namespace, folder: PickFolder, micrograph: Micrograph, picked: Picked | None,
-    box: tuple[int, int], start: float,
-) -> None:
-    """Write what came out of one micrograph, its picks last; None if they are stored already."""
-    from gembench.commands._pick_extras import draw, write_maps
-
-    picks = folder.picks(micrograph.name) if picked is None else picked.picks
-    if picked is not None and args.save_maps:
-        write_maps(folder, micrograph, picked.maps)
-    if args.plots:
-        draw(folder, micrograph, picks, box)
-    if picked is not None:
-        folder.add(picks, _facts(picked, time.perf_counter() - start))
-
-
-def _facts(picked: Picked, seconds: float) -> dict[str, Any]:
-    """What run.json says of one micrograph."""
-    statistics = picked.statistics
-    return {
-        "picks": len(picked.picks), "seconds": round(seconds, 4),
-        "search_seconds": round(statistics.seconds, 4), "limited_pixels": picked.limited,
-        "transforms": {"forward": statistics.counts.forward, "inverse": statistics.counts.inverse},
-        "producer_wait": round(statistics.producer_wait, 4),
-        "consumer_wait": round(statistics.consumer_wait, 4),
-    }

@@ -22,8 +22,8 @@ def test_a_micrograph_without_picks_is_scored_with_the_others(
     write_coordinates("truth.csv", [Picks("a.mrc", [10, 90], [20, 80]), Picks("b.mrc", [50], [50])])
     folder = PickFolder("out", {"threshold": 0.3})
     folder.start({}, [Path("a.mrc"), Path("b.mrc")])
-    folder.add(Picks("a.mrc", [11, 300], [20, 300], [0.9, 0.5], [4, 5], [0, 1], [40, 50]), {})
-    folder.add(Picks("b.mrc", NOTHING, NOTHING), {})
+    folder.write(Picks("a.mrc", [11, 300], [20, 300], [0.9, 0.5], [4, 5], [0, 1], [40, 50]))
+    folder.write(Picks("b.mrc", NOTHING, NOTHING))
     assert folder.finish() == 2
     assert {path.name for path in Path("out").iterdir()} == {"a.star", "b.star", "picks.star", "run.json"}
     assert main(["score", "--picks", "out", "--truth", "truth.csv", "--radius", "5", "--json", "score.json",

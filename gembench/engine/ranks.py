@@ -1,0 +1,111 @@
+"""The ranks of an MPI run: how many were started, their cores, and that an error on one ends them all."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+
+from gembench.engine.reductions.messages import wait
+from gembench.engine.search import cores
+from gembench.errors import InputError
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+T = TypeVar("T")
+Distribution = Literal["micrographs", "templates"]
+DISTRIBUTIONS: tuple[Distribution, ...] = ("micrographs", "templates")
+LAUNCHERS = (  # the variables that tell a process: ranks, its own rank, its rank on the node
+    ("PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"),  # MPICH, Intel MPI
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_RANK"),
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"),
+)
+
+
+class Launch(NamedTuple):
+    """How many ranks a launcher started, and which of them, counted over all and on its node, this one is."""
+
+    ranks: int = 1
+    rank: int = 0
+    rank_on_node: int = 0
+
+
+def launched(environment: Mapping[str, str] = os.environ) -> Launch:
+    """What mpiexec or srun told this process, without loading MPI; one rank if it was started by neither."""
+    for names in LAUNCHERS:
+        if environment.get(names[0], "").isdigit():
+            return Launch(*(int(environment.get(name, "0")) for name in names))
+    return Launch()
+
+
+def all_ranks() -> MPI.Intracomm:
+    """A communicator of our own for all ranks that were started.
+
+    Raises InputError if mpi4py or its MPI is missing, and if mpiexec is of another MPI.
+    """
+    started = launched().ranks
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise InputError(f"MPI: mpi4py cannot be used ({' '.join(str(error).split())}): pip install"
+                         " 'gembench[mpi]', or build it with the MPI of this cluster") from None
+    if started > 1 and MPI.COMM_WORLD.size == 1:
+        library = MPI.Get_library_version().split("\n")[0].strip()
+        raise InputError(f"MPI: {started} ranks were started but each sees itself alone: mpiexec is not of"
+                         f" the MPI that mpi4py uses, {library}: take that one's mpiexec")
+    return MPI.COMM_WORLD.Dup()
+
+
+def cores_of_rank(communicator: MPI.Intracomm) -> int:
+    """The part of the node's cores for this rank, at least 1: a core that several may use is divided."""
+    from mpi4py import MPI
+
+    node = communicator.Split_type(MPI.COMM_TYPE_SHARED)
+    if not hasattr(os, "sched_getaffinity"):
+        share = cores() / node.size
+    else:
+        mine = os.sched_getaffinity(0)
+        everyone = node.allgather(mine)
+        share = sum(1 / sum(core in one for one in everyone) for core in mine)
+    node.Free()
+    return max(1, int(share + 1e-9))
+
+
+def from_root(communicator: MPI.Intracomm, make: Callable[[], T]) -> T | None:
+    """What the root makes, on all ranks; None on the others if it fails there, where the error is raised."""
+    made: T | None = None
+    try:
+        if communicator.rank == 0:
+            made = make()
+    finally:
+        wait(communicator.Ibarrier())
+        made = communicator.bcast(made)
+    return made
+
+
+@contextmanager
+def ending_together(communicator: MPI.Intracomm) -> Iterator[None]:
+    """End all ranks if an error leaves the block on this one, with a line that names rank and error."""
+    try:
+        yield
+    except BaseException as error:
+        print(f"gembench: error: rank {communicator.rank} on {socket.gethostname()}: {_said(error)}",
+              file=sys.stderr, flush=True)
+        communicator.Abort(_exit_code(error))
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _exit_code(error: BaseException) -> int:
+    return 130 if isinstance(error, KeyboardInterrupt) else 2 if isinstance(error, InputError) else 1
