@@ -66,7 +66,7 @@ def cache_folder() -> Path:
 
 
 def data_folders() -> Iterator[Path]:
-    """The folders that hold sets, in the order they are searched; the cache is looked up when it is asked for.
+    """The folders that hold sets, in the order they are searched; the cache is looked up when asked for.
 
     Raises InputError if GEMBENCH_DATA names something that is not a folder.
     """

@@ -120,7 +120,7 @@ def source_hash(experiment_file: Path) -> str:
 
     The command line and the readers of the store are left out: they change no measurement.
     """
-    timed = [path for path in sorted(PACKAGE.rglob("*.py"))
+    timed = [path for path in sorted(PACKAGE.rglob("*")) if path.suffix in (".py", ".cu")
              if path.relative_to(PACKAGE).parts[0] not in ("commands", "study", "cli.py")]
     digest = hashlib.sha256()
     for path in [*timed, PACKAGE / "study" / "worker.py", experiment_file]:

@@ -13,23 +13,23 @@ from gembench.engine.score_map import ScoreMap
 
 
 def rate_and_dead_time(
-    done: Sequence[tuple[float, int]], start: float, seconds: float
+    done: Sequence[tuple[float, int]], seconds: float, templates: int
 ) -> tuple[float, float]:
     """Templates a second, r, and seconds that no template is to blame for, k, of T = N / r + k.
 
-    done: (time, templates since the last) pairs; start: of the same clock; seconds: of the whole search.
-    1 / r is the slope of a least-squares line through the moments at which templates were done; k is what
-    the search took beyond N / r: the micrograph's own transforms, copies, merging.
+    done: (moment, templates since the last) pairs of the steady part of a search; seconds, templates: of all
+    of it. 1 / r is the slope of a least-squares line through the moments; k is what the search took beyond
+    N / r: the micrograph's own transforms, copies, merging.
 
     Raises ValueError for fewer than two moments, or if time does not grow with the templates.
     """
     if len(done) < 2:
         raise ValueError(f"{len(done)} moments of progress: a line needs two; search more templates")
-    counts = list(accumulate(templates for _, templates in done))
-    slope = linear_regression(counts, [moment - start for moment, _ in done]).slope
+    counts = list(accumulate(count for _, count in done))
+    slope = linear_regression(counts, [moment - done[0][0] for moment, _ in done]).slope
     if not slope > 0:
         raise ValueError(f"{slope:.1e} s a template: time does not grow with the templates; search more")
-    return 1 / slope, seconds - counts[-1] * slope
+    return 1 / slope, seconds - templates * slope
 
 
 def score_error(work: Workload, maps: ScoreMap, tolerance: float) -> float:

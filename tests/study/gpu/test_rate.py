@@ -25,9 +25,11 @@ def test_rate_and_dead_time_are_those_planted(rate, first, tail, sizes):
     counts = np.cumsum(sizes)
     done = [(100 + first + count / rate, size) for count, size in zip(counts, sizes, strict=True)]
     seconds = first + counts[-1] / rate + tail
-    found, dead = rate_and_dead_time(done, 100, seconds)
+    found, dead = rate_and_dead_time(done, seconds, int(counts[-1]))
     assert found == pytest.approx(rate, rel=1e-6)
     assert dead == pytest.approx(first + tail, abs=1e-6 * seconds)
+    steady, _ = rate_and_dead_time(done[-2:], seconds, int(counts[-1]))
+    assert steady == pytest.approx(rate, rel=1e-6)
 
 
 @pytest.mark.parametrize(("done", "reason"), [
@@ -36,7 +38,7 @@ def test_rate_and_dead_time_are_those_planted(rate, first, tail, sizes):
 ])
 def test_no_rate_without_progress(done, reason):
     with pytest.raises(ValueError, match=reason):
-        rate_and_dead_time(done, 0.0, 3.0)
+        rate_and_dead_time(done, 3.0, 16)
 
 
 @pytest.fixture(scope="module")
