@@ -67,7 +67,9 @@ def info(index: int) -> DeviceInfo:
     """What device `index` has."""
     told = load_cupy().cuda.runtime.getDeviceProperties(index)
     name = told["name"].decode() if isinstance(told["name"], bytes) else str(told["name"])
-    return DeviceInfo(index, name, told["totalGlobalMem"], told["l2CacheSize"], told["sharedMemPerBlockOptin"])
+    memory, cache, shared = (int(told[key]) for key in ("totalGlobalMem", "l2CacheSize",
+                                                        "sharedMemPerBlockOptin"))
+    return DeviceInfo(index, name, memory, cache, shared)
 
 
 def parse_device(text: str) -> DeviceChoice:

@@ -45,8 +45,12 @@ class Shape(NamedTuple):
         """Threads of a block of columns: (transforms, of a transform)."""
         return self.columns, self.size // HELD
 
+    def product(self, half: bool) -> float:
+        """What products are multiplied by so that a half, up to 65504, can hold them: a power of two."""
+        return 2.0 ** -(self.size.bit_length() // 2) if half else 1.0
+
     def shared(self, transforms: int) -> int:
-        """Bytes of shared memory that so many transforms exchange points through, two buffers each."""
+        """Bytes of shared memory through which so many transforms exchange points, two buffers each."""
         return 2 * transforms * self.size * self.complex_bytes
 
 
@@ -57,16 +61,14 @@ def survey_source(order: int, pad: int) -> str:
 
 
 def search_source(
-    shape: Shape, geometry: np.dtype[Any], dtype: str, *, half: bool, gain: float, order: int, pad: int
+    shape: Shape, geometry: np.dtype[Any], dtype: str, *, half: bool, order: int, pad: int
 ) -> str:
-    """The kernels of a search. gain: what template spectra are multiplied by before they are stored."""
-    product = 2.0 ** -(shape.size.bit_length() // 2) if half else 1.0  # a half holds no more than 65504
+    """The kernels of a search; order, pad: of the turned templates' spline."""
     return _joined(
         ["common", "fft", "turn", "spectra", "scores"], struct("Turn", TURN), struct("Record", RECORD),
         struct("Geometry", geometry), ORDER=order, PAD=pad, N=shape.size, ROWS=shape.rows,
         COLUMNS=shape.columns, Real={"float32": "float", "float64": "double"}[dtype],
-        Stored="Halves" if half else "Full", GAIN=gain, PRODUCT=product,
-        UNSCALE=1 / (shape.size * gain * product),
+        Stored="Halves" if half else "Full", PRODUCT=shape.product(half),
     )
 
 
@@ -82,7 +84,7 @@ def names(source: str) -> list[str]:
 
 
 class Kernels:
-    """The kernels of one module on the current device; shared: the most bytes of shared memory a block takes."""
+    """The kernels of a module on the current device; shared: bytes of shared memory a block may take."""
 
     def __init__(self, cupy: Any, source: str, shared: int = 0) -> None:
         module = cupy.RawModule(code=source, options=OPTIONS)
@@ -92,7 +94,8 @@ class Kernels:
                 kernel.max_dynamic_shared_size_bytes = shared
 
     def launch(
-        self, name: str, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], shared: int = 0
+        self, name: str, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...],
+        shared: int = 0,
     ) -> None:
         """Start kernel `name` on the current stream; shared: bytes of shared memory a block."""
         self._known[name](grid, block, args, shared_mem=shared)

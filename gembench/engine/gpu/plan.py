@@ -26,16 +26,16 @@ from gembench.errors import InputError
 Array = NDArray[Any]
 Storage = Literal["single", "half"]
 SIZES = [64, 128, 256, 512, 1024, 2048, 4096]
-PAIRS = 16  # a batch, if memory allows: what a launch costs the host no longer matters then
+PAIRS = 16  # of a batch, if memory allows; a graph of that many takes milliseconds, its launch nothing
 GROUP = 2  # pairs of one launch: they share one pass over the maps
 LANES = 2  # streams that work on different tiles at the same time, one filling the other's gaps
 CACHE_SHARE = 0.5  # of the L2 cache that products in work may take; spectra and maps pass through the rest
 RESERVE = 256 << 20  # bytes left to the driver, for kernels and graphs
-PARTIALS = 512  # blocks that sum over a micrograph
+SUMMED = 1 << 15  # pixels at least that one block sums up
 GEOMETRY = np.dtype([(name, "i4") for name in (
-    "height", "width", "map_width", "margin", "box_height", "box_width", "top", "left", "extent_y", "extent_x",
-    "step_y", "step_x", "tiles_x", "origin_y", "origin_x", "start_y", "start_x", "stop_y", "stop_x",
-    "first_y", "last_y", "first_x", "last_x",
+    "height", "width", "map_width", "margin", "box_height", "box_width", "top", "left", "extent_y",
+    "extent_x", "step_y", "step_x", "tiles_x", "origin_y", "origin_x", "start_y", "start_x", "stop_y",
+    "stop_x", "first_y", "last_y", "first_x", "last_x",
 )], align=True)
 
 
@@ -43,8 +43,8 @@ GEOMETRY = np.dtype([(name, "i4") for name in (
 class Axis:
     """Tiles along one axis, pixels; top and extent: of what the turned masks cover in the template's box.
 
-    frame: of the micrograph with its margins; first, last: places that the rule for edges allows; start, stop:
-    those that any template can have
+    frame: of the micrograph with its margins; first, last: places that the rule for edges allows
+    start, stop: those that any template can have
     """
 
     frame: int
@@ -109,6 +109,12 @@ class GPUPlan:
         """What brings a template's spectrum, of rms 1 / sqrt(P), near one: a power of two."""
         return float(2.0 ** round(np.log2(self.base.box[0] * self.base.box[1]) / 2))
 
+    @property
+    def unscale(self) -> float:
+        """What undoes the gain and the scale of the products, and normalises the inverse transforms."""
+        size = self.shape.size
+        return 1 / (size * self.gain * self.shape.product(self.spectra == "half"))
+
     @cached_property
     def geometry(self) -> Array:
         """The plan as the kernels are given it, one GEOMETRY."""
@@ -137,7 +143,7 @@ class GPUPlan:
         real, index = np.dtype(self.base.dtype), np.dtype(np.int32)
         needed: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
             "pixels": ((self.y.frame * self.x.frame,), np.dtype(np.float64)),
-            "partial": ((PARTIALS,), np.dtype(np.float64)),
+            "partial": ((min(max(self.y.frame * self.x.frame // SUMMED, 1), 512),), np.dtype(np.float64)),
             "image": ((self.tiles, size, size), stored), "squares": ((self.tiles, size, size), wide),
             "rows": ((rows, size), wide),
             "templates": ((self.pairs, size, size), stored), "masks": ((masks, size, size), wide),
@@ -203,11 +209,13 @@ class GPUPlan:
         one = replace(self, tiles_at_once=1)
         tile = sum(int(np.prod(shape)) * dtype.itemsize for name, (shape, dtype) in one.arrays.items()
                    if "products" in name)
-        return replace(self, tiles_at_once=int(np.clip(CACHE_SHARE * cache // tile, 1, -(-self.tiles // LANES))))
+        most = -(-self.tiles // LANES)
+        return replace(self, tiles_at_once=int(np.clip(CACHE_SHARE * cache // tile, 1, most)))
 
 
 def plan_search(
-    base: Plan, records: Array, told: Array, shared_limit: int, *, spectra: Storage, discs: bool, owns: bool
+    base: Plan, records: Array, told: Array, shared_limit: int, *, spectra: Storage, discs: bool,
+    owns: bool,
 ) -> GPUPlan:
     """The plan for a bank whose turned masks are known; every device gets the same tiles.
 
@@ -228,7 +236,7 @@ def plan_search(
         raise InputError(f"masks of {x.extent} x {y.extent} px are too large for a GPU: bin micrographs and"
                          " templates, or use --device cpu")
 
-    def cost(size: int) -> float:  # a point passes L2 four times, and shared memory twice an exchange
+    def cost(size: int) -> float:  # a point passes L2 four times and shared memory twice an exchange
         return y.tiles(size) * x.tiles(size) * size**2 * (4 + 2 * (-(-(size.bit_length() - 1) // 3) - 1))
 
     size = min(possible, key=cost)

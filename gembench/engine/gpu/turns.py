@@ -1,4 +1,4 @@
-"""What a device is told of a bank: every template's turn, in pairs, and the batches of pairs it works through.
+"""What a device is told of a bank: every template's turn, in pairs, and the batches of pairs.
 
 Neighbours in search order make a pair, whatever the share or the batch: two real correlations ride in one
 complex transform, and so a template's rounding never depends on how the bank is divided.

@@ -1,8 +1,9 @@
 // What the device has and the host's compiler lacks, and pixels of either precision.
 
 #ifndef EMULATED
-#define DYNAMIC_SHARED(type, name) extern __shared__ __align__(16) unsigned char name##_bytes[]; \
-    type *name = reinterpret_cast<type *>(name##_bytes)
+extern __shared__ __align__(16) unsigned char shared_bytes[];
+
+__device__ inline void *shared_memory() { return shared_bytes; }
 
 __device__ inline unsigned to_halves(float x, float y)
 {

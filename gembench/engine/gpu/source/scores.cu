@@ -7,7 +7,7 @@ __device__ inline void invert_columns(
     const Geometry &g, const Complex *roots, const Number *frames, int tile, const Number *spectra, int unit,
     Real scale, Number *out)
 {
-    DYNAMIC_SHARED(Complex, shared);
+    Complex *shared = static_cast<Complex *>(shared_memory());
     Exchange exchange = column_exchange(shared);
     int x = blockIdx.x * COLUMNS + threadIdx.x, t = threadIdx.y;
     const Number *frame = frames + (long long)tile * N * N + x, *spectrum = spectra + (long long)unit * N * N + x;
@@ -100,7 +100,7 @@ extern "C" __global__ void __launch_bounds__(THREADS * ROWS) sigma_rows(
     const Geometry *geometry, const Complex *roots, int first_tile, const Full *masks, const Real *floors,
     Real *map)
 {
-    DYNAMIC_SHARED(Complex, shared);
+    Complex *shared = static_cast<Complex *>(shared_memory());
     const Geometry &g = *geometry;
     Exchange exchange = row_exchange(shared);
     Places here = places(g, first_tile + blockIdx.y);
@@ -111,6 +111,9 @@ extern "C" __global__ void __launch_bounds__(THREADS * ROWS) sigma_rows(
     for (int e = 0; e < HELD; ++e)
         if (here.counts(e)) map[(long long)here.y * g.map_width + here.x + e * THREADS] = inverse[e];
 }
+
+// Blocks of a multiprocessor that registers are left for: spilling costs more than a third block brings.
+constexpr int RESIDENT = sizeof(Real) == 4 && THREADS * ROWS <= 256 ? 2 : 1;
 
 struct Best {
     Real score[HELD];
@@ -127,7 +130,7 @@ __device__ inline void improve(
     #pragma unroll
     for (int e = 0; e < HELD; ++e) {
         int x = here.x + e * THREADS;
-        Real ncc = numerator[e] * Real(UNSCALE) * inverse[e];
+        Real ncc = numerator[e] * inverse[e];
         bool better = ncc > best.score[e] || (ncc == best.score[e] && turn.index < best.index[e]);
         if (better && x >= at.left && x <= at.right) {
             best.score[e] = ncc;
@@ -142,9 +145,9 @@ template <bool OWN>
 __device__ inline void fold(
     const Geometry &g, const Complex *roots, const int *batch, const Turn *turns, const Record *records,
     int first_tile, int first_pair, int pairs, const Stored *templates, const Full *masks, const Real *floors,
-    const Real *sigma, Real *score, int *index)
+    const Real *sigma, Real unscale, Real *score, int *index)
 {
-    DYNAMIC_SHARED(Complex, shared);
+    Complex *shared = static_cast<Complex *>(shared_memory());
     Exchange exchange = row_exchange(shared);
     Places here = places(g, first_tile + blockIdx.y);
     long long at = (long long)here.y * g.map_width + here.x;
@@ -173,7 +176,7 @@ __device__ inline void fold(
         invert_row(v, roots, exchange, here.live ? templates + (unit + row) * N : nullptr);
         Real first[HELD], second[HELD];
         #pragma unroll
-        for (int e = 0; e < HELD; ++e) first[e] = v[e].x, second[e] = v[e].y;
+        for (int e = 0; e < HELD; ++e) first[e] = unscale * v[e].x, second[e] = unscale * v[e].y;
         improve(best, g, here, turns[k], records[k], first, inverse[0]);
         improve(best, g, here, turns[k + 1], records[k + 1], second, inverse[1]);
     }
@@ -185,19 +188,20 @@ __device__ inline void fold(
         }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS * ROWS) fold_own(
+extern "C" __global__ void __launch_bounds__(THREADS * ROWS, RESIDENT) fold_own(
     const Geometry *geometry, const Complex *roots, const int *batch, const Turn *turns, const Record *records,
     int first_tile, int first_pair, int pairs, const Stored *templates, const Full *masks, const Real *floors,
-    Real *score, int *index)
+    Real unscale, Real *score, int *index)
 {
     fold<true>(*geometry, roots, batch, turns, records, first_tile, first_pair, pairs, templates, masks, floors,
-               nullptr, score, index);
+               nullptr, unscale, score, index);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS * ROWS) fold_shared(
+extern "C" __global__ void __launch_bounds__(THREADS * ROWS, RESIDENT) fold_shared(
     const Geometry *geometry, const Complex *roots, const int *batch, const Turn *turns, const Record *records,
-    int first_tile, int first_pair, int pairs, const Stored *templates, const Real *sigma, Real *score, int *index)
+    int first_tile, int first_pair, int pairs, const Stored *templates, const Real *sigma, Real unscale,
+    Real *score, int *index)
 {
     fold<false>(*geometry, roots, batch, turns, records, first_tile, first_pair, pairs, templates, nullptr,
-                nullptr, sigma, score, index);
+                nullptr, sigma, unscale, score, index);
 }

@@ -10,7 +10,7 @@ extern "C" __global__ void set_batch(int *batch, int first, int pairs)
 
 __device__ inline void transform_row(Complex (&v)[HELD], const Complex *roots, Complex *out)
 {
-    DYNAMIC_SHARED(Complex, shared);
+    Complex *shared = static_cast<Complex *>(shared_memory());
     Exchange exchange = row_exchange(shared);
     transform<-1>(v, roots, exchange, threadIdx.x);
     for (int e = 0; e < HELD; ++e)
@@ -38,16 +38,16 @@ extern "C" __global__ void __launch_bounds__(THREADS * ROWS) frame_rows(
 }
 
 // S M / P, times the gain; 0 beyond the mask.
-__device__ inline Real weight(const Bank &bank, int k, int y, int x)
+__device__ inline Real weight(const Bank &bank, double gain, int k, int y, int x)
 {
     if (!mask_at(bank, k, y, x)) return 0;
-    return Real((template_at(bank, k, y, x) - bank.records[k].mean) * bank.records[k].scale * GAIN);
+    return Real((template_at(bank, k, y, x) - bank.records[k].mean) * bank.records[k].scale * gain);
 }
 
 // Two templates as g - i h, so that one correlation gives both: T with g real, T with h imaginary.
 extern "C" __global__ void __launch_bounds__(THREADS * ROWS) template_rows(
     const Geometry *geometry, const Complex *roots, const double *views, const unsigned char *masks,
-    const Turn *turns, Record *records, const int *batch, Complex *rows)
+    const Turn *turns, Record *records, const int *batch, Complex *rows, double gain)
 {
     if (blockIdx.y >= batch[1]) return;
     const Geometry &g = *geometry;
@@ -59,7 +59,8 @@ extern "C" __global__ void __launch_bounds__(THREADS * ROWS) template_rows(
         int x = threadIdx.x + e * THREADS;
         v[e] = {0, 0};
         if (row < g.extent_y && x < g.extent_x)
-            v[e] = {weight(bank, k, row + g.top, x + g.left), -weight(bank, k + 1, row + g.top, x + g.left)};
+            v[e] = {weight(bank, gain, k, row + g.top, x + g.left),
+                    -weight(bank, gain, k + 1, row + g.top, x + g.left)};
     }
     transform_row(v, roots, row < g.extent_y ? rows + ((long long)blockIdx.y * g.extent_y + row) * N : nullptr);
 }
@@ -88,7 +89,7 @@ template <class Number>
 __device__ inline void transform_columns(
     const Complex *roots, const Complex *rows, int height, Real scale, Number *spectra)
 {
-    DYNAMIC_SHARED(Complex, shared);
+    Complex *shared = static_cast<Complex *>(shared_memory());
     Exchange exchange = column_exchange(shared);
     int x = blockIdx.x * COLUMNS + threadIdx.x, t = threadIdx.y;
     Complex v[HELD];
@@ -104,15 +105,15 @@ __device__ inline void transform_columns(
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS * COLUMNS) columns(
-    const Complex *roots, const int *batch, int per_pair, const Complex *rows, int height, Real scale,
-    Full *spectra)
+    const Geometry *, const Complex *roots, const int *batch, int per_pair, const Complex *rows, int height,
+    Real scale, Full *spectra)
 {
     if (blockIdx.y < per_pair * batch[1]) transform_columns(roots, rows, height, scale, spectra);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS * COLUMNS) columns_stored(
-    const Complex *roots, const int *batch, int per_pair, const Complex *rows, int height, Real scale,
-    Stored *spectra)
+    const Geometry *, const Complex *roots, const int *batch, int per_pair, const Complex *rows, int height,
+    Real scale, Stored *spectra)
 {
     if (blockIdx.y < per_pair * batch[1]) transform_columns(roots, rows, height, scale, spectra);
 }

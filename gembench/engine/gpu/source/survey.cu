@@ -25,7 +25,7 @@ struct Most {
 extern "C" __global__ void __launch_bounds__(256) survey(
     const double *views, const unsigned char *masks, const Turn *turns, Record *records, int height, int width)
 {
-    DYNAMIC_SHARED(double, shared);
+    double *shared = static_cast<double *>(shared_memory());
     Bank bank = {views, masks, turns, records, height, width};
     int k = blockIdx.x, before = k % 2 ? k - 1 : k;
     double count = 0, sum = 0, peak = 0, different = 0;
@@ -64,7 +64,7 @@ extern "C" __global__ void __launch_bounds__(256) survey(
 extern "C" __global__ void __launch_bounds__(256) moment(
     const void *frame, int wide, long long size, double mean, double sigma, int power, double *partial)
 {
-    DYNAMIC_SHARED(double, shared);
+    double *shared = static_cast<double *>(shared_memory());
     double sum = 0;
     for (long long i = blockIdx.x * blockDim.x + threadIdx.x; i < size; i += gridDim.x * blockDim.x) {
         double d = pixel(frame, wide, i) - mean, t = d / sigma;
