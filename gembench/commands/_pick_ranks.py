@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from gembench.commands._pick_one import Outcome
 from gembench.commands._pick_task import Task, collect, describe, prepare, run_record
 from gembench.engine.cluster import choose, hand_out, take
-from gembench.engine.ranks import Distribution, all_ranks, cores_of_rank, ending_together, from_root, launched
+from gembench.engine.launch import launched
+from gembench.engine.ranks import Distribution, all_ranks, cores_of_rank, ending_together, from_root
 from gembench.engine.reductions import DEFAULT_REDUCTION, check_reduction
 from gembench.engine.reductions.messages import wait
 from gembench.errors import InputError

@@ -124,8 +124,15 @@ def _add_ranks(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Pick every micrograph that is not finished; 2 if any could not be picked."""
+    from gembench.commands._supervised import supervised
+    from gembench.engine.launch import launched
+
+    return supervised(lambda: _pick(args)) if launched().ranks > 1 else _pick(args)
+
+
+def _pick(args: argparse.Namespace) -> int:
     from gembench.commands import _pick_ranks
-    from gembench.engine.ranks import launched
+    from gembench.engine.launch import launched
 
     try:
         communicator = _pick_ranks.joined(args)

@@ -1,14 +1,15 @@
-"""The ranks of an MPI run: how many were started, their cores, and that an error on one ends them all."""
+"""The ranks of an MPI run: the cores of each, and that an error on one ends them all."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
+from gembench.engine.launch import launched
 from gembench.engine.reductions.messages import wait
 from gembench.engine.search import cores
 from gembench.errors import InputError
@@ -19,28 +20,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Distribution = Literal["micrographs", "templates"]
 DISTRIBUTIONS: tuple[Distribution, ...] = ("micrographs", "templates")
-LAUNCHERS = (  # the variables that tell a process: ranks, its own rank, its rank on the node
-    ("PMI_SIZE", "PMI_RANK", "MPI_LOCALRANKID"),  # MPICH, Intel MPI
-    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"),
-    ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_RANK"),
-    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"),
-)
-
-
-class Launch(NamedTuple):
-    """How many ranks a launcher started, and which of them, counted over all and on its node, this one is."""
-
-    ranks: int = 1
-    rank: int = 0
-    rank_on_node: int = 0
-
-
-def launched(environment: Mapping[str, str] = os.environ) -> Launch:
-    """What mpiexec or srun told this process, without loading MPI; one rank if it was started by neither."""
-    for names in LAUNCHERS:
-        if environment.get(names[0], "").isdigit():
-            return Launch(*(int(environment.get(name, "0")) for name in names))
-    return Launch()
 
 
 def all_ranks() -> MPI.Intracomm:
