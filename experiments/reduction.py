@@ -7,7 +7,7 @@ import statistics
 from gembench.study import bands, style
 from gembench.study.cluster import model
 from gembench.study.cluster.machines import CLUSTERS
-from gembench.study.cluster.measured import Series, Setting
+from gembench.study.cluster.reductions import ReductionSeries, Setting
 from gembench.study.experiment import Experiment, grid
 
 ROUNDS = 4
@@ -19,10 +19,10 @@ ON_CLUSTER = (("direct", 1), ("tree", 1), ("direct", 8), ("tree", 8), ("chain", 
 POWERS = (2, 4, 8, 16, 32, 64)
 SETTINGS = {
     "quick": [
-        Setting("real", "here", 256, (2, 3), (*PAPER, *OURS)),
-        Setting("emulated", "100Mb/s", 64, (2, 3, 4), ON_NETWORK),
-        Setting("simulated", "adonis", 256, (2, 4, 8), ON_CLUSTER),
-        Setting("model", "adonis", 256, (2, 4, 8), ON_CLUSTER),
+        Setting("real", "here", 256, (2, 3), (("direct", 1), ("tree", 1), ("shared", 1))),
+        Setting("emulated", "100Mb/s", 128, (2, 3, 4), (("direct", 1), ("tree", 1), ("shared", 1))),
+        *(Setting(evidence, "adonis", 256, (2, 4, 8), (("direct", 1), ("tree", 1), ("chain", 8)))
+          for evidence in ("simulated", "model")),
     ],
     "default": [
         Setting("real", "here", 4096, (2, 4, 8), (*PAPER, *OURS)),
@@ -53,7 +53,7 @@ def skip(case):
 
 def setup(case):
     """Where the samples of this case come from."""
-    return Series(setting_of(case), case, ROUNDS)
+    return ReductionSeries(setting_of(case), case, ROUNDS)
 
 
 def run(series, case):
@@ -78,7 +78,7 @@ def seconds(output, series, case):
 def metrics(output, series, case):
     """The bound, what of it is reached, and R^2 of both shapes over the curve this case belongs to."""
     fit = model.shapes(series.curve())
-    rounds = [entry["seconds"] for entry in series.taken] or [output["seconds"]]
+    rounds = [entry["seconds"] for entry in series.mine()]
     found = {"bound": series.bound(), "times_bound": statistics.median(rounds) / series.bound(),
              "r2_linear": fit.linear if fit else None, "r2_logarithmic": fit.logarithmic if fit else None}
     if case.evidence == "real":
@@ -134,6 +134,7 @@ def panel(ax, rows, machine):
     ax.set_yscale("log")
     ax.set_xticks(ranks, [f"{p}" for p in ranks])
     ax.minorticks_off()
+    ax.set_ylim(top=4 * ax.get_ylim()[1])  # room for the text
     ax.set(xlabel="Ranks" if machine == "here" else "Nodes", ylabel="Seconds")
     ax.text(0.03, 0.97, shapes_text(mine), transform=ax.transAxes, va="top", fontsize="small")
 

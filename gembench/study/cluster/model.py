@@ -89,14 +89,16 @@ def search_seconds(
 ) -> float:
     """Seconds to correlate a bank, divided over nodes, with one micrograph; the reduction is left out.
 
-    The slowest of: a worker's templates one after another, a node's reading, everybody's reading. The first
-    of a worker's templates has to be read before it starts.
+    What takes longest: a worker's templates one after another, or reading, by a node alone or by everybody.
     """
     most = math.ceil(templates / nodes)
-    device = STORAGE[storage]
     computing = math.ceil(most / cluster.workers) / (pace or cluster.pace)
-    reading = device.seconds(templates if storage != "local" else most)
-    return max(computing, reading)
+    return max(computing, storage_seconds(storage, templates if storage != "local" else most))
+
+
+def storage_seconds(storage: str, templates: int) -> float:
+    """Seconds that one device needs to give out so many templates with their masks."""
+    return STORAGE[storage].seconds(templates)
 
 
 @dataclass(frozen=True)

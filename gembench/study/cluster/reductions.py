@@ -6,14 +6,14 @@ All cases of a setting, one kind of evidence on one machine with maps of one siz
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from gembench.study.cluster import model, netns, ranks, simulation
 from gembench.study.cluster.machines import CLUSTERS, NETWORKS, PIXEL_BYTES
-from gembench.study.cluster.sheet import Entry, sheet
+from gembench.study.cluster.series import Series, of_case
+from gembench.study.cluster.sheet import Entry
 
 TIME_LIMIT = 400.0  # seconds of one launch
 RANK_MAPS = 6  # maps that a rank of a measurement holds at its most: its own, a copy, the other's, MPI's
@@ -32,6 +32,8 @@ class Setting:
     n: int
     nodes: tuple[int, ...]
     strategies: tuple[tuple[str, int], ...]
+
+    axes = ("nodes", "strategy", "threads")
 
     def unavailable(self) -> str:
         """Why this cannot be measured here, '' if it can."""
@@ -114,46 +116,11 @@ class Setting:
         return entries + errors
 
 
-def of_case(entry: Mapping[str, Any], case: Mapping[str, Any]) -> bool:
-    """Whether an entry belongs to a case."""
-    return all(entry.get(axis) == case[axis] for axis in ("nodes", "strategy", "threads"))
-
-
 @dataclass
-class Series:
-    """The samples of one case, round by round, from sheets that other cases share."""
+class ReductionSeries(Series):
+    """The samples of one case, and what they are compared with."""
 
     setting: Setting
-    case: Mapping[str, Any]
-    rounds: int
-    entries: list[Entry] = field(default_factory=list)
-    taken: list[Entry] = field(default_factory=list)
-    sheets: int = 0
-
-    def next(self) -> Entry:
-        """The next round's entry.
-
-        Raises RuntimeError if the strategy has ended its launch, or if nothing was measured.
-        """
-        waiting = [entry for entry in self.entries if of_case(entry, self.case)][len(self.taken) :]
-        if not waiting:
-            waiting = self._more()
-        entry = waiting[0]
-        if "error" in entry:
-            raise RuntimeError(entry["error"])
-        if self.setting.evidence in ("real", "emulated"):  # the others give the same every time
-            self.taken.append(entry)
-        return entry
-
-    def _more(self) -> list[Entry]:
-        """The entries of this case in a sheet that it has not used yet."""
-        new = sheet(f"{self.setting}, {self.rounds}", self.sheets, lambda: self.setting.measure(self.rounds))
-        self.sheets += 1
-        self.entries += new
-        mine = [entry for entry in new if of_case(entry, self.case)]
-        if not mine:
-            raise RuntimeError(f"{self.setting.evidence} ranks told nothing of this case")
-        return mine
 
     def copied(self) -> float:
         """Bytes a second that the ranks copied together, where they share a memory; the median of rounds."""
@@ -170,6 +137,6 @@ class Series:
         """The median seconds of this strategy by the number of ranks."""
         seconds: dict[int, list[float]] = {}
         for entry in self.entries:
-            if "seconds" in entry and of_case({**entry, "nodes": self.case["nodes"]}, self.case):
+            if "seconds" in entry and of_case(entry, self.case, ("strategy", "threads")):
                 seconds.setdefault(entry["nodes"], []).append(entry["seconds"])
         return {p: statistics.median(all_rounds) for p, all_rounds in sorted(seconds.items())}
