@@ -14,6 +14,8 @@ help:  ## Show the targets
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]' || \
+	  echo "The study of peers will skip its Python packages: '.[peers]' could not be installed"
 	touch $@
 
 experiments: $(READY)  ## Run every study at its default grid, then draw figures and report

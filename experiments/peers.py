@@ -10,6 +10,7 @@ from gembench.peers import figures as drawings
 from gembench.study.experiment import Experiment, grid
 
 ENGINE = ["gembench", "gembench-paper", "gembench-banded", "gembench-gpu"]
+UNFILTERED = [picker for picker in ENGINE if picker != "gembench-banded"]  # which needs a filter to gain
 OTHERS = ["pytme", "opencv", "scikit-image", "relion", "gempicker", "findem"]
 TURNED = [picker for picker in OTHERS if picker not in ("relion", "findem")]  # masks of the templates' own
 ROUND = ["pytme", "relion", "gempicker", "findem"]  # that gain from one disc for all templates
@@ -30,10 +31,6 @@ def skip(case):
     """Why the picker cannot do this here."""
     if case.cores == "all" and cores() == 1:
         return "there is one core, which the other cases use"
-    if case.picker == "gembench-gpu":
-        from gembench.study.provenance import gpus
-
-        return "the engine has no search on a GPU yet" if gpus() else "no CUDA device"
     return PEERS[case.picker].unavailable() or (unasked(case) if case.task == "picks" else "")
 
 
@@ -66,14 +63,16 @@ def speed_setup(case):
 def picks_setup(case):
     """Annotated micrographs, and the two views of KLH turned; symmetry spares what looks the same."""
     from gembench.data.annotated import annotated_set, simulated_set
-    from gembench.peers.picking import Picking
+    from gembench.peers.picking import Picking, rules
     from gembench.picking import PickSettings, load_bank
 
     data = annotated_set("klh") if case.data == "klh" else simulated_set(case.micrographs)
     symmetry = (2, 0) if case.symmetry else None
     settings = PickSettings(data.pixel_size, case.angle_step, average=1, lowpass=70.0, symmetry=symmetry)
     bank, _ = load_bank(data.templates, data.masks, settings)
-    peer = PEERS[case.picker](bank, threads=threads(case), pixel_size=data.pixel_size, lowpass=LOWPASS)
+    kind = PEERS[case.picker]
+    peer = kind(bank, threads=threads(case), pixel_size=data.pixel_size, lowpass=LOWPASS,
+                peaks=rules(kind, bank))
     paths = data.micrographs[: case.micrographs]
     return Picking(peer, data, settings, paths, ceil(len(paths) / MOST))
 
@@ -105,14 +104,12 @@ def metrics(output, inputs, case):
 
 def speed(n, template, kinds=(("own", 0), ("disc", 0), ("disc", 20)), used=("one", "all")):
     """One size of micrograph and template: masks of their own, one disc, and one disc at 20 A."""
-    pickers = {("own", 0): ENGINE + TURNED, ("disc", 0): ENGINE + ROUND,
+    pickers = {("own", 0): UNFILTERED + TURNED, ("disc", 0): UNFILTERED + ROUND,
                ("disc", 20): ["gembench", "gembench-banded", "relion"]}
     fixed = {"task": "speed", "n": n, "template": template}
-    return [case for mask, lowpass in kinds for kind in used
-            for case in grid(**fixed, mask=mask, lowpass=lowpass, cores=kind,
-                             picker=[name for name in pickers[mask, lowpass] if kind == "one"
-                                     or name not in PEERS or PEERS[name].parallel])
-            if kind == "one" or not lowpass]
+    return [case for mask, lowpass in kinds for kind in used if kind == "one" or not lowpass
+            for case in grid(**fixed, mask=mask, lowpass=lowpass, cores=kind, picker=pickers[mask, lowpass])
+            if kind == "one" or PEERS[case.picker].parallel]
 
 
 def picks(micrographs, step, used="one", symmetry=True, pickers=None):

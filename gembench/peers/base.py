@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.data.workload import MaskKind, Pace
+from gembench.engine.peaks import PeakSettings
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.templates import TemplateBank
@@ -51,6 +52,7 @@ class Peer(ABC):
 
     bank: what to look for; threads: it may use; pixel_size: A/px of micrographs and templates
     lowpass: resolution in A to which it may reduce micrographs and templates by its own means, 0 for none
+    peaks: the rules by which picks will be taken from its map, for a peer that can spare itself the rest
     """
 
     name: ClassVar[str]
@@ -63,9 +65,11 @@ class Peer(ABC):
     install: ClassVar[str] = ""
 
     def __init__(
-        self, bank: TemplateBank, *, threads: int = 1, pixel_size: float = 1.0, lowpass: float = 0.0
+        self, bank: TemplateBank, *, threads: int = 1, pixel_size: float = 1.0, lowpass: float = 0.0,
+        peaks: PeakSettings | None = None,
     ) -> None:
-        self.bank, self.threads, self.pixel_size, self.lowpass = bank, threads, pixel_size, lowpass
+        self.bank, self.threads, self.peaks = bank, threads, peaks
+        self.pixel_size, self.lowpass = pixel_size, lowpass
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

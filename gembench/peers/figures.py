@@ -15,7 +15,7 @@ PANELS = {
     ("disc", 0): "One disc for all templates",
     ("disc", 20): "One disc, everything low-passed at 20 Å",
 }
-REFERENCE = "gembench"
+REFERENCES = ("gembench-banded", "gembench")  # the first that is there; banded only where all is low-passed
 START = 1e-6  # seconds at which bars begin on a logarithmic axis, far to the left of what is shown
 DOTS = {"recall": (style.BLUE, "o"), "precision": (style.VERMILION, "s"), "f1": (style.BLACK, "D")}
 
@@ -56,7 +56,7 @@ def _speed(rows: list[Any]) -> Any:
         _panel(ax, found)
         ax.set_title(PANELS[key])
     low, high = (pick(row.median for row in rows) for pick in (min, max))
-    axes[-1, 0].set(xlabel="Time of a template (s)", xlim=(low / 1.6, high * 5))
+    axes[-1, 0].set(xlabel="Time of a template (s)", xlim=(low / 1.6, high * 7))
     _key(figure, rows)
     return figure
 
@@ -66,6 +66,8 @@ def _panel(ax: Any, rows: list[Any]) -> None:
     one = {row["picker"]: row for row in rows if row["cores"] == "one"}
     every = {row["picker"]: row for row in rows if row["cores"] == "all"}
     known = {**every, **one}
+    names = REFERENCES if rows[0]["lowpass"] else REFERENCES[1:]
+    reference = next((one[name] for name in names if name in one), None)
     order = sorted(known, key=lambda picker: known[picker].median)
     for place, picker in enumerate(order):
         if picker in every:
@@ -79,7 +81,7 @@ def _panel(ax: Any, rows: list[Any]) -> None:
         ax.errorbar(row.median, place, xerr=[[row.median - low], [high - row.median]], fmt="none",
                     ecolor=style.GREY, elinewidth=0.7, capsize=1.5, zorder=3)
         end = max(high, every[picker].median if picker in every else 0)
-        ax.annotate(seconds_text(row.median) + _ratio(one.get(REFERENCE), row), (end, place), xytext=(6, 0),
+        ax.annotate(seconds_text(row.median) + _ratio(reference, row), (end, place), xytext=(6, 0),
                     textcoords="offset points", va="center", fontsize="small")
     ax.set_xscale("log")
     ax.set_yticks(range(len(order)), [label(picker) for picker in order])
@@ -89,11 +91,12 @@ def _panel(ax: Any, rows: list[Any]) -> None:
 
 
 def _ratio(reference: Any, row: Any) -> str:
-    """How many times as long as gembench the picker takes."""
+    """How many times as long as the reference, one of gembench's methods, the picker takes."""
     if reference is None or reference is row:
         return ""
     times = 1 / speed_up(reference, row)[0]
-    return f"   {times:.1f} × gembench's" if times >= 1 else f"   {1 / times:.1f} × faster"
+    name = "gembench" if reference["picker"] == "gembench" else "gembench, banded"
+    return f"   {times:.1f} × {name}" if times >= 1 else f"   {times:.2f} × {name}"
 
 
 def _key(figure: Any, rows: Iterable[Any]) -> None:
@@ -116,7 +119,8 @@ def _picks(rows: list[Any]) -> Any:
     )
     for place, row in enumerate(rows):
         shown = [row[name] for name in DOTS]
-        left.plot([min(shown), max(shown)], [place, place], color=style.GREY, linewidth=0.8, marker="")
+        left.plot([min(shown), max(shown)], [place, place], color=style.GREY, linewidth=0.8, linestyle="-",
+                  marker="")
         for name, (colour, marker) in DOTS.items():
             left.plot(row[name], place, marker, color=colour, markersize=5,
                       label={"f1": "F1"}.get(name, name) if place == 0 else None)
@@ -128,7 +132,7 @@ def _picks(rows: list[Any]) -> Any:
     left.set_title("a  Side views found")
     right.set(xlabel="Time of a micrograph (s)", xscale="log")
     right.set_xlim(min(row.median for row in rows) / 2, 4 * max(row.median for row in rows))
-    right.set_title(f"b  {rows[0]['angle_step']:g}° steps")
+    right.set_title(f"b  Time, templates every {rows[0]['angle_step']:g}°")
     for ax in (left, right):
         ax.tick_params(axis="y", length=0)
     left.grid(axis="y", visible=True)

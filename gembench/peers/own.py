@@ -1,13 +1,16 @@
-"""gembench itself, method by method, beside its peers."""
+"""gembench itself, method by method and device by device, beside its peers."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from gembench.engine import plan
+from gembench.engine.gpu import device
+from gembench.engine.open_search import open_search
 from gembench.engine.templates import TemplateBank
 from gembench.peers.base import Matched, Peer, SteadyPace
 
@@ -20,17 +23,18 @@ class Gembench(Peer):
     name = "gembench"
     label = "gembench"
     method: ClassVar[str] = "exact"
-    tolerance = 1e-4
+    tolerance: ClassVar[float | None] = 1e-4
 
     def __init__(self, bank: TemplateBank, **options: Any) -> None:
         super().__init__(bank, **options)
-        engine = import_module("gembench.engine.search")
-        opened = getattr(engine, "open_search", engine.Search)  # a method may have a search of its own
-        self._search = opened(bank, method=self.method, threads=self.threads)
+        self._search = self._open()
+
+    def _open(self) -> Any:
+        return open_search(self.bank, method=self.method, threads=self.threads)
 
     @classmethod
     def unavailable(cls) -> str | None:
-        return None if cls.method in plan.METHODS else f"the engine has no method '{cls.method}' yet"
+        return None
 
     @classmethod
     def version(cls) -> str:
@@ -54,8 +58,43 @@ class GembenchPaper(Gembench):
 
 
 class GembenchBanded(Gembench):
-    """The engine's `banded` method: the search on the band that filter and templates leave."""
+    """The engine's `banded` method: a coarse grid where a filter allows it, exact sums where picks may be.
+
+    Only scores that `peaks` look at are those of the direct sum. Its templates are compressed together, so
+    that its pace is its time, micrograph and all, by their number.
+    """
 
     name = "gembench-banded"
     label = "gembench, banded"
     method = "banded"
+    tolerance = None
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        try:
+            import_module("gembench.engine.banded")
+        except ImportError as error:
+            return f"the engine's method 'banded' cannot be used: {error}"
+        return None
+
+    def _open(self) -> Any:
+        banded = import_module("gembench.engine.banded")
+        return banded.BandedSearch(self.bank, peaks=self.peaks, threads=self.threads)
+
+
+class GembenchGPU(Gembench):
+    """The engine's `exact` method on the first GPU, timed by the wall."""
+
+    name = "gembench-gpu"
+    label = "gembench, GPU"
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        return device.unavailable() or None
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        return time.perf_counter
+
+    def _open(self) -> Any:
+        return open_search(self.bank, device="gpu")

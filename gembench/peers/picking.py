@@ -12,6 +12,7 @@ import numpy as np
 from gembench.data.annotated import Annotated
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.picks import Picks
+from gembench.engine.templates import TemplateBank
 from gembench.evaluate import Evaluation, evaluate, split_halves, threshold_for_recall
 from gembench.io.micrographs import read_micrograph
 from gembench.io.names import micrograph_key
@@ -47,7 +48,7 @@ class Picking:
     @property
     def border(self) -> int:
         """Half a template's box, which libraries want inside the micrograph."""
-        return self.peer.bank.box[0] // 2
+        return border_of(self.peer.bank)
 
     def next_share(self) -> list[float]:
         """Pick the next micrographs, the first again after the last; returns the seconds of each."""
@@ -63,20 +64,15 @@ class Picking:
         if matched.picks is not None:
             own = replace(matched.picks, micrograph=path.name, pixel_size=self.data.pixel_size)
             self.own[path.name] = own[self._far(own)].shifted(-shift, -shift)
-        self.picks[path.name] = (
-            self.own[path.name] if matched.maps is None
-            else find_picks(matched.maps, self.peer.bank, self._rules, path.name).shifted(-shift, -shift)
-        )
+        if matched.maps is None:
+            self.picks[path.name] = self.own[path.name]
+        else:
+            wanted = rules(type(self.peer), self.peer.bank)
+            peaks = find_picks(matched.maps, self.peer.bank, wanted, path.name)
+            self.picks[path.name] = peaks.shifted(-shift, -shift)
         self.seconds[path.name] = matched.seconds
         self.templates, self.memory = matched.templates, max(self.memory, matched.memory)
         return matched.seconds
-
-    @property
-    def _rules(self) -> PeakSettings:
-        """How peaks of a score map become picks."""
-        return PeakSettings(
-            threshold=self.peer.least_score, high_threshold=np.inf, distance=DISTANCE, border=self.border
-        )
 
     def _far(self, picks: Picks) -> Any:
         """Which picks keep the border from every edge: (n,) bool."""
@@ -97,6 +93,18 @@ class Picking:
             own = statistics(list(self.own.values()), truth)
             told |= {f"own_{name}": own[name] for name in ("n_picks", "precision", "recall", "f1")}
         return told
+
+
+def border_of(bank: TemplateBank) -> int:
+    """Half a template's box in pixels."""
+    return bank.box[0] // 2
+
+
+def rules(kind: type[Peer], bank: TemplateBank) -> PeakSettings:
+    """How peaks of a peer's score map become picks."""
+    return PeakSettings(
+        threshold=kind.least_score, high_threshold=np.inf, distance=DISTANCE, border=border_of(bank)
+    )
 
 
 def judged(picks: Sequence[Picks], truth: Sequence[Picks], resamples: int = 0) -> Evaluation:

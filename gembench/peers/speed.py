@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.data.workload import MaskKind, Workload, egg_bank, planted_micrograph
+from gembench.engine.peaks import PeakSettings
 from gembench.engine.templates import TemplateBank
 from gembench.peers.base import Matched, Peer
 
@@ -84,7 +85,8 @@ def speed_task(
     places_of = Workload.make((n, n), everything, places).places
     planted_places = min(places // 10, len(planted))
     work = Workload(micrograph, some, places_of)
-    peer = kind(some, threads=threads, pixel_size=PIXEL_SIZE, lowpass=lowpass)
+    peaks = PeakSettings(threshold=0.25, distance=template / 2)
+    peer = kind(some, threads=threads, pixel_size=PIXEL_SIZE, lowpass=lowpass, peaks=peaks)
     return Task(peer, work, planted_places)
 
 

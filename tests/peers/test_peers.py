@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -144,12 +146,12 @@ def test_a_package_that_is_missing_or_broken_says_so(monkeypatch, tmp_path):
     assert Broken.unavailable() == "installed but broken: its library is gone"
 
 
-def test_a_method_that_the_engine_lacks_is_a_reason(monkeypatch):
-    from gembench.engine import plan
-
-    monkeypatch.setattr(plan, "METHODS", ("exact",))
+def test_a_method_or_device_that_is_not_there_is_a_reason(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gembench.engine.banded", None)
+    monkeypatch.setitem(sys.modules, "cupy", None)
     assert PEERS["gembench"].unavailable() is None
-    assert PEERS["gembench-banded"].unavailable() == "the engine has no method 'banded' yet"
+    assert PEERS["gembench-banded"].unavailable().startswith("the engine's method 'banded' cannot be used")
+    assert PEERS["gembench-gpu"].unavailable().startswith("no CUDA device")
 
 
 def test_every_peer_says_what_it_is():
