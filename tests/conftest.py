@@ -2,8 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 # A shell that starts the tests in the background has SIGINT ignored, here and in every child process; the
 # tests of Ctrl-C need it as a terminal has it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def mpiexec():
+    """A function (ranks, *arguments of Python) that runs a program on so many ranks and returns what it did.
+
+    All that it started is ended after `timeout` seconds. Skips where there is no MPI.
+    """
+    pytest.importorskip("mpi4py")
+    launcher = Path(sys.executable).with_name("mpiexec")
+    if not launcher.exists():
+        pytest.skip(f"no {launcher}")
+
+    def run(ranks, *arguments, timeout=100, **options):
+        command = [str(launcher), "-n", str(ranks), sys.executable, *map(str, arguments)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env=environment, start_new_session=True, **options) as process:
+            try:
+                output = process.communicate(timeout=timeout)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, *output)
+
+    return run

@@ -73,18 +73,11 @@ def ending_together(communicator: MPI.Intracomm) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        print(f"gembench: error: rank {communicator.rank} on {socket.gethostname()}: {_said(error)}",
-              file=sys.stderr, flush=True)
-        communicator.Abort(_exit_code(error))
-
-
-def _said(error: BaseException) -> str:
-    if isinstance(error, InputError):
-        return str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _exit_code(error: BaseException) -> int:
-    return 130 if isinstance(error, KeyboardInterrupt) else 2 if isinstance(error, InputError) else 1
+        interrupted, refused = isinstance(error, KeyboardInterrupt), isinstance(error, InputError)
+        said = str(error) if refused else f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if not interrupted:
+            print(f"gembench: error: rank {communicator.rank} on {socket.gethostname()}: {said}",
+                  file=sys.stderr, flush=True)
+        elif communicator.rank == 0:  # Ctrl-C comes to all
+            print("gembench: interrupted", file=sys.stderr, flush=True)
+        communicator.Abort(130 if interrupted else 2 if refused else 1)

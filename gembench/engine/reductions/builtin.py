@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gembench.engine.reductions.keys import packed, unpack
-from gembench.engine.reductions.messages import Array, pieces
+from gembench.engine.reductions.messages import PIECE, Array, pieces
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def key(communicator: MPI.Intracomm, score: Array, index: Array, *, root: int = 
     from mpi4py import MPI
 
     _require_float32(score, "key")
-    for part in pieces(score.size):
+    for part in pieces(score.size, PIECE):
         keys = packed(score[part], index[part])
         _reduce(communicator, keys, MPI.INT64_T, MPI.MAX, root)
         if communicator.rank == root:
@@ -53,7 +53,7 @@ def scatter(communicator: MPI.Intracomm, score: Array, index: Array, *, root: in
 
     _require_float32(score, "scatter")
     size, rank = communicator.size, communicator.rank
-    for part in pieces(score.size):
+    for part in pieces(score.size, PIECE):
         keys = packed(score[part], index[part])
         ends = np.arange(size + 1) * keys.size // size
         counts = np.diff(ends)

@@ -23,7 +23,7 @@ LONGEST_SLEEP = 1e-3  # seconds
 SLICE = 1 << 18  # fewest pixels worth a thread of their own: 0.3 ms of folding
 
 
-def pieces(size: int, length: int = PIECE) -> Iterator[slice]:
+def pieces(size: int, length: int) -> Iterator[slice]:
     """Slices of `length` pixels, the last one shorter, that cover `size` pixels."""
     return (slice(start, min(start + length, size)) for start in range(0, size, length))
 
