@@ -7,7 +7,7 @@ the frame are shared and only read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Protocol
@@ -171,7 +171,8 @@ class ExactCorrelator(_Maps):
     """The same numbers within rounding, with sigma maps shared by equal masks and work kept in cache.
 
     A template costs one pruned forward and one inverse transform, a mask one pruned forward and two
-    inverse; forward transforms skip the rows outside the mask. Templates are taken a few at a time, so that
+    inverse; forward transforms skip the rows outside the mask, and a template that is another's 180-degree
+    turn shares its. Templates are taken a few at a time, so that
     a block of the frame's spectra, and of the running maximum, is read once for all of them.
     """
 
@@ -193,18 +194,22 @@ class ExactCorrelator(_Maps):
             groups[0][0].mask_key, lambda: self._shared_sigma(frame, groups[0][0])
         ) if shared_mask else None
         halves = self._free_halves()
-        masks = [] if shared_mask else [self._mask(frame, group[0], halves) for group in groups]
-        templates = [[self._template(frame, template, halves) for template in group] for group in groups]
+        firsts = [] if shared_mask else [group[0] for group in groups]
+        masks = self._correlations(map(self.scaled_mask, firsts), [frame.image, frame.square], halves)
+        weights = map(self.scaled_weights, chain.from_iterable(groups))
+        templates = self._correlations(weights, [frame.image], halves)
         height = max(self._size(group[0])[0] for group in groups)
-        self._transform.correlate([*masks, *chain.from_iterable(templates)], height)
+        self._transform.correlate(masks + templates, height)
+        self.counts.templates += len(templates)
         for y in range(0, height, BLOCK):
+            each = iter(templates)
             for number, group in enumerate(groups):
                 if shared is None:
                     inverse, v = self._sigma(frame, group[0], masks[number], y), 0
                 else:
                     inverse, v = shared, y
-                for template, correlation in zip(group, templates[number], strict=True):
-                    self._fold(template, correlation, y, inverse, v)
+                for template in group:
+                    self._fold(template, next(each), y, inverse, v)
 
     def _size(self, template: RotatedTemplate) -> tuple[int, int]:
         """(h, w) of the places where the mask's cut lies inside the frame."""
@@ -212,38 +217,50 @@ class ExactCorrelator(_Maps):
         return self.plan.frame[0] - height + 1, self.plan.frame[1] - width + 1
 
     def _free_halves(self) -> Iterator[Array]:
-        """The storage between the halves of the transforms, again and again, more when it is used up."""
+        """The storage between the halves of the transforms, from the first on, more when it is used up."""
         yield from self._halves
         while True:
             self._halves.append(self._transform.empty_half())
             yield self._halves[-1]
 
-    def _mask(self, frame: Frame, template: RotatedTemplate, halves: Iterator[Array]) -> Correlation:
-        """The correlation of a template's mask with T and T^2 - 1."""
-        rows = self._transform.rows(self.scaled_mask(template), conjugate=True)
-        self.counts.forward += 1
-        self.counts.inverse += 2
-        return Correlation(rows, [frame.image, frame.square], [next(halves), next(halves)])
+    def _correlations(
+        self, images: Iterable[Array], spectra: list[Array], halves: Iterator[Array]
+    ) -> list[Correlation]:
+        """Correlations of templates or masks with frames; an image and its 180-degree turn share their rows.
 
-    def _template(self, frame: Frame, template: RotatedTemplate, halves: Iterator[Array]) -> Correlation:
-        """The correlation of a template with T."""
-        rows = self._transform.rows(self.scaled_weights(template), conjugate=True)
-        self.counts.forward += 1
-        self.counts.inverse += 1
-        self.counts.templates += 1
-        return Correlation(rows, [frame.image], [next(halves)])
+        Which of the two is transformed depends on their values alone, so that the result has the same bits
+        whether they come together or not.
+        """
+        made: list[Correlation] = []
+        before = None
+        for image in images:
+            turned = image.tobytes() > image[::-1, ::-1].tobytes()
+            upright = image[::-1, ::-1] if turned else image
+            if before is not None and np.array_equal(upright, before):
+                rows = made[-1].rows
+            else:
+                rows = self._transform.rows(upright, conjugate=True)
+                self.counts.forward += 1
+            out = [next(halves) for _ in spectra]
+            made.append(Correlation(rows, spectra, out, (image.shape[0], image.shape[1]) if turned else None))
+            self.counts.inverse += len(spectra)
+            before = upright
+        return made
 
     def _sigma(self, frame: Frame, template: RotatedTemplate, mask: Correlation, y: int) -> Array:
         """BLOCK rows of 1 / sigma from row y on, as far as the mask's cut lies inside the frame."""
         height, width = self._size(template)
         mean, square = (self._transform.inverse_rows(half, y, buffer=i) for i, half in enumerate(mask.out))
-        inverse_sigma(mean, square, 0, 0, *frame.floor, self._inverse, 0, min(BLOCK, height - y), width)
+        inverse_sigma(
+            mean, square, 0, mask.column, *frame.floor, self._inverse, 0, min(BLOCK, height - y), width
+        )
         return self._inverse
 
     def _shared_sigma(self, frame: Frame, template: RotatedTemplate) -> Array:
         """The whole map of 1 / sigma for a template's mask."""
         height, width = self._size(template)
-        mask = self._mask(frame, template, self._free_halves())
+        spectra = [frame.image, frame.square]
+        (mask,) = self._correlations([self.scaled_mask(template)], spectra, self._free_halves())
         self._transform.correlate([mask], height)
         whole = np.empty((height, width), self.plan.dtype)
         for y in range(0, height, BLOCK):
@@ -263,7 +280,8 @@ class ExactCorrelator(_Maps):
             return
         numerator = self._transform.inverse_rows(correlation.out[0], y, buffer=0)
         fold(
-            numerator, first - y, at.columns.start, inverse, v + first - y, at.columns.start,
-            np.int32(template.index), self.score, self.index, at.map_rows.start + first - at.rows.start,
-            at.map_columns.start, last - first, at.columns.stop - at.columns.start,
+            numerator, first - y, correlation.column + at.columns.start, inverse, v + first - y,
+            at.columns.start, np.int32(template.index), self.score, self.index,
+            at.map_rows.start + first - at.rows.start, at.map_columns.start, last - first,
+            at.columns.stop - at.columns.start,
         )

@@ -106,6 +106,16 @@ def _blocks(n: int) -> int:
     return -(-n // BLOCK) * BLOCK
 
 
+def require_known(method: str, dtype: str, edges: str, threads: int) -> None:
+    """Raises InputError for a method, precision or edge rule that there is not, and for no threads."""
+    for value, choices, what in ((method, METHODS, "method"), (edges, EDGES, "edge rule"),
+                                 (dtype, ("float32", "float64"), "precision")):
+        if value not in choices:
+            raise InputError(f"{what} '{value}' is unknown: choose from {', '.join(choices)}")
+    if threads < 1:
+        raise InputError(f"{threads} threads: give at least 1")
+
+
 def make_plan(
     shape: tuple[int, int], bank: TemplateBank, library: FFTLibrary, *, method: Method = "exact",
     dtype: str = "float32", edges: Edges = "mask", threads: int = 1, templates: int | None = None,
@@ -120,12 +130,7 @@ def make_plan(
     Raises InputError for unknown choices, for templates larger than the micrograph, and for a search that
     needs more than `memory`.
     """
-    for value, choices, what in ((method, METHODS, "method"), (edges, EDGES, "edge rule"),
-                                 (dtype, ("float32", "float64"), "precision")):
-        if value not in choices:
-            raise InputError(f"{what} '{value}' is unknown: choose from {', '.join(choices)}")
-    if threads < 1:
-        raise InputError(f"{threads} threads: give at least 1")
+    require_known(method, dtype, edges, threads)
     if bank.box[0] > shape[0] or bank.box[1] > shape[1]:
         raise InputError(
             f"the template box of {bank.box[1]} x {bank.box[0]} px is larger than the micrograph of"

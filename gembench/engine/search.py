@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from gembench.engine.fft import FFTLibrary, fft_library
 from gembench.engine.fold import merge
 from gembench.engine.methods import Correlator, Counts, ExactCorrelator, Frame, PaperCorrelator
-from gembench.engine.plan import BATCH, Edges, Method, Plan, make_plan
+from gembench.engine.plan import BATCH, Edges, Method, Plan, make_plan, require_known
 from gembench.engine.score_map import ScoreMap, finished
 from gembench.engine.templates import RotatedTemplate, TemplateBank
 from gembench.errors import InputError
@@ -82,6 +82,7 @@ class Search:
     ) -> None:
         if queue_depth is not None and queue_depth < 1:
             raise InputError(f"queue depth {queue_depth}: give at least 1")
+        require_known(method, dtype, edges, threads)
         self.bank = bank
         self.indices = bank.share(*share)
         self.library = fft_library(library)

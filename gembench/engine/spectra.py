@@ -28,11 +28,19 @@ class Correlation:
     rows: (h, nkx), the conjugate of its transformed rows
     spectra: of frames, (nkx, ny)
     out: for each spectrum an `empty_half`, which gets what lies between the halves of the inverse transform
+    turned: (h, w) of a template that is the one with these rows turned by 180 degrees; its spectrum is the
+        conjugate then, and its correlation is found w - 1 columns further on
     """
 
     rows: Array
     spectra: list[Array]
     out: list[Array]
+    turned: tuple[int, int] | None = None
+
+    @property
+    def column(self) -> int:
+        """Where the first column of the correlation is found."""
+        return self.turned[1] - 1 if self.turned else 0
 
 
 class BlockedTransform:
@@ -80,17 +88,25 @@ class BlockedTransform:
     def correlate(self, work: list[Correlation], height: int) -> None:
         """First half of several correlations: all but the inverse of their first `height` rows.
 
-        A block of a frame's spectrum is read once for all of them.
+        A block of a frame's spectrum is read once for all of them, and neighbours with the same rows share
+        the transform of these.
         """
         template, product = self._along_y, self._product
         for x in range(0, self.padded, BLOCK):
+            rows, turned = None, False
             for one in work:
-                load_columns(one.rows, x, template.full)
-                template.ifft()
+                if one.rows is not rows:
+                    rows, turned = one.rows, False
+                    load_columns(rows, x, template.full)
+                    template.ifft()
+                if bool(one.turned) != turned:
+                    turned = not turned
+                    np.conjugate(template.full, out=template.full)
+                first = one.turned[0] - 1 if one.turned else 0
                 for spectrum, half in zip(one.spectra, one.out, strict=True):
                     np.multiply(template.full, spectrum[x : x + BLOCK], out=product.full)
                     product.ifft()
-                    transpose(product.full, 0, half[:height], x)
+                    transpose(product.full, first, half[: min(height, self.ny - first)], x)
 
     def inverse_rows(self, half: Array, y: int, *, buffer: int) -> Array:
         """Second half: rows y to y + BLOCK of a correlation, y a multiple of BLOCK; real (BLOCK, nx).

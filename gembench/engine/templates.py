@@ -229,7 +229,10 @@ class TemplateBank:
             raise InputError(f"the mask of view {view} is empty when turned by {psi:g} degrees: widen it")
         cut = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         image = rotate(self.templates[view], psi, self.interpolation)[cut]
-        weights = normalised_weights(image, mask[cut], f"template of view {view} at {psi:g} degrees")
+        turn = -1 if psi % 360 >= 180 else 1  # sums run the same way as for psi - 180, so that the bits agree
+        weights = normalised_weights(
+            image[::turn, ::turn], mask[cut][::turn, ::turn], f"template of view {view} at {psi:g} degrees"
+        )[::turn, ::turn]
         offset = (int(rows[0]) - self.box[0] // 2, int(columns[0]) - self.box[1] // 2)
         weights, mask = weights.astype(dtype), np.ascontiguousarray(mask[cut])
         return RotatedTemplate(index, view, psi, weights, mask, offset)
@@ -276,7 +279,7 @@ def _checked_masks(masks: Array | None, shape: tuple[int, ...]) -> Array:
 
 def _exact_cos_sin(psi: float) -> tuple[float, float]:
     """Cosine and sine of an angle in degrees, exact at right angles."""
-    quarter, rest = divmod(psi, 90.0)
+    quarter, rest = divmod(round(psi, 9), 90.0)
     cosine, sine = np.cos(np.deg2rad(rest)), np.sin(np.deg2rad(rest))
     for _ in range(int(quarter) % 4):
         cosine, sine = -sine, cosine

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gembench.engine.fft import fft_library
 from gembench.engine.plan import EDGES, make_plan
-from gembench.engine.search import Search
+from gembench.engine.search import Search, search
 from gembench.engine.templates import TemplateBank, disc_mask, grid_angles
 from gembench.errors import InputError
 
@@ -105,3 +105,42 @@ def test_a_template_may_be_as_large_as_the_micrograph():
     bank = TemplateBank(np.random.default_rng(1).normal(size=(40, 50)), np.ones((40, 50)))
     window = make_plan((40, 50), bank, LIBRARY).window(bank.rotated(0))
     assert (window.map_rows, window.map_columns) == (slice(20, 21), slice(25, 26))
+
+
+def test_the_plan_keeps_within_the_memory_allowed():
+    rng = np.random.default_rng(1)
+    mask = np.zeros((40, 40), bool)
+    mask[5:30, 10:25] = True
+    bank = TemplateBank(rng.normal(size=(40, 40)), mask, grid_angles(10))
+    needs = [make_plan((300, 310), bank, LIBRARY).bytes]
+    batches = []
+    for _ in range(4):
+        plan = make_plan((300, 310), bank, LIBRARY, memory=needs[-1])
+        assert plan.bytes <= needs[-1]
+        batches.append(plan.halves)
+        needs.append(plan.bytes - 1)
+        if plan.halves == 3:
+            break
+    assert batches == [12, 9, 6, 3]
+    with pytest.raises(InputError, match=r"310 x 300 px in float32 on 1 threads needs .* GiB"):
+        make_plan((300, 310), bank, LIBRARY, memory=needs[-1])
+
+
+@pytest.mark.parametrize("method", ["exact", "paper"])
+def test_little_memory_changes_no_bits(method):
+    rng = np.random.default_rng(3)
+    mask = np.zeros((30, 30), bool)
+    mask[5:26, 8:20] = True
+    bank = TemplateBank(rng.normal(size=(30, 30)), mask, grid_angles(30))
+    micrograph = rng.normal(size=(150, 130))
+    least = min(
+        make_plan(micrograph.shape, bank, LIBRARY, method=method, templates=n).bytes for n in (1, len(bank))
+    )
+    with Search(bank, method=method, library="scipy", memory=least) as engine:
+        maps = engine.run(micrograph)
+        again = engine.run(micrograph)
+        assert engine.plan.bytes <= least
+    whole = search(micrograph, bank, method=method, library="scipy")
+    for other in (maps, again):
+        assert other.score.tobytes() == whole.score.tobytes()
+        assert other.index.tobytes() == whole.index.tobytes()
