@@ -84,6 +84,7 @@ def test_turns_divide_the_whole_and_keep_threads_busy():
     assert turns_for(9, 1) == 9
     assert turns_for(7, 1) == 9
     assert turns_for(4, 2) == 6
+    assert turns_for(9, 2) == 10
     assert turns_for(4, 500) == TURNS
 
 

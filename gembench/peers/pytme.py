@@ -30,8 +30,9 @@ class PyTME(Library):
     install = "pip install 'gembench[peers]'"
 
     def match(self, micrograph: Array) -> Matched:
-        bank, pace, start = self.bank, SteadyPace(1, self.clock), self.clock()
         image = np.ascontiguousarray(micrograph - micrograph.mean(), np.float32)
+        start_up = self._start_up(image) if self.threads > 1 else 0.0
+        bank, pace, start = self.bank, SteadyPace(1, self.clock), self.clock()
         score = np.full(image.shape, NO_SCORE, np.float32)
         index = np.full(image.shape, -1, np.int32)
         views = bank.view(np.arange(len(bank)))
@@ -41,7 +42,19 @@ class PyTME(Library):
             merge(score, index, found, np.where(turn < 0, -1, indices[turn]).astype(np.int32))
         maps = finished(ScoreMap(score, index))
         seconds = self.clock() - start
-        return Matched(maps, None, len(bank), seconds, pace.steady(seconds, len(bank)))
+        steady = pace.steady(seconds, len(bank))
+        beyond = len(bank) - self.threads * len(bank.templates)  # templates that the start-up runs leave out
+        if start_up and beyond > 0:
+            steady = (seconds - start_up * len(bank.templates)) / beyond
+        return Matched(maps, None, len(bank), seconds, steady)
+
+    def _start_up(self, image: Array) -> float:
+        """Seconds of a run with one template a process, once the processes are there."""
+        psi, ignored = self.bank.psi(np.arange(min(self.threads, len(self.bank)))), SteadyPace(1, self.clock)
+        self._view(image, 0, psi, ignored)
+        start = self.clock()
+        self._view(image, 0, psi, ignored)
+        return self.clock() - start
 
     def _view(self, image: Array, view: int, psi: Array, pace: SteadyPace) -> tuple[Array, Array]:
         """Best score of one view's turns and the number of the turn, both (H, W)."""

@@ -68,7 +68,8 @@ class Relion(Program):
 def references(bank: TemplateBank) -> Array:
     """The bank's templates, (v, h, w) float32, with mean 0 and variance 1 under the mask and 0 outside.
 
-    RELION wants references normalised; of the ways tried this one finds most particles.
+    RELION wants references normalised. Of three ways tried on two simulated KLH micrographs (as they are,
+    less their surroundings, and this) this one found most.
     """
     assert bank.masks is not None
     images = np.zeros(bank.templates.shape, np.float32)

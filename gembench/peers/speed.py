@@ -62,9 +62,9 @@ class Task:
 
 
 def turns_for(wanted: int, threads: int) -> int:
-    """The least number of turns that divides TURNS evenly, is at least `wanted`, and keeps threads busy."""
+    """The least number of turns that divides TURNS evenly, is at least `wanted` and idles no thread."""
     least = max(wanted, 3 * threads if threads > 1 else 0)
-    return next((n for n in range(least, TURNS) if TURNS % n == 0), TURNS)
+    return next((n for n in range(least, TURNS) if TURNS % n == n % threads == 0), TURNS)
 
 
 def speed_task(
