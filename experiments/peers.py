@@ -125,15 +125,15 @@ QUICKEST = [picker for picker in QUICKER if picker != "opencv"]
 DEFAULT = speed(2048, 160) + picks(4, 15, pickers=QUICKER)
 experiment = Experiment(
     name="peers", title="gembench beside FindEM and what users run today",
-    about="Time is seconds of the processor where one core is used and of the clock where all are. speed:"
-    " a template at the steady pace, on one micrograph that is the same for all (of gembench-banded, of the"
+    about="Time is seconds of the processor where one core is used and of the clock where all are. speed: a"
+    " template at the steady pace, on one micrograph that is the same for all (of gembench-banded, of the"
     " whole micrograph by the number of templates; of programs, the difference of two runs); masks are"
     " either turned with the template or one disc; at lowpass=20 all get images without anything finer,"
-    " and RELION crops them (--lowpass 20 --shrink 0). Differences are to float64 direct sums;"
-    " RELION scores in another quantity, whose correlation with them is given. picks: KLH,"
-    " filtered at 70 A, through every score map with the same peaks; for each half of the micrographs the threshold that finds 98 % on the other"
-    " half, or all that the picker finds; own: the program's own peaks. Memory is the process's, or that of"
-    " the program it runs.",
+    " and RELION crops them (--lowpass 20 --shrink 0). Differences are to float64 direct sums; RELION"
+    " scores in another quantity, whose correlation with them is given. picks: KLH, filtered at 70 A,"
+    " through every score map with the same peaks; for each half of the micrographs the threshold that"
+    " finds 98 % on the other half, or all that the picker finds; own: the program's own peaks. Memory is"
+    " the process's, or that of the program it runs.",
     grids={"quick": speed(512, 64, used=("one",)) + picks(2, 45, pickers=QUICKEST),
            "default": DEFAULT,
            "paper": DEFAULT + speed(4096, 160) + picks(41, 4, symmetry=False)},
