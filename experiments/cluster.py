@@ -29,7 +29,7 @@ SETTINGS = {
         *SIMULATED,
     ],
 }
-LOOKS = {"shared": style.VERMILION, "cached": style.BLUE, "local": style.GREEN}
+LOOKS = {"shared": (style.VERMILION, "o", 4), "cached": (style.BLUE, "s", 7), "local": (style.GREEN, "D", 4)}
 TOLD = {"shared": "templates on one disk", "cached": "in the file server's memory",
         "local": "on a disk of every node"}
 LINES = {"simulated": {"linestyle": "-", "markerfacecolor": "white"},
@@ -122,11 +122,12 @@ def biggest(rows, evidence):
 def simulated(ax, rows, cluster):
     """One cluster: a colour for each storage, simulated with markers, formulas dotted, the ideal grey."""
     ax.plot([1, cluster.nodes], [1, cluster.nodes], color=style.GREY, linewidth=3, alpha=0.35, zorder=0)
-    for storage, color in LOOKS.items():
+    for storage, (color, marker, size) in LOOKS.items():
         for evidence, look in LINES.items():
             ups = speed_ups(rows, evidence=evidence, storage=storage)
             if ups:
-                ax.plot(list(ups), list(ups.values()), color=color, **{"marker": "o", **look})
+                ax.plot(list(ups), list(ups.values()), color=color, markersize=size,
+                        **{"marker": marker, **look})
     ticks = [8 * k for k in range(1, 9)] if cluster.nodes > 8 else range(1, 9)
     ax.set(xlabel="Nodes", ylabel="Speed-up over one node", xticks=ticks, yticks=ticks)
 
@@ -139,7 +140,8 @@ def bars(ax, found):
         ax.annotate(f"{ups[nodes]:.2f}×", (place, ups[nodes]), xytext=(0, 3), textcoords="offset points",
                     ha="center")
     ax.axhline(2, color=style.GREY, linewidth=3, alpha=0.35, zorder=0)
-    ax.set(ylim=(0, 2.4), ylabel="Speed-up of two over one", xlim=(-0.6, len(found) - 0.4), xlabel="Evidence")
+    ax.set(xlim=(-0.6, len(found) - 0.4), ylim=(0, 2.4), xlabel="Two ranks of one thread",
+           ylabel="Speed-up over one")
     ax.set_xticks(range(len(found)), list(found))
     ax.grid(axis="x", visible=False)
 
@@ -149,7 +151,8 @@ def legend(drawn, rows):
     from matplotlib.lines import Line2D
 
     there = {row["storage"] for row in rows if row["machine"] in CLUSTERS}
-    handles = {TOLD[name]: Line2D([], [], color=color) for name, color in LOOKS.items() if name in there}
+    handles = {TOLD[name]: Line2D([], [], color=color, marker=marker, markerfacecolor="white")
+               for name, (color, marker, _) in LOOKS.items() if name in there}
     kinds = {"simulated (SimGrid)": {"marker": "o", **LINES["simulated"]}, "closed form": LINES["model"]}
     handles |= {name: Line2D([], [], color=style.INK, **look) for name, look in kinds.items()}
     handles["ideal"] = Line2D([], [], color=style.GREY, linewidth=3, alpha=0.35)

@@ -36,6 +36,12 @@ SETTINGS["paper"] = [
     *SETTINGS["default"],
     Setting("emulated", "100Mb/s", 512, POWERS, (*ON_NETWORK, ("maxloc", 1), ("chain", 1))),
 ]
+LINES = {"real": {"linestyle": "-"}, "emulated": {"linestyle": (0, (5, 1.2))},
+         "simulated": {"linestyle": (0, (3, 1.2, 1, 1.2)), "markerfacecolor": "white"}}
+DOTS = {"linestyle": (0, (1, 1.6)), "linewidth": 1.0}
+WITH_THREADS = {"markersize": 6, "linewidth": 0.8}
+TOLD = {"real": "real ranks", "emulated": "emulated nodes", "simulated": "simulated (SimGrid)",
+        "model": "closed form", "threads": "folded on all threads", "bound": "lower bound"}
 NAMES = {"here": "Ranks on this machine", "100Mb/s": "Emulated nodes, 100 Mb/s", "1Gb/s": "1 Gb/s",
          "griffon": "Griffon, 16 Gb/s of data", "adonis": "Adonis, 32 Gb/s of data"}
 
@@ -106,13 +112,15 @@ def figure(rows):
     panels = [name for name in ("here", "100Mb/s", "griffon", "adonis") if name in largest]
     if not panels:
         return {}
-    drawn, axes = style.figure(2, 2, width=style.PAGE, height=5.2)
+    lines, columns = -(-len(panels) // 2), min(2, len(panels))
+    drawn, axes = style.figure(lines, columns, width=style.COLUMN * columns, height=0.7 + 2.3 * lines,
+                               squeeze=False)
     for letter, ax, machine in zip("abcd", axes.flat, panels, strict=False):
         panel(ax, rows, machine)
         ax.set_title(f"{letter}  {NAMES[machine]}, {largest[machine]}²")
     for ax in axes.flat[len(panels) :]:
         ax.remove()
-    legends(drawn, {name for row in rows for name in [row["strategy"]]})
+    legends(drawn, rows)
     over = bounds(rows)
     return {"": drawn, "bounds": over} if over else {"": drawn}
 
@@ -144,14 +152,12 @@ def draw_curve(ax, evidence, strategy, threads, curve):
     look = bands.look(strategy)
     p, medians = list(curve), [row.median for row in curve.values()]
     if evidence == "model":
-        ax.plot(p, medians, color=look.color, linestyle=(0, (1, 1.6)), linewidth=1.0)
+        ax.plot(p, medians, color=look.color, **DOTS)
         return
-    face = "white" if evidence == "simulated" else look.color
-    line = {"real": "-", "emulated": (0, (5, 1.2)), "simulated": (0, (3, 1.2, 1, 1.2))}[evidence]
-    ax.plot(p, medians, color=look.color, linestyle=line, marker=look.marker, markerfacecolor=face,
-            markersize=4 if threads == 1 else 6, linewidth=1.3 if threads == 1 else 0.8)
-    spread = [row.band for row in curve.values()]
-    ax.fill_between(p, *zip(*spread, strict=True), color=look.color, alpha=0.13, linewidth=0)
+    size = WITH_THREADS if threads > 1 else {}
+    ax.plot(p, medians, color=look.color, marker=look.marker, **LINES[evidence], **size)
+    low, high = zip(*[row.band for row in curve.values()], strict=True)
+    ax.fill_between(p, low, high, color=look.color, alpha=0.13, linewidth=0)
 
 
 def fitted(ax, machine, measured):
@@ -162,8 +168,7 @@ def fitted(ax, machine, measured):
     costs = model.fitted(known, lanes=1 if machine == "here" else float("inf"))
     for name, curve in known.items():
         p = list(curve)
-        ax.plot(p, [model.STRATEGIES[name](one, costs) for one in p], color=bands.look(name).color,
-                linestyle=(0, (1, 1.6)), linewidth=1.0)
+        ax.plot(p, [model.STRATEGIES[name](one, costs) for one in p], color=bands.look(name).color, **DOTS)
 
 
 def shapes_text(rows):
@@ -178,25 +183,21 @@ def shapes_text(rows):
     return "\n".join(told)
 
 
-def legends(drawn, strategies):
+def legends(drawn, rows):
     """What colours, lines and sizes mean."""
     from matplotlib.lines import Line2D
 
-    names = [name for name in style.REDUCTIONS if name in strategies]
+    names = [name for name in style.REDUCTIONS if any(row["strategy"] == name for row in rows)]
     handles = [Line2D([], [], color=bands.look(name).color, marker=bands.look(name).marker) for name in names]
     drawn.legend(handles, [f"{name} (default)" if name == DEFAULT else name for name in names],
-                 loc="outside upper center", ncols=len(names))
-    ink = {"color": style.INK, "marker": "o"}
-    simulated = {**ink, "markerfacecolor": "white", "linestyle": (0, (3, 1.2, 1, 1.2))}
-    kinds = {
-        "real ranks": Line2D([], [], **ink),
-        "emulated nodes": Line2D([], [], linestyle=(0, (5, 1.2)), **ink),
-        "simulated (SimGrid)": Line2D([], [], **simulated),
-        "closed form": Line2D([], [], color=style.INK, linestyle=(0, (1, 1.6)), linewidth=1.0),
-        "all threads": Line2D([], [], markersize=6, linewidth=0.8, **ink),
-        "lower bound": Line2D([], [], color=style.GREY, linewidth=3, alpha=0.35),
-    }
-    drawn.legend(list(kinds.values()), list(kinds), loc="outside lower center", ncols=len(kinds),
+                 loc="outside upper center", ncols=4 if len(names) == 4 else len(names))
+    kinds = {evidence: Line2D([], [], color=style.INK, marker="o", **look) for evidence, look in LINES.items()
+             if any(row["evidence"] == evidence for row in rows)}
+    kinds["model"] = Line2D([], [], color=style.INK, **DOTS)
+    if any(row["threads"] > 1 for row in rows):
+        kinds["threads"] = Line2D([], [], color=style.INK, marker="o", **WITH_THREADS)
+    kinds["bound"] = Line2D([], [], color=style.GREY, linewidth=3, alpha=0.35)
+    drawn.legend(list(kinds.values()), [TOLD[kind] for kind in kinds], loc="outside lower center", ncols=6,
                  columnspacing=1.2)
 
 

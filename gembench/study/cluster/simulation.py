@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import math
 import os
 import subprocess
 import sys
@@ -279,33 +278,44 @@ def seconds_of(simgrid: ModuleType, asked: dict[str, Any]) -> float:
     return platform.run()
 
 
-def _forked(simgrid: ModuleType, asked: dict[str, Any]) -> float:
-    """`seconds_of` in a process of its own."""
+def _start(simgrid: ModuleType, asked: dict[str, Any]) -> tuple[int, int]:
+    """`seconds_of` in a process of its own; returns its id and the pipe that tells the result."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        seconds = math.nan
         try:
-            seconds = seconds_of(simgrid, asked)
-        except Exception:
+            os.write(writing, f"{seconds_of(simgrid, asked)!r}\n".encode())
+            os._exit(0)
+        except BaseException:
             traceback.print_exc()
         finally:
-            os.write(writing, f"{seconds!r}\n".encode())
-            os._exit(0 if math.isfinite(seconds) else 1)
+            os._exit(1)
     os.close(writing)
+    return child, reading
+
+
+def _finish(child: int, reading: int) -> float:
+    """The result of a process that was started."""
     with os.fdopen(reading) as pipe:
         answer = pipe.read()
     _, status = os.waitpid(child, 0)
     if status:
-        raise RuntimeError(f"the simulation of {asked} ended with status {status}")
+        raise RuntimeError(f"a simulation ended with exit code {os.waitstatus_to_exitcode(status)}")
     return float(answer)
 
 
 def main() -> None:
-    """Simulate the jobs on standard input."""
+    """Simulate the jobs on standard input, as many at a time as there are cores."""
     jobs = json.load(sys.stdin)
     simgrid = load_simgrid()
-    print(json.dumps([_forked(simgrid, job) for job in jobs]))
+    running: deque[tuple[int, int]] = deque()
+    seconds = []
+    for job in jobs:
+        if len(running) == len(os.sched_getaffinity(0)):
+            seconds.append(_finish(*running.popleft()))
+        running.append(_start(simgrid, job))
+    seconds += [_finish(*one) for one in running]
+    print(json.dumps(seconds))
 
 
 if __name__ == "__main__":
