@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 comma  := ,
 READY  := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: help experiments quick paper test check bench regressions asv clean
+.PHONY: help experiments quick paper test check bench regressions asv gpu-bundle clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ regressions: $(READY)  ## Compare two commits: make regressions BASE=REV
 asv: $(READY)  ## Check the benchmark suite and run every benchmark once
 	$(BIN)/python -m asv check --python=same
 	$(BIN)/python -m gembench.study.regressions quick
+
+gpu-bundle: $(READY)  ## One script for a machine with a GPU and no network: dist/gembench-gpu-bundle.py
+	$(BIN)/python -m gembench.study.gpu.bundle dist/gembench-gpu-bundle.py
 
 clean:  ## Remove the virtual environment and caches, never results
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .asv

@@ -16,7 +16,7 @@ PROTOCOLS = {  # of the study klh
     "gembench": {"average": 1, "lowpass": 70.0, "edges": "reflect",
                  "peaks": PeakSettings("nms", 0.5, distance=120, border=75)},
 }
-SEED = 2013
+SEED = 2
 SCORES = 4e-5  # how far two maps may be apart that are each within 2e-5 of float64
 
 
@@ -107,9 +107,10 @@ def picked(maps, inputs):
 def metrics(output, inputs, case):
     """How many picks both have, how many only one of them has, and the CPU's time beside the GPU's."""
     ours, theirs = picked(output, inputs), picked(inputs.maps, inputs)
-    differing = [np.count_nonzero(a.index != b.index) for a, b in zip(output, inputs.maps, strict=True)]
+    views = [[inputs.bank.view(one.index) for one in maps] for maps in (output, inputs.maps)]
+    differing = [np.count_nonzero(a != b) for a, b in zip(*views, strict=True)]
     return {"picks_on_both": len(ours & theirs), "picks_on_gpu_only": len(ours - theirs),
-            "picks_on_cpu_only": len(theirs - ours), "index_differences": sum(differing),
+            "picks_on_cpu_only": len(theirs - ours), "view_differences": sum(differing),
             "templates": len(inputs.bank), "cpu_seconds_per_micrograph": inputs.cpu_seconds}
 
 
@@ -129,8 +130,8 @@ experiment = Experiment(
     about="The GPU's score maps are compared with the CPU's pixel by pixel, and the picks of both pick by"
     " pick, positions in whole pixels. Time is the GPU's for all micrographs, reading and filtering left out;"
     " the CPU's is that of all its cores.",
-    grids={"quick": cases("simulated", 1, "paper", angle_step=30, size=512), "default": FULL, "paper": FULL},
+    grids={"quick": cases("simulated", 1, "paper", angle_step=60, size=400), "default": FULL, "paper": FULL},
     setup=setup, run=run, check=check, skip=skip, metrics=metrics, rates=rates, rounds=2, warmups=1,
     columns=["templates", "picks_on_both", "picks_on_gpu_only", "picks_on_cpu_only", "score_difference",
-             "index_differences", "gpu_seconds_per_micrograph", "cpu_seconds_per_micrograph"],
+             "view_differences", "gpu_seconds_per_micrograph", "cpu_seconds_per_micrograph"],
 )

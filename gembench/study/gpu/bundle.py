@@ -23,7 +23,7 @@ from gembench.study.provenance import PACKAGE, commit
 
 CHECKOUT = PACKAGE.parent
 GPU_TESTS = Path("tests/engine/gpu")
-SUFFIXES = (".py", ".toml", ".mplstyle", ".j2", ".cu")
+SUFFIXES = (".py", ".toml", ".mplstyle", ".j2", ".cu", ".h")
 
 
 def members(checkout: Path = CHECKOUT) -> Iterator[tuple[str, Path]]:
@@ -35,7 +35,7 @@ def members(checkout: Path = CHECKOUT) -> Iterator[tuple[str, Path]]:
         if not (checkout / part).is_dir():
             raise InputError(f"{checkout / part}: no such folder; build the bundle in gembench's checkout")
         yield from ((str(path.relative_to(checkout)), path) for path in _files(checkout / part))
-    for name in ("pyproject.toml", "LICENSE", "tests/conftest.py"):
+    for name in ("pyproject.toml", "LICENSE", "tests/conftest.py", "tests/engine/conftest.py"):
         yield name, checkout / name
     for name in unpack.CARRIED:
         package = find_spec(name)

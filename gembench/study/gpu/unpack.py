@@ -1,6 +1,6 @@
 """gembench on a machine with a GPU and no network: tests, studies and a profile, all in this one file.
 
-    python3 gembench-gpu-bundle.py [--results DIR] [--data DIR] [--minutes 8.5] [--grid default|quick]
+    python3 gembench-gpu-bundle.py [--results DIR] [--data DIR] [--minutes 8.5] [--no-tests] [--grid quick]
 
 Needs Python 3.11 with numpy, scipy, numba, scikit-learn and matplotlib, and CuPy to use a GPU. What is
 measured is stored in DIR/<machine>/<study>/*.jsonl as it is measured; copy DIR/<machine> into the results of

@@ -38,7 +38,11 @@ say = partial(print, flush=True)
 
 
 class StopError(Exception):
-    """The time is up, or somebody ends the run; the message says which."""
+    """The time is up, or somebody ends the run; the message says which. code: what the process exits with."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("the time was up" if number == signal.SIGALRM else "the run was ended")
+        self.code = 0 if number == signal.SIGALRM else 128 + number
 
 
 @dataclass(frozen=True)
@@ -84,21 +88,23 @@ QUICK_PARTS = (
 class Visit:
     """One run of the bundle.
 
-    results: folder of the store; grid: default or quick; minutes: that it may take
+    results: folder of the store; grid: default or quick; minutes: that it may take; code: of a run that was
+        ended by a signal
     rows: what is stored of the parts done; left_out, failures: what was not done or went wrong, and why
     """
 
     results: Path
     grid: str
     minutes: float
+    code: int = 0
     rows: dict[str, Row] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
-    def run(self) -> None:
-        """Tests first, then the studies part by part."""
+    def run(self, *, tests: bool) -> None:
+        """Tests first, if they are wanted, then the studies part by part."""
         started, parts = time.monotonic(), QUICK_PARTS if self.grid == "quick" else PARTS
-        todo: list[tuple[str, Callable[[], None]]] = [("GPU tests", self.tests)]
+        todo: list[tuple[str, Callable[[], None]]] = [("GPU tests", self.tests)] if tests else []
         todo += [(f"{part.study}: {part.about}", partial(self.study, part)) for part in parts]
         while todo:
             about, step = todo[0]
@@ -107,6 +113,7 @@ class Visit:
                 step()
             except StopError as stop:
                 self.left_out += [f"{what}: {stop}" for what, _ in todo]
+                self.code = stop.code
                 return
             except InputError as error:
                 self.failures.append(f"{about}: {error}")
@@ -118,7 +125,7 @@ class Visit:
             self.left_out.append("GPU tests: pytest is not installed")
             return
         log = self.results / "tests.txt"
-        command = [sys.executable, "-m", "pytest", "-m", "gpu", "-rs", "-p", "no:cacheprovider", "tests"]
+        command = [sys.executable, "-m", "pytest", "-m", "gpu", "-rs", "tests"]
         try:
             with log.open("w", encoding="utf-8") as out:
                 done = subprocess.run(command, cwd=TREE, stdout=out, stderr=subprocess.STDOUT, check=False,
@@ -168,7 +175,7 @@ class Visit:
 def ended_after(seconds: float) -> Iterator[None]:
     """StopError in the main thread when the time is up, or when the process is asked to end."""
     def stop(number: int, frame: Any) -> None:
-        raise StopError("the time was up" if number == signal.SIGALRM else "the run was ended")
+        raise StopError(number)
 
     numbers = (signal.SIGALRM, signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, stop) for number in numbers}
@@ -199,13 +206,14 @@ def parser() -> argparse.ArgumentParser:
                       help="folder that holds klh/micrographs, klh/templates.mrcs (default: GEMBENCH_DATA)")
     made.add_argument("--minutes", metavar="N", type=float, default=8.5,
                       help="time that it may take; what is done by then is kept (default: 8.5)")
+    made.add_argument("--no-tests", action="store_true", help="leave out the GPU tests")
     made.add_argument("--grid", choices=("default", "quick"), default="default",
                       help="quick proves in a minute that everything runs")
     return made
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do everything; returns 1 if anything failed, 0 otherwise, also where there is no GPU."""
+    """Do everything; returns 0, also where there is no GPU or time was short, and 1 if anything failed."""
     from gembench.engine.gpu import device
 
     given = parser().parse_args(arguments)
@@ -217,12 +225,12 @@ def main(arguments: Sequence[str]) -> int:
     say(f"{provenance.machine_name()}: " + (f"GPU parts are skipped: {reason}" if reason else
                                             f"{device.count()} GPU(s)"))
     with ended_after(60 * given.minutes):
-        visit.run()
+        visit.run(tests=not given.no_tests)
     without = reason or "no case of one GPU was measured"
     table = profile.table(list(visit.rows.values())) or f"profile: skipped: {without}"
     atomic_text(visit.results / "profile.txt", table + "\n")
     say(f"\n{table}\n\n{visit.summary()}")
-    return int(bool(visit.failures))
+    return visit.code or int(bool(visit.failures))
 
 
 if __name__ == "__main__":

@@ -135,3 +135,54 @@ def test_claims_ask_for_what_the_study_declares_and_stores(claim, row):
     verdict = judge(claim, rows, "planned", study("gpus"))
     assert verdict.value is not None, verdict.reason
     assert verdict.verdict in ("reproduced", "not judged"), verdict
+
+
+@pytest.fixture
+def klh(tmp_path, monkeypatch):
+    """A folder that GEMBENCH_DATA may name, with one small micrograph of a particle."""
+    from gembench.data.simulate import PIXEL_SIZE, simulate_micrograph
+    from gembench.data.templates import simulated_templates
+    from gembench.io.mrc import write_mrc, write_stack
+
+    folder = tmp_path / "klh"
+    (folder / "micrographs").mkdir(parents=True)
+    write_mrc(folder / "micrographs" / "one.mrc", simulate_micrograph(2, 0, 400)[0], PIXEL_SIZE)
+    templates, masks = simulated_templates()
+    write_stack(folder / "templates.mrcs", templates, PIXEL_SIZE)
+    write_stack(folder / "masks.mrcs", masks, PIXEL_SIZE)
+    monkeypatch.setenv("GEMBENCH_DATA", str(tmp_path))
+    return folder
+
+
+def test_the_gpu_picks_the_real_and_the_simulated_particle_that_the_cpu_picks(emulated, klh, tmp_path):
+    from gembench.study.worker import Measurement
+
+    experiment = study("gpu_picks")
+    (simulated,) = experiment.grids["quick"]
+    for data in ("simulated", "klh"):
+        case = type(simulated)({**simulated, "data": data})
+        assert not experiment.skip(case)
+        done = Measurement(experiment, case, 1)
+        told = done.close(tmp_path / "none.npz", done.sample())["metrics"]
+        assert told["picks_on_both"] == 1
+        assert told["picks_on_gpu_only"] == told["picks_on_cpu_only"] == 0
+        assert told["score_difference"] < 1e-6
+
+
+def test_a_gpu_with_other_scores_than_the_cpu_s_fails(emulated):
+    from gembench.study.worker import HookError, Measurement
+
+    experiment = study("gpu_picks")
+    (case,) = experiment.grids["quick"]
+    done = Measurement(experiment, case, 1)
+    done.inputs.maps[0].score[:] += 1e-3
+    with pytest.raises(HookError, match=r"check: ValueError: scores are off by 1.0e-03 of the CPU's"):
+        done.sample()
+
+
+def test_real_micrographs_that_are_not_here_are_skipped(emulated, tmp_path, monkeypatch):
+    monkeypatch.setenv("GEMBENCH_DATA", str(tmp_path))
+    monkeypatch.setattr("gembench.data.sets.cache_folder", lambda: tmp_path / "cache")
+    experiment = study("gpu_picks")
+    case = next(case for case in experiment.planned() if case.data == "klh")
+    assert "not here: set GEMBENCH_DATA" in experiment.skip(case)
