@@ -1,96 +1,148 @@
-"""The methods of the search against each other: transforms, time and agreement."""
+"""From the paper's method to the fastest: transforms, time and agreement, one step after another."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
+import numpy as np
+
 from gembench.data.workload import Pace, Workload, egg_bank
+from gembench.engine.peaks import PeakSettings, find_picks
+from gembench.engine.search import cores
 from gembench.study import bands, style
 from gembench.study.experiment import Experiment, grid
 from gembench.study.tables import speed_up
 
-METHODS = ["paper", "exact"]
-MASKS = {"own": "a mask of its own", "disc": "one disc for all"}
-TEMPLATES = 12
+LOWPASS = 20.0  # A, of the micrographs that the banded method searches, as RELION is run
+PIXEL_SIZE = 2.2  # A, KLH's
+PEAKS = PeakSettings("nms", threshold=0.25, distance=80)
+
+
+@dataclass(frozen=True)
+class Step:
+    """How one case searches: its templates' masks and angles, and what the search may use."""
+
+    method: str
+    label: str
+    mask: str = "own"
+    circle: float = 180.0
+    batch: int = 4
+    templates: int = 16
+
+
+STEPS = {
+    "paper": Step("paper", "the paper's: 2 forward and 3 inverse transforms", templates=8),
+    "blocks": Step("exact", "in blocks past the caches, forward transforms pruned", batch=1),
+    "batches": Step("exact", "four templates at a time"),
+    "opposite": Step("exact", "psi and psi + 180° share a forward transform", circle=360.0),
+    "ellipse": Step("exact", "… and a map of 1/σ, their mask being symmetric", "ellipse", 360.0),
+    "disc": Step("exact", "one disc for all", "disc", 360.0),
+    "banded": Step("banded", f"{LOWPASS:.0f} Å band, one disc for all", "disc", 360.0, templates=180),
+}
 
 
 def setup(case):
     """A micrograph, the search, and float64 maps of the exact method to compare with."""
-    from gembench.engine.search import Search, search
+    from gembench.engine.filters import lowpass
+    from gembench.engine.search import search
 
-    bank = egg_bank(case.template, TEMPLATES, case.mask)
+    step = STEPS[case.step]
+    bank = egg_bank(case.template, step.templates, step.mask, step.circle)
     work = Workload.make((case.n, case.n), bank, places=50)
-    reference = search(work.micrograph, bank, dtype="float64")
-    return work, Search(bank, method=case.method), reference
+    if step.method == "banded":
+        work = replace(work, micrograph=lowpass(work.micrograph, LOWPASS, PIXEL_SIZE))
+    reference = search(work.micrograph, bank, dtype="float64", threads=cores())
+    return work, opened(step, bank), reference
+
+
+def opened(step, bank):
+    """The search of one step, on one thread."""
+    from gembench.engine.banded import BandedSearch
+    from gembench.engine.search import Search
+
+    if step.method == "banded":
+        return BandedSearch(bank, peaks=PEAKS)
+    return Search(bank, method=step.method, batch=step.batch)
 
 
 def run(inputs, case):
-    """The search of one micrograph with twelve templates, on one thread."""
+    """The search of one micrograph on one thread."""
     work, search, _ = inputs
     pace = Pace(threads=1)
     return search.run(work.micrograph, on_template=pace), pace
 
 
 def check(output, inputs, case):
-    """Scores and templates at fifty places are those of the direct sum."""
-    return inputs[0].check(output[0], "float32")
+    """Scores and templates at fifty places are those of the direct sum; of banded, the picks."""
+    work, search, reference = inputs
+    if STEPS[case.step].method != "banded":
+        return work.check(output[0], "float32")
+    mine, exact = (find_picks(maps, search.bank, PEAKS, "") for maps in (output[0], reference))
+    if len(mine) != len(exact) or np.abs(mine.xy - exact.xy).max() > 1:
+        raise ValueError(f"{len(mine)} picks, {len(exact)} by the method exact, or not at the same places")
+    return {"picks": len(mine), "pick_distance": float(np.hypot(*(mine.xy - exact.xy).T).max()),
+            "pick_score_difference": float(np.abs(mine.score - exact.score).max())}
 
 
 def seconds(output, inputs, case):
-    """Seconds a template at the steady pace, what is done once a micrograph left out."""
+    """Seconds a template at the steady pace; of banded, which takes all at once, of the whole micrograph."""
+    search = inputs[1]
+    if STEPS[case.step].method == "banded":
+        return search.statistics.seconds / len(search.bank)
     return output[1].seconds_per_template
 
 
 def metrics(output, inputs, case):
     """Transforms counted, and how far the maps are from those in float64."""
-    import numpy as np
-
     maps, (_, search, reference) = output[0], inputs
     counts, difference = search.statistics.counts, np.abs(maps.score - reference.score)
-    return {
-        "templates": counts.templates, "forward": counts.forward, "inverse": counts.inverse,
-        "transforms": counts.forward + counts.inverse,
+    told = {"method": STEPS[case.step].method, "templates": len(search.bank)}
+    if told["method"] == "banded":
+        return told
+    return told | {
+        "forward": counts.forward, "inverse": counts.inverse, "transforms": counts.forward + counts.inverse,
         "score_difference": difference.max(), "score_difference_rms": np.sqrt(np.mean(difference**2)),
         "index_differences": np.count_nonzero(maps.index != reference.index),
     }
 
 
 def figure(rows):
-    """Time of a template by method, a group of bars a kind of mask, with the speed-up over the paper's."""
-    drawn, ax = style.figure(width=style.COLUMN, height=2.4)
-    methods = [method for method in METHODS if any(row["method"] == method for row in rows)]
-    height = 0.8 / len(methods)
-    base = {row["mask"]: row for row in rows if row["method"] == "paper"}
-    for row in rows:
-        place = list(MASKS).index(row["mask"]) + (methods.index(row["method"]) + 0.5) * height - 0.4
+    """A ladder: the time of a template after each step, and what the step gained."""
+    drawn, ax = style.figure(width=style.PAGE, height=0.6 + 0.34 * len(rows))
+    rows = sorted(rows, key=lambda row: list(STEPS).index(row["step"]))
+    before = None
+    for place, row in enumerate(rows):
         middle, (low, high) = 1e3 * row.median, (1e3 * t for t in row.band)
-        label = row["method"] if row["mask"] == "own" else None
-        ax.barh(place, middle, 0.88 * height, label=label, **bands.look(row["method"]).bar)
+        ax.barh(place, middle, 0.7, **bands.look(STEPS[row["step"]].method).bar)
         ax.errorbar(middle, place, xerr=[[middle - low], [high - middle]], fmt="none", ecolor=style.GREY,
                     elinewidth=0.7, capsize=1.5)
-        over = base.get(row["mask"], row)
-        faster = f", {speed_up(over, row)[0]:.1f}×" if over is not row else ""
-        ax.annotate(f"{middle:.0f} ms{faster}", (high, place), xytext=(4, 0), textcoords="offset points",
+        gained = f"   {speed_up(before, row)[0]:.2g}× the step before" if before else ""
+        ax.annotate(f"{middle:.3g} ms{gained}", (high, place), xytext=(4, 0), textcoords="offset points",
                     va="center", fontsize="small")
-    ax.set_yticks(range(len(MASKS)), MASKS.values())
-    ax.set(xlabel="Time of a template (ms)", ylim=(len(MASKS) - 0.5, -0.5))
-    ax.margins(x=0.3)
+        before = row
+    ax.set_yticks(range(len(rows)), [STEPS[row["step"]].label for row in rows])
+    ax.set(xlabel="Time of a template on one core (ms)", ylim=(len(rows) - 0.5, -0.5), xscale="log")
+    ax.margins(x=0.45)
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
-    drawn.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=len(methods))
     return drawn
 
 
-def cases(n, template, mask=tuple(MASKS)):
+def cases(n, template):
     """The grid of one size of micrograph and template."""
-    return grid(mask=mask, n=n, template=template, method=METHODS)
+    return grid(n=n, template=template, step=list(STEPS))
 
 
 experiment = Experiment(
-    name="methods", title="The engine's methods: transforms, time and agreement",
-    about="One core, float32. Time is seconds a template at the steady pace; the counts are of all transforms"
-    " for twelve templates and one micrograph, 5 K + 2 by the paper's method. Differences are to float64 maps"
-    " of the exact method, and all scores are also checked against direct sums.",
+    name="methods", title="From the paper's method to the fastest",
+    about="One core, float32. Each step keeps what the steps before it brought; the first three have templates"
+    " whose masks differ at every angle. Time is seconds a template at the steady pace; of banded, which takes"
+    " all templates at once, a 180th of the whole search. The counts are of all transforms of one micrograph,"
+    " 5 K + 2 for K templates by the paper's method. Differences are to float64 maps of the method exact, and"
+    " all scores are also checked against direct sums; of banded, the picks are checked.",
     grids={"quick": cases(512, 64), "default": cases(2048, 160), "paper": cases(4096, 160)},
     setup=setup, run=run, check=check, seconds=seconds, metrics=metrics, figure=figure,
-    compare="method", baseline="paper", rounds=4,
-    columns=["templates", "forward", "inverse", "transforms", "score_difference", "index_differences"],
+    compare="step", baseline="paper", rounds=4, time_limit=900,
+    columns=["method", "templates", "forward", "inverse", "transforms", "score_difference",
+             "index_differences", "picks"],
 )

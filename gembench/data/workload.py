@@ -14,7 +14,7 @@ from gembench.engine.score_map import ScoreMap
 from gembench.engine.templates import TemplateBank, rotate
 
 Array = NDArray[Any]
-MaskKind = Literal["own", "disc"]
+MaskKind = Literal["own", "ellipse", "disc"]
 
 # Largest difference of a score from the float64 sum; at 4096^2 pixels it is 2e-7 and 1e-15.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
@@ -33,10 +33,16 @@ def egg_template(size: int) -> tuple[Array, Array]:
     return -particle, inside
 
 
-def egg_bank(size: int, count: int, mask: MaskKind = "own") -> TemplateBank:
-    """`count` in-plane turns of `egg_template`; with masks of their own, or the disc that all share."""
+def egg_bank(size: int, count: int, mask: MaskKind = "own", circle: float = 360.0) -> TemplateBank:
+    """`count` in-plane turns of `egg_template` over a `circle` of degrees.
+
+    mask: the egg, a mask of its own for every turn; an ellipse, one for each pair of opposite turns; or a
+    disc, which all share
+    """
     template, own = egg_template(size)
-    return TemplateBank(template[None], own[None] if mask == "own" else None, np.arange(count) * 360 / count)
+    y, x = (np.indices((size, size)) - size // 2) / size
+    masks = {"own": own[None], "ellipse": ((x / 0.34) ** 2 + (y / 0.45) ** 2 <= 1)[None], "disc": None}
+    return TemplateBank(template[None], masks[mask], np.arange(count) * circle / count)
 
 
 def planted_micrograph(shape: tuple[int, int], bank: TemplateBank, seed: int = 0) -> tuple[Array, Array]:

@@ -119,13 +119,14 @@ def require_known(method: str, dtype: str, edges: str, threads: int) -> None:
 def make_plan(
     shape: tuple[int, int], bank: TemplateBank, library: FFTLibrary, *, method: Method = "exact",
     dtype: str = "float32", edges: Edges = "mask", threads: int = 1, templates: int | None = None,
-    memory: float = inf,
+    batch: int = BATCH, memory: float = inf,
 ) -> Plan:
     """The plan for micrographs of `shape` (H, W).
 
     edges: 'mask' scores wherever the turned mask lies inside the micrograph, 'box' wherever the template's
     box does, 'reflect' everywhere, with the micrograph mirrored beyond its edges.
     templates: number of them that are searched, the whole bank if not given; every thread gets a piece or two
+    batch: most templates that the exact method takes at once
     memory: bytes that `Plan.bytes` must not exceed; fewer templates are taken at once to keep within it
     Raises InputError for unknown choices, for templates larger than the micrograph, and for a search that
     needs more than `memory`.
@@ -142,8 +143,8 @@ def make_plan(
     discs = {m.tobytes() for m, disc in zip(bank.masks, bank.disc_views, strict=True) if disc}
     own = not all(bank.disc_views)
     pieces = -(-(len(bank) if templates is None else templates) // (2 * threads))
-    for batch in range(max(1, min(BATCH, pieces)), 0, -1):
-        halves = 3 * batch if own else max(2, batch)
+    for taken in range(max(1, min(batch, pieces)), 0, -1):
+        halves = 3 * taken if own else max(2, taken)
         plan = Plan(method, np.dtype(dtype), shape, bank.box, edges, margin, transform, threads, halves,
                     min(len(discs), SHARED_MAPS))
         if plan.bytes <= memory:

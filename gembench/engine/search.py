@@ -72,13 +72,14 @@ class Search:
     queue_depth: pieces of work that may wait; default two for every consumer
     keep_bytes: turned templates are kept between micrographs up to this size
     share: (part, parts): only this part of the bank is searched, counted from 0
+    batch: most templates that a consumer of the exact method takes at once, at least 1
     memory: bytes that the search's arrays and the kept templates must not exceed
     """
 
     def __init__(
         self, bank: TemplateBank, *, method: Method = "exact", library: str = "auto", dtype: str = "float32",
         edges: Edges = "mask", threads: int = 1, queue_depth: int | None = None, keep_bytes: int = 2 << 30,
-        share: tuple[int, int] = (0, 1), memory: float = inf,
+        share: tuple[int, int] = (0, 1), batch: int = BATCH, memory: float = inf,
     ) -> None:
         if queue_depth is not None and queue_depth < 1:
             raise InputError(f"queue depth {queue_depth}: give at least 1")
@@ -88,7 +89,7 @@ class Search:
         self.library = fft_library(library)
         self.method, self.dtype, self.edges, self.threads = method, dtype, edges, threads
         self.queue_depth = queue_depth or 2 * threads
-        self.keep_bytes, self.memory = keep_bytes, memory
+        self.keep_bytes, self.batch, self.memory = keep_bytes, batch, memory
         self.statistics = SearchStatistics()
         self.plan: Plan | None = None
         self._correlators: list[Correlator] = []
@@ -156,7 +157,8 @@ class Search:
         self.close()
         self.plan = make_plan(
             shape, self.bank, self.library, method=self.method, dtype=self.dtype, edges=self.edges,
-            threads=self.threads, templates=len(self.indices), memory=self.memory,
+            threads=self.threads, templates=len(self.indices), batch=self.batch,
+            memory=self.memory,
         )
         if self._kept and self.plan.halves < self._kept_halves:
             self._kept = []
