@@ -138,11 +138,11 @@ def cases(n, template):
 
 experiment = Experiment(
     name="methods", title="From the paper's method to the fastest",
-    about="One core, float32. Each step keeps what the steps before it brought; the first three have masks that"
-    " differ at every angle. Time is seconds a template at the steady pace; of banded, which takes all templates"
-    " at once, a 180th of the whole search. The counts are of all transforms of one micrograph, 5 K + 2 for K"
-    " templates by the paper's method. Differences are to float64 maps of the method exact; all scores are also"
-    " checked against direct sums, and of banded the picks against those of exact.",
+    about="One core, float32. Each step keeps what the steps before it brought; the first three have masks"
+    " that differ at every angle. Time is seconds a template at the steady pace; of banded, which takes all"
+    " templates at once, a 180th of the whole search. The counts are of all transforms of one micrograph,"
+    " 5 K + 2 for K templates by the paper's method. Differences are to float64 maps of the method exact; all"
+    " scores are also checked against direct sums, and of banded the picks against those of exact.",
     grids={"quick": cases(512, 64), "default": cases(2048, 160), "paper": cases(4096, 160)},
     setup=setup, run=run, check=check, seconds=seconds, metrics=metrics, figure=figure,
     compare="step", baseline="paper", rounds=4, time_limit=900,
