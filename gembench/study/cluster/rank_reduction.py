@@ -18,41 +18,10 @@ from gembench.engine.fold import merge
 from gembench.engine.reductions import reduce_maps
 from gembench.engine.reductions.keys import packed, unpack
 from gembench.engine.score_map import ScoreMap
+from gembench.study.cluster.fresh import expected, fresh_maps, same
 
 Array = NDArray[Any]
-LEVELS = 4096  # values that a score may have: few enough for ties
-TEMPLATES = 1000  # of a rank
 COPIES = 3  # the best of so many copies tells the memory's bandwidth
-
-
-def fresh_maps(shape: tuple[int, int], rank: int, ranks: int, seed: int) -> ScoreMap:
-    """Random maps of a rank: scores in [-1, 1) with many ties, indices of its own share of the bank.
-
-    A sixteenth of the rows is without any score.
-    """
-    rng = np.random.default_rng([seed, rank])
-    bits = rng.integers(0, LEVELS * TEMPLATES, shape, np.uint32)
-    score = (bits % LEVELS).astype(np.float32) * np.float32(2 / LEVELS) - np.float32(1)
-    index = (bits // LEVELS).astype(np.int32) * np.int32(ranks) + np.int32(rank)
-    score[: shape[0] // 16], index[: shape[0] // 16] = -2, -1
-    return ScoreMap(score, index)
-
-
-def expected(shape: tuple[int, int], nodes: list[int], ranks: int, seed: int) -> dict[int, ScoreMap]:
-    """The serial fold of the first ranks' maps, by how many they are."""
-    total, known = fresh_maps(shape, 0, ranks, seed), {}
-    for rank in range(1, max(nodes)):
-        other = fresh_maps(shape, rank, ranks, seed)
-        merge(total.score, total.index, other.score, other.index)
-        if rank + 1 in nodes:
-            known[rank + 1] = ScoreMap(total.score.copy(), total.index.copy())
-    return known
-
-
-def same(found: ScoreMap, wanted: ScoreMap) -> bool:
-    """Whether maps are equal byte by byte."""
-    return (np.array_equal(found.score.view(np.int32), wanted.score.view(np.int32))
-            and np.array_equal(found.index, wanted.index))
 
 
 def sleep_until(request: MPI.Request) -> None:
