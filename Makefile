@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 comma  := ,
 READY  := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: help experiments quick paper test check bench regressions asv gpu-bundle clean
+.PHONY: help experiments quick paper test test-gpu check bench regressions asv gpu-bundle clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ paper: $(READY)  ## The same at the paper's sizes
 
 test: $(READY)  ## Run the tests
 	$(BIN)/python -m pytest
+
+test-gpu: $(READY)  ## Run the tests that need a CUDA device (EXTRAS=dev,gpu)
+	$(BIN)/python -m pytest -m gpu tests/engine/gpu
 
 check: $(READY)  ## Lint and type-check
 	$(BIN)/ruff check gembench experiments tests

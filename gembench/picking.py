@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from gembench.engine.cluster import SharedSearch
 from gembench.engine.filters import Contrast, average, limit_outliers, lowpass, matched_contrast
+from gembench.engine.gpu.device import parse_device
+from gembench.engine.gpu.plan import Storage
+from gembench.engine.open_search import open_search
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.picks import Picks
 from gembench.engine.plan import Edges, Method
 from gembench.engine.reductions import DEFAULT_REDUCTION
 from gembench.engine.score_map import ScoreMap
-from gembench.engine.search import Search, SearchStatistics, without
+from gembench.engine.search import SearchStatistics, without
 from gembench.engine.templates import Interpolation, TemplateBank, grid_angles
 from gembench.errors import InputError
 from gembench.io.checks import require_file
@@ -44,7 +47,8 @@ class PickSettings:
     lowpass: resolution in A at which a Gaussian filter halves the micrographs' amplitudes, 0 for none
     clip: pixels further than so many robust standard deviations from the median are limited to that, 0 for
         none
-    method, dtype, edges: of the search, see `engine.search.Search`
+    method, dtype, edges: of the search, see `engine.search.Search`; spectra: what a GPU stores them in, see
+        `engine.gpu.search.GPUSearch`
     """
 
     pixel_size: float
@@ -60,6 +64,7 @@ class PickSettings:
     dtype: str = "float32"
     edges: Edges = "mask"
     peaks: PeakSettings = field(default_factory=PeakSettings)
+    spectra: Storage = "single"
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.pixel_size) and self.pixel_size > 0):
@@ -126,23 +131,32 @@ def default_distance(bank: TemplateBank) -> float:
 class Picker:
     """Picks micrographs one after another with one bank; use as a context manager.
 
+    device: see `engine.open_search`; threads and library are those of the CPU
     ranks: if given, a share of the bank is searched on each: the root picks, the others only
         `serve`; reduction: of their maps, see `engine.reductions`
-    Raises InputError for fewer than one thread and for an FFT library that cannot be used.
+    Raises InputError for fewer than one thread, for an FFT library or a device that cannot be used, and for
+        what only the CPU or only a GPU does.
     """
 
     def __init__(
         self, bank: TemplateBank, settings: PickSettings, *, threads: int = 1, library: str = "auto",
-        ranks: MPI.Intracomm | None = None, reduction: str = DEFAULT_REDUCTION,
+        ranks: MPI.Intracomm | None = None, reduction: str = DEFAULT_REDUCTION, device: str = "cpu",
     ) -> None:
         if threads < 1:
             raise InputError(f"{threads} threads: give at least 1")
         self.bank, self.settings = bank, settings
         options: dict[str, Any] = {
-            "method": settings.method, "library": library, "dtype": settings.dtype, "edges": settings.edges,
-            "threads": threads,
+            "method": settings.method, "dtype": settings.dtype, "edges": settings.edges,
         }
-        self.search = (Search(bank, **options) if ranks is None
+        if parse_device(device) is not None:
+            if ranks is not None:
+                raise InputError(f"device '{device}' cannot share a bank with other ranks: use --device cpu")
+            options |= {"spectra": settings.spectra}
+        elif settings.spectra != "single":
+            raise InputError(f"spectra in '{settings.spectra}' precision are for GPUs: use --device gpu")
+        else:
+            options |= {"library": library, "threads": threads}
+        self.search = (open_search(bank, device=device, **options) if ranks is None
                        else SharedSearch(ranks, bank, reduction=reduction, **options))
 
     def __enter__(self) -> Self:

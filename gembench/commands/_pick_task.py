@@ -125,7 +125,7 @@ def describe(task: Task, picker: Picker, ranks: str = "") -> None:
     bank, search = task.bank, picker.search
     task.say(f"{len(bank)} templates: {len(bank.templates)} views x {len(bank.angles)} angles, box"
              f" {bank.box[1]} x {bank.box[0]} px; method {search.method}, {search.library.name},"
-             f" {search.threads} threads{ranks}")
+             f" {search.threads} {'threads' if task.args.device == 'cpu' else 'GPUs'}{ranks}")
     if task.inverted:
         task.say(f"inverted to match {task.settings.contrast} particles: template"
                  f" {', '.join(str(view) for view in task.inverted)}")
@@ -145,6 +145,7 @@ def _settings(args: argparse.Namespace) -> PickSettings:
     return PickSettings(
         args.pixel_size, args.angle_step, args.contrast, args.template_contrast, args.interpolation,
         args.symmetry, args.average, args.lowpass, args.clip, args.method, args.precision, args.edges, peaks,
+        args.spectra,
     )
 
 

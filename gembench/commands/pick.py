@@ -81,6 +81,11 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--edges", choices=("mask", "box", "reflect"), default="mask",
                        help="score where the turned mask, or the template's box, lies inside the micrograph;"
                        " or everywhere, with the micrograph mirrored at its edges (default: mask)")
+    group.add_argument("--device", metavar="D", default="cpu",
+                       help="cpu, gpu (the first), gpu:0,1 or all GPUs (default: cpu)")
+    group.add_argument("--spectra", choices=("single", "half"), default="single",
+                       help="what a GPU stores template spectra in; half is faster and less exact"
+                       " (default: single)")
     group.add_argument("--threads", metavar="N", type=int,
                        help="consumer threads of a process (default: its part of the node's cores)")
     group.add_argument("--fft", metavar="NAME", default="auto",
@@ -127,6 +132,8 @@ def run(args: argparse.Namespace) -> int:
     from gembench.commands._supervised import supervised
     from gembench.engine.launch import launched
 
+    if args.device != "cpu" and launched().ranks > 1:
+        raise InputError(f"device '{args.device}' is for one process: leave out mpiexec, or use --device cpu")
     return supervised(lambda: _pick(args)) if launched().ranks > 1 else _pick(args)
 
 
@@ -150,7 +157,8 @@ def _pick_alone(args: argparse.Namespace) -> int:
 
     threads = args.threads if args.threads is not None else cores()
     task, picker = _pick_task.prepare(
-        args, lambda bank, settings: Picker(bank, settings, threads=threads, library=args.fft)
+        args,
+        lambda bank, settings: Picker(bank, settings, threads=threads, library=args.fft, device=args.device),
     )
     with picker:
         _pick_task.describe(task, picker)

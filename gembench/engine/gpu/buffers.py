@@ -16,11 +16,11 @@ Array = NDArray[Any]
 class Buffers:
     """The arrays of a plan on the current device, all it will ever take, and the kernels for them.
 
-    spline: order of the templates' spline, and the pixels that its coefficients reach beyond the box
+    pad: of the templates' spline, see `turned_bank.spline_pad`
     Raises CuPy's OutOfMemoryError if the arrays do not fit.
     """
 
-    def __init__(self, cupy: Any, plan: GPUPlan, spline: tuple[int, int]) -> None:
+    def __init__(self, cupy: Any, plan: GPUPlan, pad: int) -> None:
         self._cupy, self.plan = cupy, plan
         shape, dtype = plan.shape, plan.base.dtype
         self._arrays = {name: cupy.empty(*told) for name, told in plan.arrays.items()}
@@ -30,7 +30,7 @@ class Buffers:
         self.batch = cupy.empty(2, np.int32)
         self.floors = cupy.empty(3, dtype)
         self._kernels = Kernels(cupy, search_source(
-            shape, GEOMETRY, dtype.name, half=plan.spectra == "half", order=spline[0], pad=spline[1],
+            shape, GEOMETRY, dtype.name, half=plan.spectra == "half", pad=pad,
         ), shape.shared(max(shape.rows, shape.columns)))
 
     def __getitem__(self, name: str) -> Any:

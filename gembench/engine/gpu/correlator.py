@@ -38,12 +38,11 @@ class DeviceCorrelator:
     """
 
     def __init__(
-        self, cupy: Any, index: int, turned: TurnedBank, plan: GPUPlan, spline: tuple[int, int], *,
-        graph: bool = True,
+        self, cupy: Any, index: int, turned: TurnedBank, plan: GPUPlan, pad: int, *, graph: bool = True,
     ) -> None:
         self.device, self.plan, self._turned = cupy.cuda.Device(index), plan, turned
         with self.device:
-            self._buffers = Buffers(cupy, plan, spline)
+            self._buffers = Buffers(cupy, plan, pad)
             self._pixels = self._buffers.pinned((plan.y.frame, plan.x.frame), np.dtype(np.float64))
             self.score = self._buffers.pinned(plan.micrograph, plan.base.dtype)
             self.index = self._buffers.pinned(plan.micrograph, np.dtype(np.int32))

@@ -54,19 +54,19 @@ class Shape(NamedTuple):
         return 2 * transforms * self.size * self.complex_bytes
 
 
-def survey_source(order: int, pad: int) -> str:
-    """The kernels that look at a bank and a micrograph; order, pad: of the turned templates' spline."""
+def survey_source(pad: int) -> str:
+    """The kernels that look at a bank and a micrograph; pad: of the templates' spline, 0 for none."""
     return _joined(["common", "turn", "survey"], struct("Turn", TURN), struct("Record", RECORD),
-                   ORDER=order, PAD=pad)
+                   PAD=pad)
 
 
 def search_source(
-    shape: Shape, geometry: np.dtype[Any], dtype: str, *, half: bool, order: int, pad: int
+    shape: Shape, geometry: np.dtype[Any], dtype: str, *, half: bool, pad: int
 ) -> str:
-    """The kernels of a search; order, pad: of the turned templates' spline."""
+    """The kernels of a search; pad: of the templates' spline, 0 for none."""
     return _joined(
         ["common", "fft", "turn", "spectra", "scores"], struct("Turn", TURN), struct("Record", RECORD),
-        struct("Geometry", geometry), ORDER=order, PAD=pad, N=shape.size, ROWS=shape.rows,
+        struct("Geometry", geometry), PAD=pad, N=shape.size, ROWS=shape.rows,
         COLUMNS=shape.columns, Real={"float32": "float", "float64": "double"}[dtype],
         Stored="Halves" if half else "Full", PRODUCT=shape.product(half),
     )

@@ -201,8 +201,8 @@ class GPUPlan:
         """The line that says so."""
         need = (self.bytes + RESERVE) / 2**30
         return (f"GPU {device.index} ({device.name}) has {free / 2**30:.2f} GiB free, a micrograph of"
-                f" {self.micrograph[1]} x {self.micrograph[0]} px needs {need:.2f}: free some, crop or bin the"
-                " micrograph, or use --device cpu")
+                f" {self.micrograph[1]} x {self.micrograph[0]} px needs {need:.2f}: free some, bin it, or use"
+                " --device cpu")
 
     def _filling(self, cache: int) -> GPUPlan:
         """The plan with as many tiles a launch as keep the products of all lanes in the cache."""

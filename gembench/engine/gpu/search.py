@@ -21,7 +21,7 @@ from gembench.engine.gpu import device as gpu
 from gembench.engine.gpu.clock import StageClock
 from gembench.engine.gpu.correlator import IN_FLIGHT, DeviceCorrelator
 from gembench.engine.gpu.plan import GPUPlan, Storage, plan_search
-from gembench.engine.gpu.turned_bank import TurnedBank, spline
+from gembench.engine.gpu.turned_bank import TurnedBank, spline_pad
 from gembench.engine.gpu.turns import NONE, Batch, batches, turns
 from gembench.engine.plan import Edges, Method, make_plan
 from gembench.engine.score_map import ScoreMap, finished
@@ -174,7 +174,7 @@ class GPUSearch:
         fitting = plan.on(info, free, self.batch)
         while True:
             try:
-                return DeviceCorrelator(self._cupy, info.index, turned, fitting, spline(self.bank),
+                return DeviceCorrelator(self._cupy, info.index, turned, fitting, spline_pad(self.bank),
                                         graph=self._graph)
             except self._cupy.cuda.memory.OutOfMemoryError:
                 self._free()

@@ -9,28 +9,27 @@ from numpy.typing import NDArray
 
 from gembench.engine.gpu.kernels import SURVEY_THREADS, Kernels, survey_source
 from gembench.engine.gpu.turns import NONE, RECORD
-from gembench.engine.templates import SPLINE_ORDER, TemplateBank
+from gembench.engine.templates import TemplateBank
 from gembench.errors import InputError
 
 Array = NDArray[Any]
 SPLINE_PAD = 12  # pixels that scipy.ndimage adds before it filters, so that the edge is the nearest pixel
 
 
-def spline(bank: TemplateBank) -> tuple[int, int]:
-    """Order of the templates' spline, and the pixels that its coefficients reach beyond the box."""
-    order = SPLINE_ORDER[bank.interpolation]
-    return order, SPLINE_PAD if order > 1 else 0
+def spline_pad(bank: TemplateBank) -> int:
+    """Pixels that the coefficients of the templates' splines reach beyond the box, 0 if there are none."""
+    return SPLINE_PAD if bank.interpolation == "cubic" else 0
 
 
 def coefficients(bank: TemplateBank) -> Array:
     """The templates as the device interpolates them, float64: pixels, or coefficients of a cubic spline."""
     from scipy.ndimage import spline_filter
 
-    order, pad = spline(bank)
-    if order == 1:
+    pad = spline_pad(bank)
+    if not pad:
         return bank.templates
     padded = np.pad(bank.templates, ((0, 0), (pad, pad), (pad, pad)), mode="edge")
-    return np.stack([spline_filter(view, order, mode="nearest") for view in padded])
+    return np.stack([spline_filter(view, 3, mode="nearest") for view in padded])
 
 
 class TurnedBank:
@@ -48,7 +47,7 @@ class TurnedBank:
         self.masks = cupy.asarray(np.ascontiguousarray(bank.masks).view(np.uint8))
         self.turns = cupy.asarray(told.view(np.uint8))
         self.records = cupy.empty(len(told) * RECORD.itemsize, np.uint8)
-        self.kernels = Kernels(cupy, survey_source(*spline(bank)))
+        self.kernels = Kernels(cupy, survey_source(spline_pad(bank)))
         self.kernels.launch("survey", (len(told),), (SURVEY_THREADS,), (*self.pointers, *self.box),
                             shared=8 * SURVEY_THREADS)
         self.surveyed = self.records.get().view(RECORD)

@@ -17,8 +17,7 @@ from gembench.engine.templates import TemplateBank, _exact_cos_sin
 Array = NDArray[Any]
 NONE = -1
 TURN = np.dtype([
-    ("cosine", "f8"), ("sine", "f8"), ("shift_y", "f8"), ("shift_x", "f8"), ("view", "i4"), ("disc", "i4"),
-    ("index", "i4"),
+    ("cosine", "f8"), ("sine", "f8"), ("view", "i4"), ("disc", "i4"), ("index", "i4"),
 ], align=True)
 RECORD = np.dtype([
     ("mean", "f8"), ("scale", "f8"), ("count", "i4"), ("top", "i4"), ("bottom", "i4"), ("left", "i4"),
@@ -43,8 +42,7 @@ def turns(bank: TemplateBank, share: tuple[int, int] = (0, 1)) -> Array:
     """Every template of the bank in search order, (2 pairs,) of TURN.
 
     view is NONE for the place that is left over in an odd bank, and index for templates outside the share:
-    these are transformed with their neighbour if need be, but not scored. A turned pixel (y, x) lies at
-    (shift_y + y cosine + x sine, shift_x - y sine + x cosine) of the template as given.
+    these are transformed with their neighbour if need be, but not scored.
     """
     order = np.array(bank.share(0, 1))
     told = np.zeros(len(order) + len(order) % 2, TURN)
@@ -53,12 +51,9 @@ def turns(bank: TemplateBank, share: tuple[int, int] = (0, 1)) -> Array:
     known["view"], angles = bank.view(order), bank.psi(order)
     known["index"] = np.where(np.isin(order, bank.share(*share)), order, NONE)
     known["disc"] = np.array(bank.disc_views)[known["view"]]
-    centre = np.array([bank.box[0] // 2, bank.box[1] // 2])
     distinct, which = np.unique(angles, return_inverse=True)
-    cosines = np.array([_exact_cos_sin(float(psi)) for psi in distinct])
-    shifts = np.array([centre - np.array([[c, s], [-s, c]]) @ centre for c, s in cosines])
-    known["cosine"], known["sine"] = cosines[which].T
-    known["shift_y"], known["shift_x"] = shifts[which].T
+    turned = np.array([_exact_cos_sin(float(psi)) for psi in distinct])
+    known["cosine"], known["sine"] = turned[which].T
     return told
 
 

@@ -13,7 +13,6 @@
 #define __device__
 #define __host__
 #define __launch_bounds__(...)
-#define DYNAMIC_SHARED(type, name) type *name = reinterpret_cast<type *>(emulated::shared)
 
 using std::fabs; using std::floor; using std::fmax; using std::fmin; using std::sqrt;
 inline int max(int a, int b) { return a > b ? a : b; }
@@ -153,4 +152,5 @@ int launch(void (*kernel)(Args...), const unsigned *grid, const unsigned *block,
 }
 }
 
+inline void *shared_memory() { return emulated::shared; }
 inline void __syncthreads() { emulated::of_this_thread.pause(); }

@@ -1,7 +1,7 @@
 """As much of CuPy as the engine uses, on the host: arrays are numpy's, kernels are compiled by g++.
 
-The kernels are the very sources that a device gets; `device.h` supplies what CUDA C++ has and C++ lacks. Memory
-is counted, so that a device can be full.
+The kernels are the very sources that a device gets; `device.h` supplies what CUDA C++ has and C++ lacks.
+Memory is counted, so that a device can be full.
 """
 
 from __future__ import annotations
@@ -81,12 +81,12 @@ def empty(shape, dtype=float):
     array = raw.view(dtype).reshape(shape).view(Array)
     WORLD.used[device] = WORLD.used.get(device, 0) + size
     WORLD.peak[device] = max(WORLD.peak.get(device, 0), WORLD.used[device])
-    weakref.finalize(array, _give_back, device, size)
+    weakref.finalize(array, _give_back, WORLD, device, size)
     return array
 
 
-def _give_back(device, size):
-    WORLD.used[device] -= size
+def _give_back(world, device, size):
+    world.used[device] -= size
 
 
 def asarray(host):
@@ -211,8 +211,9 @@ class RawModule:
 
 def compiled(code: str) -> Path:
     entries = "".join(
-        f'extern "C" int launch_{name}(const unsigned *grid, const unsigned *block, size_t bytes, void **args)'
-        f" {{ return emulated::launch({name}, grid, block, bytes, args); }}\n" for name in names(code)
+        f'extern "C" int launch_{name}(const unsigned *grid, const unsigned *block, size_t bytes,'
+        f" void **args) {{ return emulated::launch({name}, grid, block, bytes, args); }}\n"
+        for name in names(code)
     )
     source = (HERE / "device.h").read_text() + code + entries
     path = WORLD.cache / f"{hashlib.sha256(source.encode()).hexdigest()[:24]}.so"

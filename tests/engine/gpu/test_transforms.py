@@ -1,0 +1,82 @@
+"""The transforms in shared memory, alone, against numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gembench.engine.gpu.kernels import Kernels, Shape, names, search_source
+from gembench.engine.gpu.plan import GEOMETRY, SIZES
+
+BOUND = {"float32": 4e-7, "float64": 1e-15}
+
+
+def values(rng, shape, dtype):
+    wide = rng.normal(size=shape) + 1j * rng.normal(size=shape)
+    return wide.astype(np.result_type(np.dtype(dtype), np.complex64))
+
+
+def relative(found, expected):
+    return np.abs(found - expected).max() / np.sqrt((np.abs(expected) ** 2).mean())
+
+
+class Bench:
+    """The kernels of one size, a few columns or rows at a time."""
+
+    def __init__(self, cupy, size, dtype, *, half=False):
+        self.cupy, self.shape = cupy, Shape.of(size, dtype)
+        source = search_source(self.shape, GEOMETRY, dtype, half=half, pad=0)
+        shared = self.shape.shared(max(self.shape.rows, self.shape.columns))
+        self.kernels, self.wide = Kernels(cupy, source, shared), np.result_type(np.dtype(dtype), np.complex64)
+        self.roots = cupy.asarray(np.exp(2j * np.pi * np.arange(size) / size).astype(self.wide))
+        self.geometry = cupy.asarray(np.zeros(1, GEOMETRY).view(np.uint8))
+        self.batch = cupy.asarray(np.array([0, 1], np.int32))
+
+    def columns(self, rows, kernel="columns", stored=None):
+        """Forward transforms of the first block's columns of (height, size) rows."""
+        size = self.shape.size
+        out = self.cupy.asarray(np.zeros((size, size), stored or self.wide))
+        args = (self.geometry, self.roots, self.batch, np.int32(1), self.cupy.asarray(rows),
+                np.int32(len(rows)), self.roots.real.dtype.type(1), out)
+        self.kernels.launch(kernel, (1, 1), self.shape.column_block, args,
+                            self.shape.shared(self.shape.columns))
+        return out.get()[:, : self.shape.columns]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", SIZES)
+def test_columns_of_every_size(cupy, size, dtype):
+    rng = np.random.default_rng(size)
+    bench = Bench(cupy, size, dtype)
+    for height in (1, size // 3, size):
+        rows = values(rng, (height, size), dtype)
+        columns = rows[:, : bench.shape.columns].astype(np.complex128)
+        found = bench.columns(rows)
+        assert relative(found, np.fft.fft(columns, n=size, axis=0)) < BOUND[dtype] * np.log2(size)
+
+
+def test_halves_hold_what_numpy_s_halves_hold(cupy):
+    """Rounded to nearest even, subnormal numbers too; what is too large becomes the largest."""
+    rng = np.random.default_rng(2)
+    bench = Bench(cupy, 64, "float32", half=True)
+    rows = np.zeros((1, 64), np.complex64)  # a single row: every output of a column is its only value
+    sizes = 10.0 ** rng.uniform(-9, 6, bench.shape.columns)
+    rows[0, : bench.shape.columns] = sizes * np.exp(2j * np.pi * rng.random(bench.shape.columns))
+    found = bench.columns(rows, "columns_stored", np.uint32)
+    expected = rows[0, : bench.shape.columns].view(np.float32).clip(-65504, 65504).astype(np.float16)
+    np.testing.assert_array_equal(found[0].copy().view(np.float16), expected)
+
+
+def test_shapes_fit_a_block():
+    for dtype in BOUND:
+        for size in SIZES:
+            shape = Shape.of(size, dtype)
+            for x, y in (shape.row_block, shape.column_block):
+                assert x * y <= 512
+            assert shape.shared(max(shape.rows, shape.columns)) <= 227 << 10
+            assert size % shape.columns == 0
+
+
+def test_every_kernel_of_the_sources_is_known():
+    source = search_source(Shape.of(64, "float32"), GEOMETRY, "float32", half=False, pad=0)
+    assert len(names(source)) == source.count('extern "C" __global__') == 11
