@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, field
+from math import inf, isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -21,7 +22,7 @@ from gembench.engine.picks import Picks
 from gembench.engine.plan import Edges, Method
 from gembench.engine.reductions import DEFAULT_REDUCTION
 from gembench.engine.score_map import ScoreMap
-from gembench.engine.search import SearchStatistics, without
+from gembench.engine.search import Search, SearchStatistics, without
 from gembench.engine.templates import Interpolation, TemplateBank, grid_angles
 from gembench.errors import InputError
 from gembench.io.checks import require_file
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 Array = NDArray[Any]
+COPIES = 6  # of a micrograph at the most, while it is filtered
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ class Picker:
     device: see `engine.open_search`; threads and library are those of the CPU
     ranks: if given, a share of the bank is searched on each: the root picks, the others only
         `serve`; reduction: of their maps, see `engine.reductions`
+    memory: bytes that the search on the CPU may take, with what is made of a micrograph before
     Raises InputError for fewer than one thread, for an FFT library or a device that cannot be used, and for
         what only the CPU or only a GPU does.
     """
@@ -141,6 +144,7 @@ class Picker:
     def __init__(
         self, bank: TemplateBank, settings: PickSettings, *, threads: int = 1, library: str = "auto",
         ranks: MPI.Intracomm | None = None, reduction: str = DEFAULT_REDUCTION, device: str = "cpu",
+        memory: float = inf,
     ) -> None:
         if threads < 1:
             raise InputError(f"{threads} threads: give at least 1")
@@ -155,7 +159,8 @@ class Picker:
         elif settings.spectra != "single":
             raise InputError(f"spectra in '{settings.spectra}' precision are for GPUs: use --device gpu")
         else:
-            options |= {"library": library, "threads": threads}
+            options |= {"library": library, "threads": threads, "memory": memory}
+        self.memory = memory
         self.search = (open_search(bank, device=device, **options) if ranks is None
                        else SharedSearch(ranks, bank, reduction=reduction, **options))
 
@@ -180,6 +185,8 @@ class Picker:
         try:
             image = micrograph.data if exclude is None else without(micrograph.data, exclude)
             image, shift, limited = prepared(image, self.settings)
+            if isfinite(self.memory) and isinstance(self.search, Search):
+                self.search.memory = self.memory - COPIES * image.nbytes
             maps = self.search.run(image, exclude=exclude)
         except InputError as error:
             raise InputError(f"{micrograph.path}: {error}") from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from gembench import __version__
 from gembench.cli import main
+from gembench.commands import _memory
 from gembench.engine.templates import disc_mask, rotate
 from gembench.io.coordinates import read_coordinates
 from gembench.io.micrographs import read_micrograph
@@ -340,3 +343,57 @@ def test_micrographs_of_several_sizes_and_formats(data, pick):
     picks = pick(micrographs=("mixed",))
     picks["a.mrc"] = picks.pop("a.tif")
     assert_planted(picks)
+
+
+@pytest.mark.parametrize(("text", "size"), [
+    ("1", 1), ("800M", 800 * 2**20), ("4g", 4 * 2**30), ("1.5GiB", 3 * 2**29), ("2 kb", 2048),
+])
+def test_sizes_of_memory(text, size):
+    assert _memory.size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "much", "4X", "1,5G"])
+def test_sizes_of_memory_that_are_none(text, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["pick", "a.mrc", "--templates", "t.mrcs", "--pixel-size", "2", "--angle-step", "9", "-o", "p",
+              "--memory", text])
+    assert stop.value.code == 2
+    assert f"'{text}' is not a size such as 800M or 4G" in capsys.readouterr().err
+
+
+PROGRAM = """
+import resource, sys
+from gembench.cli import main
+code = main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+sys.exit(code)
+"""
+
+
+def test_a_search_keeps_within_the_memory_given(tmp_path):
+    rng = np.random.default_rng(3)
+    write_mrc(tmp_path / "m.mrc", rng.normal(size=(1536, 1536)).astype(np.float32), pixel_size=PIXEL_SIZE)
+    write_stack(tmp_path / "t.mrcs", rng.normal(size=(1, 64, 64)).astype(np.float32), pixel_size=PIXEL_SIZE)
+    mask = np.zeros((1, 64, 64), np.float32)
+    mask[0, 10:50, 20:38] = 1
+    write_stack(tmp_path / "m.mrcs", mask, pixel_size=PIXEL_SIZE)
+
+    def pick(name, *options):
+        command = ["pick", tmp_path / "m.mrc", "--templates", tmp_path / "t.mrcs", "--masks",
+                   tmp_path / "m.mrcs", "--pixel-size", PIXEL_SIZE, "--angle-step", 10, "--threads", 8,
+                   "-o", tmp_path / name, "--quiet", *options]
+        return subprocess.run(
+            [sys.executable, "-c", PROGRAM, *map(str, command)], capture_output=True, text=True, check=False
+        )
+
+    free = pick("free")
+    limit = int(free.stdout) - 300 * 2**20
+    bound = pick("bound", "--memory", f"{limit / 2**20:.0f}M")
+    assert (free.returncode, bound.returncode) == (0, 0), bound.stderr
+    assert int(bound.stdout) < limit
+    stars = [(tmp_path / name / "m.star").read_bytes() for name in ("free", "bound")]
+    assert stars[0] == stars[1]
+    little = pick("little", "--memory", "300M")
+    assert little.returncode == 2
+    assert len(little.stderr.strip().splitlines()) == 1
+    assert "GiB, " in little.stderr or "before it searches" in little.stderr

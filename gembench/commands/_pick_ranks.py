@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gembench.commands._memory import left_for_search
 from gembench.commands._pick_one import Outcome
 from gembench.commands._pick_task import Task, collect, describe, prepare, run_record
 from gembench.engine.cluster import choose, hand_out, take
@@ -52,6 +53,7 @@ class _Shared:
         """The picker of one rank."""
         return Picker(
             self.task.bank, self.task.settings, threads=threads, library=self.task.args.fft,
+            memory=left_for_search(self.task.args.memory),
             ranks=communicator if self.distribution == "templates" else None, reduction=self.reduction,
         )
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from gembench.commands import _memory
 from gembench.errors import InputError
 
 EXAMPLES = """\
@@ -88,6 +89,9 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
                        " (default: single)")
     group.add_argument("--threads", metavar="N", type=int,
                        help="consumer threads of a process (default: its part of the node's cores)")
+    group.add_argument("--memory", metavar="SIZE", type=_memory.size,
+                       help="what a process may hold, such as 800M or 4G: fewer templates are taken at once"
+                       " to keep within it (default: no bound)")
     group.add_argument("--fft", metavar="NAME", default="auto",
                        help="mkl, fftw, scipy, ducc0, numpy, fftw-estimate or mkl-fft (default: the first of"
                        " these that is installed)")
@@ -158,7 +162,10 @@ def _pick_alone(args: argparse.Namespace) -> int:
     threads = args.threads if args.threads is not None else cores()
     task, picker = _pick_task.prepare(
         args,
-        lambda bank, settings: Picker(bank, settings, threads=threads, library=args.fft, device=args.device),
+        lambda bank, settings: Picker(
+            bank, settings, threads=threads, library=args.fft, device=args.device,
+            memory=_memory.left_for_search(args.memory),
+        ),
     )
     with picker:
         _pick_task.describe(task, picker)
