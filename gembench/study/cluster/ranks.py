@@ -25,6 +25,7 @@ import psutil
 
 from gembench.study.cluster import prefork
 from gembench.study.cluster.netns import Nodes
+from gembench.study.cluster.owners import orphaned, owner
 from gembench.study.worker import die_with
 
 # Open MPI asks for leave to run as root and with more ranks than cores; other MPIs do not read these.
@@ -35,6 +36,7 @@ SETTINGS = {
 }
 # Without these MPICH takes ways between the ranks that no link limits.
 BY_NETWORK = {"UCX_TLS": "tcp,self", "UCX_NET_DEVICES": "eth0"}
+SCRATCH = Path("/tmp")  # a socket's path may have 108 characters
 LAUNCHER = """#!/bin/sh
 # Stands in for ssh: runs a command on an emulated node. Arguments: [options] address command...
 while [ "${{1#-}}" != "$1" ]; do shift; done
@@ -110,7 +112,10 @@ def _command(program: str, plan: str, ranks: int, nodes: Nodes | None) -> Iterat
     if nodes is None:
         yield [mpiexec(), "-n", str(ranks), sys.executable, "-m", f"{__package__}.{program}", plan]
         return
-    with tempfile.TemporaryDirectory(prefix="gembench-") as folder:
+    for old in SCRATCH.glob("gembench-*"):
+        if orphaned(old.name):  # its owner was killed
+            shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{owner()}-", dir=SCRATCH) as folder:
         script, meeting = Path(folder) / "on_node", Path(folder) / "socket"
         script.write_text(LAUNCHER.format(nodes="\n".join(
             f"{address}) name={shlex.quote(name)};;"
