@@ -18,6 +18,7 @@ spec = importlib.util.spec_from_file_location("emulated_cupy", {emulated!r})
 emulated = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(emulated)
 emulated.WORLD.cache = Path({cache!r})
+emulated.WORLD.memory = 512 << 20
 emulated.WORLD.devices = int(os.environ.get("EMULATED_GPUS", "1"))
 cupy = emulated.module()
 cupy.arange = lambda n, dtype: emulated.asarray(np.arange(n, dtype=dtype))

@@ -97,6 +97,23 @@ def test_the_columns_of_the_table_are_stored(measured):
         assert any(column in row.metrics for row in measured["gpus"]), column
 
 
+def test_the_paper_s_sizes_also_tell_the_whole_job_and_the_read_bound_timeline(emulated, monkeypatch):
+    """What belongs to 2048^2 and 4096^2, asked of a micrograph that an emulated GPU can search."""
+    from gembench.study.worker import Measurement
+
+    experiment = study("gpus")
+    known = experiment.metrics.__globals__
+    monkeypatch.setitem(known, "BANK", 6)
+    case = next(case for case in experiment.grids["quick"] if case.device == "gpu")
+    done = Measurement(experiment, case, 1)
+    done.sample()
+    klh, whole = (known["gpu_metrics"](done.inputs, type(case)({**case, "n": n}), 100.0, 0.01)
+                  for n in (2048, 4096))
+    assert klh["arithmetic_seconds"][0] == pytest.approx(82 * (1.8 + 0.01))
+    assert "whole_job_seconds" not in klh
+    assert 0 < whole["whole_job_seconds"] < 60
+
+
 def test_a_wrong_gpu_is_never_timed(emulated, monkeypatch):
     from gembench.study.worker import HookError, Measurement
 

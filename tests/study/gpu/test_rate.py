@@ -53,8 +53,10 @@ def test_the_score_error_is_the_one_planted(work):
     assert score_error(work, shifted, 2e-3) == pytest.approx(1e-3, rel=1e-9)
     with pytest.raises(ValueError, match=r"scores are off by 1.0e-03"):
         score_error(work, shifted, 2e-5)
-    with pytest.raises(ValueError, match=r"templates by [1-9]"):
+    with pytest.raises(ValueError, match=r"off by [1-9].* better by [1-9]"):
         score_error(work, ScoreMap(maps.score, (maps.index + 1) % 6), 2e-5)
+    with pytest.raises(ValueError, match="8 places of 8 were not scored"):
+        score_error(work, ScoreMap(maps.score, np.full_like(maps.index, -1)), 2e-5)
     with pytest.raises(ValueError, match="off by nan"):
         score_error(work, ScoreMap(np.full_like(maps.score, math.nan), maps.index), 2e-5)
 
