@@ -73,6 +73,7 @@ def hand_out(
                 raise result
             missing -= 1
             yield result
+    wait(communicator.Ibarrier())  # no rank asks for the next list before this one is done
 
 
 def take(communicator: MPI.Intracomm, items: Sequence[Item], work: Callable[[Item], Result]) -> None:
@@ -83,8 +84,9 @@ def take(communicator: MPI.Intracomm, items: Sequence[Item], work: Callable[[Ite
         wait_until(lambda: communicator.Iprobe(0, ANSWER))
         number = communicator.recv(source=0, tag=ANSWER)
         if number is None:
-            return
+            break
         results = [work(items[number])]
+    wait(communicator.Ibarrier())
 
 
 def _answer(communicator: MPI.Intracomm, left: deque[int]) -> tuple[list[Any], int | None]:

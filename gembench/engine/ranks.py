@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -29,7 +30,9 @@ def all_ranks() -> MPI.Intracomm:
     """
     started = launched().ranks
     try:
-        from mpi4py import MPI
+        with warnings.catch_warnings():  # of a launcher that does not fit, which is an error below
+            warnings.simplefilter("ignore", RuntimeWarning)
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise InputError(f"MPI: mpi4py cannot be used ({' '.join(str(error).split())}): pip install"
                          " 'gembench[mpi]', or build it with the MPI of this cluster") from None

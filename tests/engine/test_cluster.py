@@ -1,0 +1,80 @@
+"""A search distributed over ranks: what is handed out, the bytes of one process, errors on single ranks."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gembench.engine import ranks
+from gembench.engine.cluster import choose
+from gembench.engine.launch import Launch, launched
+from gembench.errors import InputError
+
+PROGRAMS = Path(__file__).parents[1] / "mpi"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_ranks_share_the_work_and_give_the_result_of_one(mpiexec, count, tmp_path):
+    done = mpiexec(count, PROGRAMS / "cluster.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    for items in (0, 1, 2, 25):
+        came_back = sorted(result for _, result in found["handed out"][str(items)])
+        assert came_back == [item**2 for item in range(items)]
+    if count > 1:
+        last = found["handed out"]["last"]
+        assert len(last) == 12
+        assert last[-1][1] == 12
+        assert len({rank for rank, _ in last}) > 1
+    assert {search: set(said) for search, said in found["searches"].items() if set(said) != {"same"}} == {}
+    on_rank = "" if count == 1 else f" (on rank {count - 1})"
+    assert found["refused"] == [f"no memory{on_rank}", [83, 97]]
+    assert found["from root"] == [7] * count
+    assert found["failed"] == ["raised"] + [None] * (count - 1)
+    cores, used = found["cores"]
+    assert count <= used <= max(cores, count)
+
+
+@pytest.mark.parametrize(("how", "said"), [
+    ("raise", "RuntimeError: planted"), ("refuse", "a.mrc: planted"),
+    ("SIGKILL", r"ended by SIGKILL \(out of memory\?\)"), ("SIGSEGV", "ended by SIGSEGV"),
+])
+def test_a_rank_that_fails_ends_all_and_is_named(mpiexec, how, said):
+    done = mpiexec(3, PROGRAMS / "ending.py", how, timeout=30)
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("gembench: ")]
+    assert len(lines) == 1
+    assert re.fullmatch(rf"gembench: error: rank 1 on \S+: {said}", lines[0])
+    left = [process for process in psutil.process_iter(["cmdline"])
+            if str(PROGRAMS / "ending.py") in (process.info["cmdline"] or [])]
+    psutil.wait_procs(left, timeout=10)
+    assert not [process for process in left if process.is_running()]
+
+
+@pytest.mark.parametrize(("environment", "expected"), [
+    ({}, Launch(1, 0, 0)),
+    ({"PMI_SIZE": "8", "PMI_RANK": "5", "MPI_LOCALRANKID": "1"}, Launch(8, 5, 1)),
+    ({"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_LOCAL_RANK": "1"},
+     Launch(2, 1, 1)),
+    ({"SLURM_NTASKS": "64", "SLURM_PROCID": "0"}, Launch(1, 0, 0)),  # a batch script, not srun
+    ({"SLURM_STEP_NUM_TASKS": "64", "SLURM_PROCID": "9", "SLURM_LOCALID": "1"}, Launch(64, 9, 1)),
+    ({"PMI_SIZE": "", "SLURM_STEP_NUM_TASKS": "3"}, Launch(3, 0, 0)),
+])
+def test_the_launcher_is_seen_in_the_environment(environment, expected):
+    assert launched(environment) == expected
+
+
+def test_templates_are_distributed_when_cores_exceed_micrographs():
+    assert [choose(micrographs, 8) for micrographs in (0, 7, 8, 9)] \
+        == ["templates", "templates", "micrographs", "micrographs"]
+
+
+def test_without_mpi_the_remedy_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    with pytest.raises(InputError, match=r"^MPI: mpi4py cannot be used \(.*pip install 'gembench\[mpi\]'"):
+        ranks.all_ranks()
