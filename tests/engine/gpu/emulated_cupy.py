@@ -176,7 +176,7 @@ class Kernel:
         self.max_dynamic_shared_size_bytes = 48 << 10
 
     def __call__(self, grid, block, args, *, shared_mem=0):
-        assert shared_mem <= self.max_dynamic_shared_size_bytes <= WORLD.shared
+        assert shared_mem <= min(self.max_dynamic_shared_size_bytes, WORLD.shared)
         assert int(np.prod(block)) <= 1024
         assert all(n <= 65535 for n in grid[1:])
         assert all(isinstance(arg, (Array, np.generic)) for arg in args)

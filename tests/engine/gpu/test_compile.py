@@ -1,4 +1,4 @@
-"""Where there is a compiler, the sources compile for an H100 without a word and without spilling registers."""
+"""Where there is a compiler, the sources compile for an H100 without a word and without spilling."""
 
 from __future__ import annotations
 

@@ -34,8 +34,7 @@ def run(**options):
 def test_what_is_allocated_is_what_was_predicted(world, bank, spectra):
     with GPUSearch(bank, spectra=spectra) as engine:
         engine._prepare(MICROGRAPH.shape)
-        told = engine._turned[0]
-        mine = sum(array.nbytes for array in told.pointers)
+        mine = sum(array.nbytes for array in engine._turned[0].pointers)
         small = 4096  # roots, geometry, floors, batch
         assert 0 <= world.peak[0] - mine - engine.plan.bytes < small
         before = world.used[0]
@@ -65,15 +64,15 @@ def test_the_batch_is_halved_when_memory_runs_out_after_all(world):
 
 
 def test_one_line_where_nothing_fits(world):
-    for limit in ("memory", "fail_above"):
-        setattr(world, limit, 1 << 18)
+    for limit, size in (("memory", 1 << 18), ("fail_above", 1 << 16)):
+        setattr(world, limit, size)
         with pytest.raises(InputError, match=LINE):
             run()
         world.memory = 8 << 30
 
 
 def test_templates_beyond_every_transform_are_named(world):
-    world.shared = 16 << 10
+    world.shared = 48 << 10
     bank = TemplateBank(RNG.normal(size=(1, 300, 300)))
     with pytest.raises(InputError, match="masks of 299 x 299 px are too large for a GPU"), \
             GPUSearch(bank) as engine:
