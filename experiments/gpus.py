@@ -144,7 +144,7 @@ def declared(cpu_sizes):
     several = sorted({4, 16, CORES} - {1})
     return [
         *cases(SMALL + LARGE, "gpu", PRECISIONS), *cases(cpu_sizes, "cpu", PRECISIONS),
-        *cases(cpu_sizes, "cpu", devices=several),
+        *cases(cpu_sizes, "cpu", devices=several), *cases(cpu_sizes, "cpu", "float64", devices=several[-1]),
         *cases([2048, 4096], "gpu", devices=[2, 4]),
         *cases([2048, 4096], "gpu", mask="disc"), *cases(cpu_sizes[2:4], "cpu", mask="disc"),
         *cases(4096, "gpu", batch=[1, 4, 16, 64]),

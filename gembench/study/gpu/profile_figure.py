@@ -43,6 +43,7 @@ def profile(rows: Rows) -> Any:
     right.set(title="b  Least bytes of the method", xlabel="TB / s",
               xlim=(0, 1.2 * max(copy, *(row["bandwidth"] / 1e12 for row in mine))))
     right.grid(axis="y", visible=False)
+    right.tick_params(axis="y", length=0)
     handles = [*left.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure
