@@ -1,0 +1,256 @@
+"""FineMap: a score map that knows how well it knows each pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gembench.engine.compressed import CompressedGroup, fold_points
+from gembench.engine.refine import ABREAST, DirectSums, between, gather_cells, near_best
+from gembench.engine.resample import TAPS, CoarseGrid, upsampled
+from gembench.engine.score_map import ScoreMap
+
+Array = NDArray[Any]
+BATCH = 2048  # pixels whose scores with all templates are held at once
+DEVIATIONS = 6.0  # of the rms error that a score is trusted to lie within
+GUESSED, SEEN, EXACT = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """What the coarse grid tells of one micrograph.
+
+    score, index, inverse, lowest: (ny, nx), see `CompressedGroup.fold`; maps: one a group
+    errors, mask_errors: (K,) each template's rms errors of the numerator and of the mean of T^2 under its
+        mask, where the micrograph has variance 1
+    rise: how much higher than on the coarse pixels around it a peak may be, over its height
+    """
+
+    grid: CoarseGrid
+    groups: list[CompressedGroup]
+    maps: list[Array]
+    score: Array
+    index: Array
+    inverse: Array
+    lowest: Array
+    errors: Array
+    mask_errors: Array
+    rise: float
+
+    @property
+    def doubtful(self) -> Array:
+        """Where some sigma is too small for its error, (ny, nx) bool."""
+        return np.asarray(self.lowest < self.least_variance)
+
+    @property
+    def least_variance(self) -> float:
+        """The sigma^2 below which an approximate one says nothing."""
+        return 2 * DEVIATIONS * float(self.mask_errors.max())
+
+    def ripple(self, index: Array, inverse: Array) -> Array:
+        """What neighbouring pixels' scores may differ by, for the template `index`: sigma's error is smooth."""
+        return np.asarray(DEVIATIONS * self.errors[index] * inverse, self.score.dtype)
+
+    def slack(self, score: Array, index: Array, inverse: Array) -> Array:
+        """What the exact score may differ by, for the template `index` and its 1 / sigma, `inverse`."""
+        error = self.errors[index] + 0.5 * self.mask_errors[index] * np.abs(score) * inverse
+        return np.asarray(DEVIATIONS * error * inverse, self.score.dtype)
+
+
+class FineMap:
+    """Scores at every pixel of a micrograph: guessed between coarse pixels, seen, or exact.
+
+    score, index: (H, W) as in `ScoreMap`; slack: (H, W), the exact score is at most score + slack
+    ripple: (H, W), the part of the slack that may change from pixel to pixel
+    state: (H, W) uint8, GUESSED, SEEN (all templates compared, within the slack) or EXACT
+    allowed: (H, W) bool, where any template is scored
+    """
+
+    def __init__(
+        self, coarse: Coarse, image: Array, floor: tuple[Any, Any], sums: DirectSums, margin: int,
+        allowed: Array,
+    ) -> None:
+        self.coarse, self.image, self.floor, self.sums, self.margin = coarse, image, floor, sums, margin
+        self.allowed = allowed
+        self.windows = np.concatenate([group.windows for group in coarse.groups])
+        shape = (allowed.shape[0], allowed.shape[1])
+        step = coarse.grid.step
+        # Cells begin on coarse pixels; the first row of cells may begin before the map.
+        self.first_cell = (margin // step, margin // step)
+        self.cells = tuple(-(-(margin + n) // step) - margin // step for n in shape)
+        self.bound = self._cell_bounds()
+        self._between = between(step, coarse.score.dtype)
+        self.looked = np.zeros(self.cells, bool)
+        scored = np.where(coarse.index < 0, coarse.score.dtype.type(0), coarse.score)
+        guess = upsampled(scored, step, (margin, margin), shape)
+        upper = self._per_pixel(self.bound)
+        self.score = np.where(allowed, np.minimum(guess, upper), guess.dtype.type(-2))
+        self.slack = np.where(allowed, upper - self.score, guess.dtype.type(0))
+        nearest = np.repeat(np.repeat(self._cut(coarse.index), step, 0), step, 1)
+        self.index = np.where(allowed, np.maximum(self._trim(nearest), 0), np.int32(-1))
+        self.ripple = np.zeros_like(self.slack)
+        self.state = np.zeros(shape, np.uint8)
+        self._seen: list[Array] = []
+
+    def _cut(self, coarse_map: Array) -> Array:
+        """The first coarse pixel of every cell."""
+        rows = (self.first_cell[0] + np.arange(self.cells[0])) % coarse_map.shape[0]
+        columns = (self.first_cell[1] + np.arange(self.cells[1])) % coarse_map.shape[1]
+        return np.asarray(coarse_map[np.ix_(rows, columns)])
+
+    def _trim(self, fine: Array) -> Array:
+        """The map's pixels of an array that spans all cells."""
+        skip = self.margin % self.coarse.grid.step
+        return fine[skip : skip + self.allowed.shape[0], skip : skip + self.allowed.shape[1]]
+
+    def _per_pixel(self, per_cell: Array) -> Array:
+        step = self.coarse.grid.step
+        return self._trim(np.repeat(np.repeat(per_cell, step, 0), step, 1))
+
+    def _cell_bounds(self) -> Array:
+        """The highest score that any pixel of each cell may have."""
+        coarse = self.coarse
+        upper = np.where(coarse.index < 0, 0, coarse.score + coarse.slack(coarse.score, coarse.index, coarse.inverse))
+        upper = np.where(coarse.doubtful, 1, upper * (1 + 2 * coarse.rise)).astype(coarse.score.dtype)
+        for axis in range(2):  # all four corners
+            upper = np.maximum(upper, np.roll(upper, -1, axis))
+        return np.minimum(self._cut(upper), upper.dtype.type(1))
+
+    def pixels_of(self, rows: Array, columns: Array) -> tuple[Array, Array]:
+        """The map's rows and columns of all pixels of some cells, (c * step * step,), cell by cell."""
+        step = self.coarse.grid.step
+        inner = np.arange(step)
+        y = (self.first_cell[0] + rows)[:, None, None] * step + inner[:, None] - self.margin
+        x = (self.first_cell[1] + columns)[:, None, None] * step + inner - self.margin
+        y, x = np.broadcast_arrays(y, x)
+        return y.ravel(), x.ravel()
+
+    def cell_of(self, y: Array, x: Array) -> tuple[Array, Array]:
+        """The cells that hold pixels of the map."""
+        step = self.coarse.grid.step
+        return (y + self.margin) // step - self.first_cell[0], (x + self.margin) // step - self.first_cell[1]
+
+    def look(self, rows: Array, columns: Array) -> None:
+        """Compare all templates at every pixel of some cells."""
+        new = ~self.looked[rows, columns]
+        rows, columns = rows[new], columns[new]
+        self.looked[rows, columns] = True
+        each = max(1, BATCH // self.coarse.grid.step**2)
+        for start in range(0, len(rows), each):
+            part = slice(start, start + each)
+            y, x, _, score, index, inverse, doubtful = self._compared(rows[part], columns[part])
+            height, width = self.allowed.shape
+            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+            y, x = y[inside], x[inside]
+            seen = self.allowed[y, x] & (self.state[y, x] == GUESSED)
+            inside[inside] = seen
+            y, x = y[seen], x[seen]
+            score, inverse = score[inside], inverse[inside]
+            self.score[y, x], self.index[y, x] = score, index[inside]
+            slack = self.coarse.slack(score, self.index[y, x], inverse)
+            self.slack[y, x] = np.where(doubtful[inside], 2, slack)
+            ripple = self.coarse.ripple(self.index[y, x], inverse)
+            self.ripple[y, x] = np.where(doubtful[inside], 2, ripple)
+            self.state[y, x] = SEEN
+            self._seen.append(y * width + x)
+
+    def open_places(self, level: float, closed: Array) -> Array:
+        """The flat places of pixels that were seen, are neither exact nor closed, and may reach a level."""
+        places = np.concatenate([np.empty(0, np.int64), *self._seen])
+        places = places[(self.state.ravel()[places] == SEEN) & ~closed.ravel()[places]]
+        self._seen = [places]
+        return places[self.upper_at(places) >= level]
+
+    def upper_at(self, places: Array) -> Array:
+        """The highest score that the pixels at flat places may have."""
+        return np.asarray(self.score.ravel()[places] + self.slack.ravel()[places])
+
+    def _compared(self, rows: Array, columns: Array) -> tuple[Any, ...]:
+        """Pixels of some cells, the scores of every group's templates there, and the best."""
+        coarse, grid = self.coarse, self.coarse.grid
+        y, x = self.pixels_of(rows, columns)
+        n, dtype = len(y), coarse.score.dtype
+        score, index = np.full(n, -2, dtype), np.full(n, -1, np.int32)
+        inverse, doubtful = np.zeros(n, dtype), np.zeros(n, bool)
+        frame_y, frame_x = (y + self.margin).astype(np.int32), (x + self.margin).astype(np.int32)
+        at = ((rows + self.first_cell[0]) % grid.shape[0], (columns + self.first_cell[1]) % grid.shape[1])
+        scores = []
+        for group, maps in zip(coarse.groups, coarse.maps, strict=True):
+            patches = np.empty((len(maps), len(rows), TAPS**2), dtype)
+            gather_cells(maps, *at, patches)
+            values = (patches.reshape(-1, TAPS**2) @ self._between).reshape(len(maps), n)
+            numerators, inverses, lowest = group.products(values)
+            doubtful |= lowest < coarse.least_variance
+            fold_points(numerators, inverses, group.mask_of, group.windows, np.int32(group.first), frame_y,
+                        frame_x, score, index, inverse)
+            scores.append(numerators)
+        return y, x, scores, score, index, inverse, doubtful
+
+    def refine(self, y: Array, x: Array) -> Array:
+        """Make the pixels y, x (n,) of the map exact; returns the flat places of all that became so."""
+        new = self.allowed[y, x] & (self.state[y, x] != EXACT)
+        y, x = y[new], x[new]
+        cells = np.unique(np.ravel_multi_index(self.cell_of(y, x), self.cells))
+        rows, columns = np.unravel_index(cells, self.cells)
+        self.look(rows, columns)
+        wanted = np.zeros(self.allowed.shape, bool)
+        wanted[y, x] = True
+        each = max(1, BATCH // self.coarse.grid.step**2)
+        made = [self._refine_cells(rows[start : start + each], columns[start : start + each], wanted)
+                for start in range(0, len(rows), each)]
+        return np.concatenate([np.empty(0, np.int64), *made])
+
+    def _refine_cells(self, rows: Array, columns: Array, wanted: Array) -> Array:
+        """Make the `wanted` pixels of some cells exact, and those they are scored together with."""
+        y, x, scores, best, index, inverse, doubtful = self._compared(rows, columns)
+        groups = self._groups(y, x, wanted)
+        uncertain = np.where(doubtful, 2, 0.5 * self.coarse.slack(best, index, inverse))
+        # A template's own uncertainty, for the 1 / sigma of the best: they differ little.
+        of_each = 0.5 * DEVIATIONS * (self.coarse.errors + 0.25 * self.coarse.mask_errors)
+        found = np.empty((len(groups), sum(len(one) for one in scores)), np.int64)
+        count = np.zeros(len(groups), np.int64)
+        for group, one in zip(self.coarse.groups, scores, strict=True):
+            margins = of_each[group.first : group.first + len(one)]
+            near_best(one, best - uncertain, margins, inverse, group.first, groups, found, count)
+        first = np.concatenate([[0], np.cumsum(count)])
+        templates = found[np.arange(found.shape[1]) < count[:, None]]
+        score = np.full((len(groups), ABREAST), -2, self.image.dtype)
+        index = np.full((len(groups), ABREAST), -1, np.int32)
+        self.sums.scores(self.image, self.floor, self.windows, y[groups[:, 0]] + self.margin,
+                         x[groups[:, 0]] + self.margin, first, templates, score, index)
+        real = (groups >= 0) & (index >= 0)
+        y, x = y[groups[real]], x[groups[real]]
+        held = (y >= 0) & (y < wanted.shape[0]) & (x >= 0) & (x < wanted.shape[1])
+        held[held] = self.allowed[y[held], x[held]]
+        y, x, score, index = y[held], x[held], score[real][held], index[real][held]
+        self.score[y, x], self.index[y, x], self.slack[y, x] = score, index, 0
+        self.ripple[y, x], self.state[y, x] = 0, EXACT
+        return np.asarray(y * wanted.shape[1] + x)
+
+    def _groups(self, y: Array, x: Array, wanted: Array) -> Array:
+        """Rows of ABREAST pixels that hold the wanted ones of some cells, as places in y, x: (g, ABREAST).
+
+        -1 for pixels beyond a cell that is narrower.
+        """
+        step = self.coarse.grid.step
+        height, width = wanted.shape
+        starts = [min(at, max(step - ABREAST, 0)) for at in range(0, step, ABREAST)]
+        places = np.arange(len(y)).reshape(-1, step)
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        inside[inside] = wanted[y[inside], x[inside]]
+        groups = np.full((len(starts), len(places), ABREAST), -1)
+        for one, start in zip(groups, starts, strict=True):
+            part = places[:, start : start + ABREAST]
+            one[:, : part.shape[1]] = part
+        groups = groups.reshape(-1, ABREAST)
+        groups = groups[(inside[groups] & (groups >= 0)).any(1)]
+        return groups
+
+    def finished(self) -> ScoreMap:
+        """The map as a search returns it; what is not exact is not above the exact score."""
+        score = np.where(self.state == SEEN, self.score - self.slack, self.score)
+        score = np.where(self.allowed, np.clip(score, -1, 1), score.dtype.type(0))
+        return ScoreMap(score, np.where(self.allowed, self.index, np.int32(-1)))
