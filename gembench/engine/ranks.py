@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 import warnings
@@ -37,7 +38,7 @@ def all_ranks() -> MPI.Intracomm:
         raise InputError(f"MPI: mpi4py cannot be used ({' '.join(str(error).split())}): pip install"
                          " 'gembench[mpi]', or build it with the MPI of this cluster") from None
     if started > 1 and MPI.COMM_WORLD.size == 1:
-        library = MPI.Get_library_version().split("\n")[0].strip()
+        library = re.split("[\n,]", MPI.Get_library_version())[0].strip()
         raise InputError(f"MPI: {started} ranks were started but each sees itself alone: mpiexec is not of"
                          f" the MPI that mpi4py uses, {library}: take that one's mpiexec")
     return MPI.COMM_WORLD.Dup()
