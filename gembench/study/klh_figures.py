@@ -76,7 +76,7 @@ def _curves(rows: list[Any]) -> Any:
     roc, pr, points = {}, {}, {}
     for row in rows:
         name = f"{PROTOCOL_NAMES[row['protocol']]}, {row['angle_step']}°"
-        if row["symmetry"]:
+        if row["symmetry"] or row["protocol"] not in PROTOCOL_NAMES:
             continue
         roc[name] = row.arrays["roc_fpr"], row.arrays["roc_tpr"]
         pr[name] = row.arrays["recall"], row.arrays["precision"]
