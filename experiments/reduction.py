@@ -219,7 +219,7 @@ def bounds(rows):
         for place, row in enumerate(group):
             times = row.median / row["bound"]
             ax.barh(place, times, 0.7, **bands.look(row["strategy"]).bar)
-            ax.annotate(f"{times:.2f}× {1e3 * row.median:.0f} ms", (times, place), xytext=(3, 0),
+            ax.annotate(f"{times:.2f}×, {1e3 * row.median:.0f} ms", (times, place), xytext=(3, 0),
                         textcoords="offset points", va="center", fontsize="small")
         ax.axvline(1, color=style.GREY, linewidth=3, alpha=0.5)
         ax.set_yticks(range(len(group)), [row["strategy"] for row in group])
