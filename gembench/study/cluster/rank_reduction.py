@@ -41,7 +41,7 @@ def copied_bytes_per_second(communicator: MPI.Intracomm, source: Array, target: 
         np.copyto(target, source)
     end = communicator.allreduce(time.perf_counter(), MPI.MAX)
     elapsed = end - communicator.allreduce(start, MPI.MIN)
-    return communicator.size * COPIES * 2 * source.nbytes / elapsed
+    return float(communicator.size * COPIES * 2 * source.nbytes / elapsed)
 
 
 def timed(
