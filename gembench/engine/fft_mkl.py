@@ -77,13 +77,34 @@ class MKL(FFTLibrary):
 
 
 class _MKLRows(RowTransforms):
-    """The transforms in place bound to their buffer, for 1 us a call instead of 3."""
+    """The inverse transforms bound to their buffers, for 1 us a call instead of 4."""
 
     def fft(self) -> None:
         _require(self._bound[0]())
 
     def ifft(self) -> None:
         _require(self._bound[1]())
+
+    def irfft(self, half: Array | None = None) -> None:
+        source = self.half if half is None else half
+        transform = self._real_from(source.strides[0] // source.itemsize)
+        _require(transform(source.ctypes.data, self._real_address))
+
+    def _real_from(self, distance: int) -> Callable[[int, int], int]:
+        """The transform to `real` of rows that lie `distance` numbers apart."""
+        if distance not in self._known:
+            single, threads = self.dtype.char == "f", self.library.threads
+            problem = _Problem(self.real.shape, True, False, False, single, distance, threads)
+            self._known[distance] = partial(_library().DftiComputeBackward, _descriptor(problem))
+        return self._known[distance]
+
+    @cached_property
+    def _known(self) -> dict[int, Callable[[int, int], int]]:
+        return {}
+
+    @cached_property
+    def _real_address(self) -> int:
+        return int(self.real.ctypes.data)
 
     @cached_property
     def _bound(self) -> tuple[Callable[[], int], Callable[[], int]]:

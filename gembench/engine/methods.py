@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gembench.engine.correlate import standardised, variance_floor
 from gembench.engine.fft import FFTLibrary, aligned_zeros
 from gembench.engine.fold import BLOCK, NO_SCORE, fold, inverse_sigma
-from gembench.engine.plan import SHARED_MAPS, Plan
+from gembench.engine.plan import SHARED_MAPS, Plan, Window
 from gembench.engine.spectra import BlockedTransform, Correlation
 from gembench.engine.templates import RotatedTemplate
 
@@ -201,15 +201,16 @@ class ExactCorrelator(_Maps):
         height = max(self._size(group[0])[0] for group in groups)
         self._transform.correlate(masks + templates, height)
         self.counts.templates += len(templates)
+        places = [(template, self.plan.window(template)) for template in chain.from_iterable(groups)]
         for y in range(0, height, BLOCK):
-            each = iter(templates)
+            each = zip(places, templates, strict=True)
             for number, group in enumerate(groups):
                 if shared is None:
                     inverse, v = self._sigma(frame, group[0], masks[number], y), 0
                 else:
                     inverse, v = shared, y
-                for template in group:
-                    self._fold(template, next(each), y, inverse, v)
+                for (template, at), correlation in islice(each, len(group)):
+                    self._fold(template.index, at, correlation, y, inverse, v)
 
     def _size(self, template: RotatedTemplate) -> tuple[int, int]:
         """(h, w) of the places where the mask's cut lies inside the frame."""
@@ -268,20 +269,19 @@ class ExactCorrelator(_Maps):
         return whole
 
     def _fold(
-        self, template: RotatedTemplate, correlation: Correlation, y: int, inverse: Array, v: int
+        self, index: int, at: Window, correlation: Correlation, y: int, inverse: Array, v: int
     ) -> None:
         """NCC of one template into the running maximum, where it is scored in BLOCK rows from row y on.
 
         inverse: 1 / sigma, whose row v is the row y of the correlation
         """
-        at = self.plan.window(template)
         first, last = max(y, at.rows.start), min(y + BLOCK, at.rows.stop)
         if last <= first:
             return
         numerator = self._transform.inverse_rows(correlation.out[0], y, buffer=0)
         fold(
             numerator, first - y, correlation.column + at.columns.start, inverse, v + first - y,
-            at.columns.start, np.int32(template.index), self.score, self.index,
+            at.columns.start, np.int32(index), self.score, self.index,
             at.map_rows.start + first - at.rows.start, at.map_columns.start, last - first,
             at.columns.stop - at.columns.start,
         )
