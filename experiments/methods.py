@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gembench.data.workload import Pace, Workload, egg_bank
+from gembench.data.workload import FAINT, VISIBLE, Pace, Workload, egg_bank
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.search import cores
 from gembench.study import bands, style
@@ -48,7 +48,8 @@ def setup(case):
 
     step = STEPS[case.step]
     bank = egg_bank(case.template, step.templates, step.mask, step.circle)
-    work = Workload.make((case.n, case.n), bank, places=50)
+    visible = FAINT if step.method == "banded" else VISIBLE
+    work = Workload.make((case.n, case.n), bank, places=50, visible=visible)
     if step.method == "banded":
         work = replace(work, micrograph=lowpass(work.micrograph, LOWPASS, PIXEL_SIZE))
     reference = search(work.micrograph, bank, dtype="float64", threads=cores())

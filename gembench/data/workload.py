@@ -18,7 +18,8 @@ MaskKind = Literal["own", "ellipse", "disc"]
 
 # Largest difference of a score from the float64 sum; at 4096^2 pixels it is 2e-7 and 1e-15.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
-VISIBLE = 3.0  # standard deviations of the noise that a planted particle has: it scores about 0.95
+VISIBLE = 3.0  # at which a planted particle scores about 0.95
+FAINT = 0.2  # and 0.7 after a filter at 20 A, where KLH's score 0.5 to 0.7
 
 
 def egg_template(size: int) -> tuple[Array, Array]:
@@ -45,9 +46,12 @@ def egg_bank(size: int, count: int, mask: MaskKind = "own", circle: float = 360.
     return TemplateBank(template[None], masks[mask], np.arange(count) * circle / count)
 
 
-def planted_micrograph(shape: tuple[int, int], bank: TemplateBank, seed: int = 0) -> tuple[Array, Array]:
+def planted_micrograph(
+    shape: tuple[int, int], bank: TemplateBank, seed: int = 0, visible: float = VISIBLE
+) -> tuple[Array, Array]:
     """White noise with turned particles of the bank on a jittered lattice, float32 (H, W), dark on light.
 
+    visible: standard deviations of the noise that a particle has
     Returns the micrograph and the particles' centres and bank indices, int (n, 3) rows of y, x, index.
     """
     rng = np.random.default_rng(seed)
@@ -61,7 +65,7 @@ def planted_micrograph(shape: tuple[int, int], bank: TemplateBank, seed: int = 0
         y, x = corner
         particle = rotate(bank.templates[int(bank.view(index))], float(bank.psi(index)))
         mask = bank.mask(index)
-        image[y : y + box, x : x + box][mask] += VISIBLE * ((particle - particle[mask].mean())
+        image[y : y + box, x : x + box][mask] += visible * ((particle - particle[mask].mean())
                                                             / particle[mask].std())[mask]
         planted.append((y + box // 2, x + box // 2, index))
     return image, np.array(planted, int).reshape(-1, 3)
@@ -98,9 +102,12 @@ class Workload:
     places: Array
 
     @classmethod
-    def make(cls, shape: tuple[int, int], bank: TemplateBank, places: int = 100, seed: int = 0) -> Workload:
+    def make(
+        cls, shape: tuple[int, int], bank: TemplateBank, places: int = 100, seed: int = 0,
+        visible: float = VISIBLE,
+    ) -> Workload:
         """A planted micrograph; the places are the first particles, then any where a box lies inside."""
-        micrograph, planted = planted_micrograph(shape, bank, seed)
+        micrograph, planted = planted_micrograph(shape, bank, seed, visible)
         half = bank.box[0] // 2 + 1
         anywhere = np.random.default_rng(seed + 1).integers(half, np.array(shape) - half, (places, 2))
         return cls(micrograph, bank, np.concatenate([planted[: places // 10, :2], anywhere])[:places])

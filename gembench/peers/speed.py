@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.data.workload import MaskKind, Workload, egg_bank, planted_micrograph
+from gembench.data.workload import FAINT, VISIBLE, MaskKind, Workload, egg_bank, planted_micrograph
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.templates import TemplateBank
 from gembench.peers.base import Matched, Peer
@@ -77,7 +77,7 @@ def speed_task(
     lowpass: resolution in A beyond which micrograph and template hold nothing, 0 for as they are
     """
     everything, some = egg_bank(template, TURNS, mask), egg_bank(template, turns, mask)
-    micrograph, planted = planted_micrograph((n, n), everything)
+    micrograph, planted = planted_micrograph((n, n), everything, visible=FAINT if lowpass else VISIBLE)
     if lowpass:
         micrograph = limited(micrograph, lowpass).astype(np.float32)
         views = np.stack([limited(view, lowpass) for view in some.templates])
