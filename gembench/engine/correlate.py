@@ -12,6 +12,7 @@ quotient itself, fused with the running maximum, is in `fold`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ Array = NDArray[Any]
 # the whole micrograph. At the floor a score is good to 0.1, and at 100 times the floor to 1e-3. In noise
 # the floor is 1.7e-5 of the micrograph's variance; pixels at 100 standard deviations raise it.
 LOCAL_FLOOR, GLOBAL_FLOOR = 128, 8
+BAND = 32  # rows
 
 
 def normalised_weights(template: Array, mask: Array, what: str = "template") -> Array:
@@ -49,17 +51,24 @@ def standardised(micrograph: Array, dtype: DTypeLike) -> tuple[Array, Array]:
     NCC does not change when T is shifted or scaled; both have mean 0 here, so that sigma^2 keeps its
     digits in float32. Raises InputError for a constant micrograph.
     """
-    wide = micrograph.astype(np.float64)
-    mean = wide.mean()
-    wide -= mean
-    sigma = float(np.sqrt((wide**2).mean()))
+    mean = sum(float(band.sum(dtype=np.float64)) for _, band in _bands(micrograph)) / micrograph.size
+    squares = sum(float(((band.astype(np.float64) - mean) ** 2).sum()) for _, band in _bands(micrograph))
+    sigma = np.sqrt(squares / micrograph.size)
     if not sigma > 1e-12 * abs(mean):
         raise InputError("the micrograph is constant: there is nothing to correlate")
-    wide /= sigma
-    image = wide.astype(dtype)
-    wide *= wide
-    wide -= 1
-    return image, wide.astype(dtype)
+    image, square = np.empty(micrograph.shape, dtype), np.empty(micrograph.shape, dtype)
+    for rows, band in _bands(micrograph):
+        wide = (band.astype(np.float64) - mean) / sigma
+        image[rows] = wide
+        square[rows] = wide * wide - 1
+    return image, square
+
+
+def _bands(image: Array) -> Iterator[tuple[slice, Array]]:
+    """An image (h, w) a few rows at a time, which stay in cache while they are worked on."""
+    for start in range(0, len(image), BAND):
+        rows = slice(start, start + BAND)
+        yield rows, image[rows]
 
 
 def variance_floor(square: Array) -> tuple[Any, Any]:
