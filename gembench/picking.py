@@ -148,7 +148,7 @@ class Picker:
     ) -> None:
         if threads < 1:
             raise InputError(f"{threads} threads: give at least 1")
-        self.bank, self.settings = bank, settings
+        self.bank, self.settings, self.threads = bank, settings, threads
         options: dict[str, Any] = {
             "method": settings.method, "dtype": settings.dtype, "edges": settings.edges,
         }
@@ -184,7 +184,7 @@ class Picker:
         """
         try:
             image = micrograph.data if exclude is None else without(micrograph.data, exclude)
-            image, shift, limited = prepared(image, self.settings)
+            image, shift, limited = prepared(image, self.settings, self.threads)
             if isfinite(self.memory) and isinstance(self.search, Search):
                 self.search.memory = self.memory - COPIES * image.nbytes
             maps = self.search.run(image, exclude=exclude)
@@ -194,13 +194,13 @@ class Picker:
         return Picked(picks, maps, limited, self.search.statistics)
 
 
-def prepared(micrograph: Array, settings: PickSettings) -> tuple[Array, float, int]:
+def prepared(micrograph: Array, settings: PickSettings, threads: int = 1) -> tuple[Array, float, int]:
     """A micrograph (H, W) as it is searched: outliers limited, filtered.
 
     Returns it with the shift in pixels that the filter gave it, and the number of outlier pixels.
     """
     image, limited = limit_outliers(micrograph, settings.clip) if settings.clip else (micrograph, 0)
-    image = lowpass(image, settings.lowpass, settings.pixel_size)
+    image = lowpass(image, settings.lowpass, settings.pixel_size, threads)
     image, shift = average(image, settings.average)
     return image, shift, limited
 

@@ -135,7 +135,8 @@ def test_run_json_holds_settings_versions_and_times(default, data):
         assert (facts["file"], facts["bytes"]) == (file.name, file.stat().st_size)
         assert facts["changed"] == file.stat().st_mtime_ns
         assert facts["seconds"] >= facts["search_seconds"] > 0
-        assert facts["transforms"]["forward"] > 2 * ANGLES
+        # 2 of the micrograph, 1 of the disc, 1 for each pair of opposite turns of the two views
+        assert facts["transforms"] == {"forward": 3 + ANGLES, "inverse": 2 + 2 * ANGLES}
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 5])

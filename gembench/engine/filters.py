@@ -31,18 +31,36 @@ def average(micrograph: Array, k: int) -> tuple[Array, float]:
     return uniform_filter(micrograph, k, mode="reflect"), 0.0 if k % 2 else 0.5
 
 
-def lowpass(micrograph: Array, resolution: float, pixel_size: float) -> Array:
+def lowpass(micrograph: Array, resolution: float, pixel_size: float, threads: int = 1) -> Array:
     """Convolve with the Gaussian that halves amplitudes at `resolution` (A), mirrored at the edges.
 
     micrograph: (H, W) float; pixel_size: A/px. Its standard deviation in pixels is
-    sqrt(ln 2 / 2) / pi * resolution / pixel_size. Raises InputError for a negative resolution.
+    sqrt(ln 2 / 2) / pi * resolution / pixel_size, and it is cut off at four of them. A mirrored image is
+    what the cosine transform expands: there the filter is a product, in half the time of two passes.
+    Raises InputError for a negative resolution.
     """
-    from scipy.ndimage import gaussian_filter
+    from scipy.fft import dctn, idctn
 
     if resolution < 0:
         raise InputError(f"low-pass filter at {resolution} A: give a resolution, or 0 for none")
     sigma = np.sqrt(np.log(2) / 2) / np.pi * resolution / pixel_size
-    return np.asarray(gaussian_filter(micrograph, sigma, mode="reflect")) if sigma > 0 else micrograph
+    if not sigma > 0:
+        return micrograph
+    mean = micrograph.mean(dtype=np.float64)
+    spectrum = dctn(micrograph - mean.astype(micrograph.dtype), overwrite_x=True, workers=threads)
+    for n, axis in zip(spectrum.shape, ((-1, 1), (1, -1)), strict=True):
+        spectrum *= _gaussian_response(n, float(sigma)).reshape(axis).astype(spectrum.dtype)
+    filtered = idctn(spectrum, overwrite_x=True, workers=threads)
+    filtered += mean.astype(filtered.dtype)
+    return np.asarray(filtered)
+
+
+def _gaussian_response(n: int, sigma: float) -> Array:
+    """What a Gaussian kernel of `sigma` pixels leaves of the n cosines of a mirrored line, (n,)."""
+    offsets = np.arange(int(4 * sigma + 0.5) + 1)
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2) * np.where(offsets > 0, 2, 1)
+    cosines = np.cos(np.pi * np.arange(n)[:, None] * offsets / n)
+    return np.asarray(cosines @ (weights / weights.sum()))
 
 
 def limit_outliers(micrograph: Array, deviations: float) -> tuple[Array, int]:

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from gembench.engine.filters import average, limit_outliers, matched_contrast, template_contrast
+from gembench.engine.filters import (
+    average,
+    limit_outliers,
+    lowpass,
+    matched_contrast,
+    template_contrast,
+)
 from gembench.engine.templates import disc_mask
 from gembench.errors import InputError
 
@@ -21,6 +27,29 @@ def test_average_is_the_mean_of_k_by_k_pixels_mirrored_at_the_edges(k, dtype):
     for y, x in np.ndindex(image.shape):
         top, left = y + k - k // 2, x + k - k // 2
         assert filtered[y, x] == pytest.approx(mirrored[top : top + k, left : left + k].mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float32, 2e-6), (np.float64, 1e-14)])
+@pytest.mark.parametrize(("resolution", "shape"), [(8.0, (40, 51)), (20.0, (64, 33)), (70.0, (47, 52))])
+def test_lowpass_is_the_gaussian_convolution_mirrored_at_the_edges(dtype, limit, resolution, shape):
+    image = np.random.default_rng(2).normal(30, 1, shape).astype(dtype)
+    kept = image.copy()
+    sigma = np.sqrt(np.log(2) / 2) / np.pi * resolution / 2.2
+    expected = ndimage.gaussian_filter(image.astype(float), sigma, mode="reflect")
+    for threads in (1, 2):
+        filtered = lowpass(image, resolution, 2.2, threads)
+        assert filtered.dtype == dtype
+        np.testing.assert_allclose(filtered, expected, rtol=0, atol=30 * limit)
+    np.testing.assert_array_equal(image, kept)
+
+
+def test_lowpass_halves_the_amplitude_at_its_resolution():
+    x = np.arange(400)
+    wave = np.tile(np.cos(2 * np.pi * (x + 0.5) * 2.0 / 16), (30, 1))  # of 16 A at 2 A/px
+    np.testing.assert_allclose(lowpass(wave, 16.0, 2.0)[:, 50:350], 0.5 * wave[:, 50:350], atol=2e-3)
+    assert lowpass(wave, 0.0, 2.0) is wave
+    with pytest.raises(InputError, match="low-pass filter at -1"):
+        lowpass(wave, -1.0, 2.0)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 7, 8])
