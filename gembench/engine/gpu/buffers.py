@@ -31,7 +31,7 @@ class Buffers:
         self.floors = cupy.empty(3, dtype)
         self._kernels = Kernels(cupy, search_source(
             shape, GEOMETRY, dtype.name, half=plan.spectra == "half", pad=pad,
-        ), shape.shared(max(shape.rows, shape.columns)))
+        ), shape.most_shared)
 
     def __getitem__(self, name: str) -> Any:
         """The array of that name in the plan."""
@@ -50,14 +50,23 @@ class Buffers:
     def rows(self, name: str, rows: int, units: int, *args: Any) -> None:
         """Launch a kernel that transforms `rows` rows of each unit."""
         shape = self.plan.shape
-        self._kernels.launch(name, (-(-rows // shape.rows), units), shape.row_block,
+        self._kernels.launch(name, (-(-rows // shape.rows), units), (shape.threads, shape.rows),
                              (self.geometry, self.roots, *args), shape.shared(shape.rows))
 
     def columns(self, name: str, units: tuple[int, ...], *args: Any) -> None:
         """Launch a kernel that transforms all columns of each unit."""
         shape = self.plan.shape
-        self._kernels.launch(name, (shape.size // shape.columns, *units), shape.column_block,
-                             (self.geometry, self.roots, self.batch, *args), shape.shared(shape.columns))
+        self._kernels.launch(name, (shape.size // shape.columns, *units),
+                             (shape.columns, shape.threads), (self.geometry, self.roots, self.batch, *args),
+                             shape.shared(shape.columns))
+
+    def fold(self, own: bool, tiles: int, *args: Any) -> None:
+        """Launch the kernel that transforms the rows of a group's products and folds them into the maps."""
+        shape = self.plan.shape
+        units, rows = shape.units(own), shape.folded_rows(own)
+        self._kernels.launch("fold_own" if own else "fold_shared", (-(-self.plan.step[0] // rows), tiles),
+                             (shape.threads, units, rows), (self.geometry, self.roots, self.batch, *args),
+                             shape.shared(units * rows))
 
     def forward_columns(
         self, name: str, units: int, per_pair: int, height: int, *, first: int = 0, scale: float = 1.0

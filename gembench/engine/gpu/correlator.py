@@ -17,7 +17,7 @@ from gembench.engine.correlate import GLOBAL_FLOOR, LOCAL_FLOOR
 from gembench.engine.fold import NO_SCORE
 from gembench.engine.gpu.buffers import Buffers
 from gembench.engine.gpu.kernels import SURVEY_THREADS
-from gembench.engine.gpu.plan import GROUP, LANES, GPUPlan
+from gembench.engine.gpu.plan import LANES, GPUPlan
 from gembench.engine.gpu.turned_bank import TurnedBank
 from gembench.engine.gpu.turns import NONE, Batch
 from gembench.engine.methods import Counts
@@ -158,7 +158,7 @@ class DeviceCorrelator:
     def _launch_batch(self, own: bool) -> None:
         """Spectra of the batch's templates, then every group of pairs against every few tiles."""
         self._transform_templates(own)
-        plan, group = self.plan, min(GROUP, self.plan.pairs)
+        plan = self.plan
         lanes = [self._main] if self.clock is not None else self._lanes
         ready = self._main.record()
         for number, first_tile in enumerate(range(0, plan.tiles, plan.tiles_at_once)):
@@ -167,8 +167,8 @@ class DeviceCorrelator:
                 if number < len(lanes):
                     lanes[lane].wait_event(ready)
                 tiles = min(plan.tiles_at_once, plan.tiles - first_tile)
-                for first_pair in range(0, plan.pairs, group):
-                    self._correlate(own, lane, first_tile, tiles, first_pair, group)
+                for first_pair in range(0, plan.pairs, plan.shape.group):
+                    self._correlate(own, lane, first_tile, tiles, first_pair)
         for stream in lanes[: -(-plan.tiles // plan.tiles_at_once)]:
             self._main.wait_event(stream.record())
 
@@ -186,25 +186,22 @@ class DeviceCorrelator:
             with self._timed("mask spectra"):
                 buffers.forward_columns("masks", 2 * pairs, 2, extent)
 
-    def _correlate(
-        self, own: bool, lane: int, first_tile: int, tiles: int, first_pair: int, pairs: int
-    ) -> None:
-        """Products of some pairs with some tiles, and their scores into the maps."""
+    def _correlate(self, own: bool, lane: int, first_tile: int, tiles: int, first_pair: int) -> None:
+        """Products of a group of pairs with some tiles, and their scores into the maps."""
         buffers, first, pair = self._buffers, np.int32(first_tile), np.int32(first_pair)
         products, mask_products = (buffers[f"{name} products {lane}"] for name in ("template", "mask"))
-        with self._timed("template products"):
-            buffers.columns("template_products", (tiles, pairs), buffers["image"], first,
-                            buffers["templates"], pair, products)
-        if own:
-            with self._timed("mask products"):
-                buffers.columns("mask_products", (tiles, 2 * pairs), self._turned.records,
-                                buffers["squares"], first, buffers["masks"], pair, mask_products)
+        given = (buffers["image"], first, buffers["templates"], pair, products)
+        with self._timed("products"):
+            if own:
+                buffers.columns("products_own", (tiles, self.plan.shape.units(own)), *given,
+                                self._turned.records, buffers["squares"], buffers["masks"], mask_products)
+            else:
+                buffers.columns("products_shared", (tiles, self.plan.shape.units(own)), *given)
         with self._timed("rows and fold"):
             sigma = (mask_products, buffers.floors) if own else (buffers["sigma"],)
-            buffers.rows("fold_own" if own else "fold_shared", self.plan.step[0], tiles, buffers.batch,
-                         self._turned.turns, self._turned.records, first, pair, np.int32(pairs), products,
-                         *sigma, self.plan.base.dtype.type(self.plan.unscale), buffers["score"],
-                         buffers["index"])
+            buffers.fold(own, tiles, self._turned.turns, self._turned.records, first, pair, products,
+                         self.plan.base.dtype.type(self.plan.unscale), buffers["score"], buffers["index"],
+                         *sigma)
 
     def _share_sigma(self, batch: Batch) -> None:
         """The sigma map of the disc that the batch's templates share."""
@@ -216,8 +213,8 @@ class DeviceCorrelator:
             buffers.forward_columns("masks", 1, 2, plan.y.extent)
             for start in range(0, plan.tiles, plan.tiles_at_once):
                 first, tiles = np.int32(start), min(plan.tiles_at_once, plan.tiles - start)
-                buffers.columns("mask_products", (tiles, 1), self._turned.records, buffers["squares"], first,
-                                buffers["masks"], np.int32(0), products)
+                buffers.columns("products_sigma", (tiles,), buffers["squares"], first, buffers["masks"],
+                                products)
                 buffers.rows("sigma_rows", plan.step[0], tiles, first, products, buffers.floors,
                              buffers["sigma"])
         self._disc = batch.disc

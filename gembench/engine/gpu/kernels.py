@@ -17,33 +17,47 @@ SURVEY_THREADS = 256
 
 
 class Shape(NamedTuple):
-    """How the kernels of one transform size are laid out.
+    """How the kernels of one transform size are laid out in blocks of threads.
 
-    size: points of a transform; rows, columns: transforms of a block; shared: its bytes of shared memory
+    size: points of a transform; complex_bytes: of a complex number; group: pairs of templates of one launch,
+    which share a pass over the maps; the others: transforms of a block, along rows or columns
     """
 
     size: int
-    rows: int
-    columns: int
     complex_bytes: int
+    group: int
 
     @classmethod
     def of(cls, size: int, dtype: str) -> Shape:
-        """Blocks of about 256 threads along rows; up to 512, and 64 bytes of columns, along columns."""
-        complex_bytes = 2 * np.dtype(dtype).itemsize
-        threads = size // HELD
-        return cls(size, min(max(256 // threads, 1), 8), min(max(512 // threads, 1), 64 // complex_bytes),
-                   complex_bytes)
+        """The layout for transforms of `size` points."""
+        return cls(size, 2 * np.dtype(dtype).itemsize, 2 if 6 * size // HELD <= 1024 else 1)
 
     @property
-    def row_block(self) -> tuple[int, int]:
-        """Threads of a block of rows: (of a transform, transforms)."""
-        return self.size // HELD, self.rows
+    def threads(self) -> int:
+        """Threads of one transform."""
+        return self.size // HELD
 
     @property
-    def column_block(self) -> tuple[int, int]:
-        """Threads of a block of columns: (transforms, of a transform)."""
-        return self.columns, self.size // HELD
+    def rows(self) -> int:
+        """Rows of a block of about 256 threads."""
+        return self._at_least(1)
+
+    @property
+    def columns(self) -> int:
+        """Columns of a block of up to 512 threads: 64 bytes side by side."""
+        return min(max(512 // self.threads, 1), 64 // self.complex_bytes)
+
+    def units(self, own: bool) -> int:
+        """Transforms of one row of a group's products: of pairs, and of masks if these are their own."""
+        return 3 * self.group if own else self.group
+
+    def folded_rows(self, own: bool) -> int:
+        """Rows of a block that folds a group's products into the maps."""
+        return self._at_least(self.units(own))
+
+    def _at_least(self, units: int) -> int:
+        """So many rows of `units` transforms that a block has about 256 threads."""
+        return min(max(256 // (units * self.threads), 1), 8)
 
     def product(self, half: bool) -> float:
         """What products are multiplied by so that a half, up to 65504, can hold them: a power of two."""
@@ -52,6 +66,12 @@ class Shape(NamedTuple):
     def shared(self, transforms: int) -> int:
         """Bytes of shared memory through which so many transforms exchange points, two buffers each."""
         return 2 * transforms * self.size * self.complex_bytes
+
+    @property
+    def most_shared(self) -> int:
+        """The most that any block needs."""
+        folded = (self.units(own) * self.folded_rows(own) for own in (False, True))
+        return self.shared(max(self.rows, self.columns, *folded))
 
 
 def survey_source(pad: int) -> str:
@@ -65,9 +85,10 @@ def search_source(
 ) -> str:
     """The kernels of a search; pad: of the templates' spline, 0 for none."""
     return _joined(
-        ["common", "fft", "turn", "spectra", "scores"], struct("Turn", TURN), struct("Record", RECORD),
-        struct("Geometry", geometry), PAD=pad, N=shape.size, ROWS=shape.rows,
-        COLUMNS=shape.columns, Real={"float32": "float", "float64": "double"}[dtype],
+        ["common", "fft", "turn", "spectra", "products", "scores"], struct("Turn", TURN),
+        struct("Record", RECORD), struct("Geometry", geometry), PAD=pad, N=shape.size, ROWS=shape.rows,
+        COLUMNS=shape.columns, GROUP=shape.group, OWN_ROWS=shape.folded_rows(True),
+        SHARED_ROWS=shape.folded_rows(False), Real={"float32": "float", "float64": "double"}[dtype],
         Stored="Halves" if half else "Full", PRODUCT=shape.product(half),
     )
 

@@ -2,9 +2,11 @@
 
 The micrograph is cut into overlapping tiles of N^2 points, N a power of two, and every transform is one of N
 points in a block's shared memory, so that a two-dimensional one passes the GPU's memory once between its
-halves. At 4096^2 with 160^2 templates (N = 512, 121 tiles) a template with a mask of its own writes and reads
-0.55 GB of such products and reads 0.38 GB of the micrograph's spectra, 0.18 and 0.13 with a mask that all
-share; a few tiles are in work at a time, so that most of it stays in the L2 cache.
+halves. Two templates ride in one complex transform, and a mask's two sums in another. At 4096^2 with 160^2
+templates that makes 0.55 GB of products written and read, 0.76 of spectra read and 0.07 of maps for each
+template with its own mask (N = 512, 121 tiles), and 0.18, 0.21 and 0.08 with a disc that all share (N = 1024,
+25 tiles). So few tiles are in work at a time that products and templates' spectra stay in L2; by this count
+0.2 GB come from memory.
 """
 
 from __future__ import annotations
@@ -25,10 +27,10 @@ from gembench.errors import InputError
 
 Array = NDArray[Any]
 Storage = Literal["single", "half"]
-SIZES = [64, 128, 256, 512, 1024, 2048, 4096]
+SIZES = [64, 128, 256, 512, 1024, 2048]
 PAIRS = 16  # of a batch, if memory allows; a graph of that many takes milliseconds, its launch nothing
-GROUP = 2  # pairs of one launch: they share one pass over the maps
 LANES = 2  # streams that work on different tiles at the same time, one filling the other's gaps
+CACHE = 40 << 20  # bytes of L2: 40 MB on an A100, 50 on an H100
 CACHE_SHARE = 0.5  # of the L2 cache that products in work may take; spectra and maps pass through the rest
 RESERVE = 256 << 20  # bytes left to the driver, for kernels and graphs
 SUMMED = 1 << 15  # pixels at least that one block sums up
@@ -134,7 +136,7 @@ class GPUPlan:
     @property
     def arrays(self) -> Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]:
         """Name, shape and dtype of everything that is allocated for micrographs of this size."""
-        size, (step, _), group = self.shape.size, self.step, min(GROUP, self.pairs)
+        size, (step, _), group = self.shape.size, self.step, self.shape.group
         wide = np.dtype(np.complex64 if self.base.dtype == np.float32 else np.complex128)
         stored = np.dtype(np.uint32) if self.spectra == "half" else wide
         masks = 2 * self.pairs if self.owns else 1
@@ -174,7 +176,7 @@ class GPUPlan:
         points, kept = self.tiles * size * size, self.tiles * self.step[0] * size
         maps = self.micrograph[0] * self.micrograph[1] * (2 * (real + 4) + (0 if self.owns else real))
         return {"products": 2 * kept * complexes / pair, "spectra": 2 * points * complexes / pair,
-                "maps": maps / (pair * min(GROUP, self.pairs))}
+                "maps": maps / (pair * self.shape.group)}
 
     def on(self, device: DeviceInfo, free: int, batch: int | None) -> GPUPlan:
         """The plan with the batch that fits into `free` bytes of one device, and launches that fit its cache.
@@ -208,7 +210,7 @@ class GPUPlan:
         """The plan with as many tiles a launch as keep the products of all lanes in the cache."""
         one = replace(self, tiles_at_once=1)
         tile = sum(int(np.prod(shape)) * dtype.itemsize for name, (shape, dtype) in one.arrays.items()
-                   if "products" in name)
+                   if "template products" in name or (self.owns and "mask products" in name))
         most = -(-self.tiles // LANES)
         return replace(self, tiles_at_once=int(np.clip(CACHE_SHARE * cache // tile, 1, most)))
 
@@ -228,16 +230,19 @@ def plan_search(
     x = _axis(base, 1, known["left"], known["right"])
     dtype = base.dtype.name
     possible = [
-        size for size in SIZES if size >= max(y.extent, x.extent)
-        and Shape.of(size, dtype).shared(max(Shape.of(size, dtype).columns, Shape.of(size, dtype).rows))
-        <= shared_limit
+        size for size in SIZES
+        if size >= max(y.extent, x.extent) and Shape.of(size, dtype).most_shared <= shared_limit
     ]
     if not possible:
         raise InputError(f"masks of {x.extent} x {y.extent} px are too large for a GPU: bin micrographs and"
                          " templates, or use --device cpu")
 
-    def cost(size: int) -> float:  # a point passes L2 four times and shared memory twice an exchange
-        return y.tiles(size) * x.tiles(size) * size**2 * (4 + 2 * (-(-(size.bit_length() - 1) // 3) - 1))
+    def cost(size: int) -> float:
+        points, exchanges = size**2, -(-(size.bit_length() - 1) // 3) - 1
+        layout = Shape.of(size, dtype)
+        products = LANES * layout.units(owns) * y.step(size) * size * layout.complex_bytes
+        passes = 4 if products < CACHE else 8  # each of L2, or of memory, which has half its bandwidth
+        return y.tiles(size) * x.tiles(size) * points * (passes + 2 * exchanges)
 
     size = min(possible, key=cost)
     base = replace(base, transform=(size, size))

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from gembench.data.workload import Workload, egg_bank
 from gembench.engine.fold import merge
 from gembench.engine.gpu.search import GPUSearch
+from gembench.engine.peaks import PeakSettings
 from gembench.engine.score_map import finished
 from gembench.engine.search import Search, search
 from gembench.engine.templates import TemplateBank, disc_mask, grid_angles, rotate
 from gembench.errors import InputError
+from gembench.io.micrographs import Micrograph
+from gembench.picking import Picker, PickSettings
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
 HALF = 2e-3
@@ -119,6 +123,19 @@ def test_the_whole_maps_are_those_of_the_cpu(cupy, name, dtype):
     maps = gpu_search(micrograph, bank, dtype=dtype, edges=CASES[name][4], devices=(0,))
     expected = search(micrograph, bank, dtype=dtype, edges=CASES[name][4])
     assert agree(maps, expected, TOLERANCE[dtype]) < 1e-3
+
+
+@pytest.mark.parametrize(("mask", "spectra"), [("own", "single"), ("disc", "single"), ("own", "half")])
+def test_templates_of_the_paper_s_size(cupy, mask, spectra):
+    """160^2 pixels, tiles of 512^2 points, two of them."""
+    bank = egg_bank(160, 3, mask)
+    work = Workload.make((440, 560), bank, places=40)
+    with GPUSearch(bank, spectra=spectra, devices=(0,)) as engine:
+        maps = engine.run(work.micrograph)
+        assert (engine.plan.transform, engine.plan.tiles) == ((512, 512), 2)
+    agree(maps, search(work.micrograph, bank, dtype="float64"), HALF if spectra == "half" else 2e-6)
+    if spectra == "single":
+        work.check(maps, "float32")
 
 
 @pytest.mark.parametrize("name", ["odd", "even", "mirrored"])
@@ -288,7 +305,7 @@ def test_stages_add_up_and_leave_the_maps_as_they_are(cupy):
         first = engine.run(micrograph)
         told = engine.stage_seconds(micrograph)
         assert set(told) == {"copies", "frame", "turn templates", "template spectra", "turn masks",
-                             "mask spectra", "template products", "mask products", "rows and fold"}
+                             "mask spectra", "products", "rows and fold"}
         assert min(told.values()) > 0
         same(engine.run(micrograph), first)
 
@@ -300,3 +317,28 @@ def test_full_batches_are_replayed_from_a_graph(world):
         assert world.graphs == len(bank) // 2 - 1  # the first is launched as it is
         engine.run(micrograph)
         assert world.graphs == len(bank) - 1
+
+
+def test_a_picker_finds_the_same_particles_on_a_gpu(cupy, tmp_path):
+    bank = egg_bank(24, 12)
+    work = Workload.make((140, 150), bank)
+    micrograph = Micrograph("a", tmp_path / "a.mrc", work.micrograph, 2.2)
+    settings = PickSettings(2.2, average=1, peaks=PeakSettings(distance=20))
+    found = {}
+    for device in ("cpu", "gpu:0"):
+        with Picker(bank, settings, device=device) as picker:
+            found[device] = picker.pick(micrograph).picks
+            assert picker.search.threads == 1
+    assert len(found["cpu"]) > 4
+    np.testing.assert_array_equal(found["gpu:0"].template, found["cpu"].template)
+    np.testing.assert_allclose(found["gpu:0"].x, found["cpu"].x, atol=1e-3)
+    np.testing.assert_allclose(found["gpu:0"].score, found["cpu"].score, atol=2e-5)
+
+
+@pytest.mark.parametrize(("device", "settings", "message"), [
+    ("gpu", {"method": "paper"}, "method 'paper' is not made for GPUs: choose exact, or --device cpu"),
+    ("cpu", {"spectra": "half"}, "spectra in 'half' precision are for GPUs: use --device gpu"),
+])
+def test_a_picker_says_what_only_one_of_them_does(world, device, settings, message):
+    with pytest.raises(InputError, match=message):
+        Picker(egg_bank(24, 2), PickSettings(2.2, **settings), device=device)

@@ -26,8 +26,8 @@ class Bench:
     def __init__(self, cupy, size, dtype, *, half=False):
         self.cupy, self.shape = cupy, Shape.of(size, dtype)
         source = search_source(self.shape, GEOMETRY, dtype, half=half, pad=0)
-        shared = self.shape.shared(max(self.shape.rows, self.shape.columns))
-        self.kernels, self.wide = Kernels(cupy, source, shared), np.result_type(np.dtype(dtype), np.complex64)
+        self.kernels = Kernels(cupy, source, self.shape.most_shared)
+        self.wide = np.result_type(np.dtype(dtype), np.complex64)
         self.roots = cupy.asarray(np.exp(2j * np.pi * np.arange(size) / size).astype(self.wide))
         self.geometry = cupy.asarray(np.zeros(1, GEOMETRY).view(np.uint8))
         self.batch = cupy.asarray(np.array([0, 1], np.int32))
@@ -38,7 +38,7 @@ class Bench:
         out = self.cupy.asarray(np.zeros((size, size), stored or self.wide))
         args = (self.geometry, self.roots, self.batch, np.int32(1), self.cupy.asarray(rows),
                 np.int32(len(rows)), self.roots.real.dtype.type(1), out)
-        self.kernels.launch(kernel, (1, 1), self.shape.column_block, args,
+        self.kernels.launch(kernel, (1, 1), (self.shape.columns, self.shape.threads), args,
                             self.shape.shared(self.shape.columns))
         return out.get()[:, : self.shape.columns]
 
@@ -71,12 +71,13 @@ def test_shapes_fit_a_block():
     for dtype in BOUND:
         for size in SIZES:
             shape = Shape.of(size, dtype)
-            for x, y in (shape.row_block, shape.column_block):
-                assert x * y <= 512
-            assert shape.shared(max(shape.rows, shape.columns)) <= 227 << 10
+            transforms = [shape.rows, shape.columns, shape.units(True) * shape.folded_rows(True),
+                          shape.units(False) * shape.folded_rows(False)]
+            assert shape.threads * max(transforms) <= 1024
+            assert shape.shared(max(transforms)) == shape.most_shared <= 227 << 10
             assert size % shape.columns == 0
 
 
 def test_every_kernel_of_the_sources_is_known():
     source = search_source(Shape.of(64, "float32"), GEOMETRY, "float32", half=False, pad=0)
-    assert len(names(source)) == source.count('extern "C" __global__') == 11
+    assert len(names(source)) == source.count('extern "C" __global__') == 12

@@ -138,11 +138,11 @@ __device__ inline void transform(Complex (&v)[HELD], const Complex *roots, Excha
     }
 }
 
-// A block of ROWS transforms along rows: threadIdx (t, row).
+// A block of transforms along rows: threadIdx.x is t.
 __device__ inline Exchange row_exchange(Complex *shared)
 {
-    Complex *mine = shared + threadIdx.y * N;
-    return {mine, mine + ROWS * N, 1};
+    Complex *mine = shared + (threadIdx.z * blockDim.y + threadIdx.y) * N;
+    return {mine, mine + blockDim.y * blockDim.z * N, 1};
 }
 
 // A block of COLUMNS neighbouring transforms along columns: threadIdx (column, t).

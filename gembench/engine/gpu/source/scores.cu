@@ -1,71 +1,4 @@
-// Inverse transforms: products of spectra along columns, then rows, sigma, quotient and running maximum in one.
-
-// F conj(G) inverted along y, for some tiles and units (a pair of templates, or a mask); rows 0..step_y-1 are kept.
-// frames: (tile, ky, kx); spectra: (unit, ky, kx); out: (tile of this launch, unit of this launch, row, kx)
-template <class Number>
-__device__ inline void invert_columns(
-    const Geometry &g, const Complex *roots, const Number *frames, int tile, const Number *spectra, int unit,
-    Real scale, Number *out)
-{
-    Complex *shared = static_cast<Complex *>(shared_memory());
-    Exchange exchange = column_exchange(shared);
-    int x = blockIdx.x * COLUMNS + threadIdx.x, t = threadIdx.y;
-    const Number *frame = frames + (long long)tile * N * N + x, *spectrum = spectra + (long long)unit * N * N + x;
-    Complex v[HELD];
-    #pragma unroll
-    for (int e = 0; e < HELD; ++e) {
-        int y = t + e * THREADS;
-        v[e] = frame[y * N].load() * conjugate(spectrum[y * N].load());
-    }
-    transform<1>(v, roots, exchange, t);
-    out += (long long)(blockIdx.y * gridDim.z + blockIdx.z) * g.step_y * N + x;
-    #pragma unroll
-    for (int e = 0; e < HELD; ++e)
-        if (t + e * THREADS < g.step_y) out[(t + e * THREADS) * N] = Number::of(scale * v[e]);
-}
-
-extern "C" __global__ void __launch_bounds__(THREADS * COLUMNS) template_products(
-    const Geometry *geometry, const Complex *roots, const int *batch, const Stored *frames, int first_tile,
-    const Stored *spectra, int first_pair, Stored *out)
-{
-    int pair = first_pair + blockIdx.z;
-    if (pair < batch[1])
-        invert_columns(*geometry, roots, frames, first_tile + blockIdx.y, spectra, pair, Real(PRODUCT), out);
-}
-
-extern "C" __global__ void __launch_bounds__(THREADS * COLUMNS) mask_products(
-    const Geometry *geometry, const Complex *roots, const int *batch, const Record *records, const Full *frames,
-    int first_tile, const Full *spectra, int first_pair, Full *out)
-{
-    int mask = 2 * first_pair + blockIdx.z;
-    if (mask < 2 * batch[1] && !records[2 * batch[0] + mask].same)
-        invert_columns(*geometry, roots, frames, first_tile + blockIdx.y, spectra, mask, Real(1), out);
-}
-
-// The second half of an inverse transform: v becomes the points of one row. Every thread of the block must call.
-template <class Number>
-__device__ inline void invert_row(
-    Complex (&v)[HELD], const Complex *roots, Exchange &exchange, const Number *row)
-{
-    #pragma unroll
-    for (int e = 0; e < HELD; ++e) v[e] = row ? row[threadIdx.x + e * THREADS].load() : Complex{0, 0};
-    transform<1>(v, roots, exchange, threadIdx.x);
-}
-
-// 1 / sigma of one row of places, and 0 where sigma^2 is not above correlate.variance_floor.
-// s: of frame_rows; floors: a, b for a * mean of T^2 + b
-__device__ inline void inverse_sigma(
-    Real (&inverse)[HELD], const Complex *roots, Exchange &exchange, const Full *row, const Real *floors)
-{
-    Complex v[HELD];
-    invert_row(v, roots, exchange, row);
-    #pragma unroll
-    for (int e = 0; e < HELD; ++e) {
-        Real mean = v[e].x * (Real(1) / N), moment = v[e].y * floors[2] + Real(1);
-        Real variance = moment - mean * mean, least = floors[0] * moment + floors[1];
-        inverse[e] = variance > least ? Real(1) / sqrt(variance) : Real(0);
-    }
-}
+// The second half of the inverse transforms, along rows: sigma, quotient and running maximum in one pass.
 
 // Where one template may be scored, in places of the map (`plan.Plan.window`).
 struct Window {
@@ -80,128 +13,163 @@ __device__ inline Window window(const Geometry &g, const Record &record)
             max(g.first_x, -g.margin - before), min(g.last_x, g.width - 1 - g.margin - after)};
 }
 
-// One row of places of one tile, as the threads of a block hold it.
+// One row of one tile's places, as the threads of a transform hold it.
 struct Places {
     int row, y, x;  // row of the tile; place in the map of point 0, point e lies e * THREADS to the right
-    bool live;
-    int columns;  // of the tile that count
-    __device__ bool counts(int e) const { return live && int(threadIdx.x) + e * THREADS < columns; }
+    int columns;  // of the row that count, none if the row itself does not
+    __device__ bool counts(int e) const { return int(threadIdx.x) + e * THREADS < columns; }
 };
 
-__device__ inline Places places(const Geometry &g, int tile)
+__device__ inline Places places(const Geometry &g, int tile, int row)
 {
-    int row = blockIdx.x * ROWS + threadIdx.y, left = g.start_x + tile % g.tiles_x * g.step_x;
-    int y = g.start_y + tile / g.tiles_x * g.step_y + row;
-    return {row, y, left + int(threadIdx.x), row < g.step_y && y < g.stop_y, min(g.step_x, g.stop_x - left)};
+    int y = g.start_y + tile / g.tiles_x * g.step_y + row, left = g.start_x + tile % g.tiles_x * g.step_x;
+    bool live = row < g.step_y && y < g.stop_y;
+    return {row, y, left + int(threadIdx.x), live ? min(g.step_x, g.stop_x - left) : 0};
 }
 
-// The sigma map of a mask that many templates share; the batch's first mask, whose products are `masks`.
+// v becomes the points of one row. Every thread of the block must call, with nothing to read if need be.
+template <class Number>
+__device__ inline void invert_row(Complex (&v)[HELD], const Complex *roots, Exchange &exchange, const Number *row)
+{
+    #pragma unroll
+    for (int e = 0; e < HELD; ++e) v[e] = row ? row[threadIdx.x + e * THREADS].load() : Complex{0, 0};
+    transform<1>(v, roots, exchange, threadIdx.x);
+}
+
+// 1 / sigma, and 0 where sigma^2 is not above correlate.variance_floor.
+// sums: (1/P) sum M T and s (1/P) sum M (T^2 - 1), times N; floors: a, b for a * mean of T^2 + b; 1 / (s N)
+__device__ inline Real inverse_sigma(Complex sums, const Real *floors)
+{
+    Real mean = sums.x * (Real(1) / N), moment = sums.y * floors[2] + Real(1);
+    Real variance = moment - mean * mean, least = floors[0] * moment + floors[1];
+    return variance > least ? Real(1) / sqrt(variance) : Real(0);
+}
+
+// The sigma map of a mask that many templates share.
 extern "C" __global__ void __launch_bounds__(THREADS * ROWS) sigma_rows(
-    const Geometry *geometry, const Complex *roots, int first_tile, const Full *masks, const Real *floors,
+    const Geometry *geometry, const Complex *roots, int first_tile, const Full *products, const Real *floors,
     Real *map)
 {
-    Complex *shared = static_cast<Complex *>(shared_memory());
+    Exchange exchange = row_exchange(static_cast<Complex *>(shared_memory()));
     const Geometry &g = *geometry;
-    Exchange exchange = row_exchange(shared);
-    Places here = places(g, first_tile + blockIdx.y);
-    const Full *row = here.live ? masks + ((long long)blockIdx.y * g.step_y + here.row) * N : nullptr;
-    Real inverse[HELD];
-    inverse_sigma(inverse, roots, exchange, row, floors);
+    Places here = places(g, first_tile + blockIdx.y, blockIdx.x * ROWS + threadIdx.y);
+    const Full *row = products + ((long long)blockIdx.y * g.step_y + here.row) * N;
+    Complex v[HELD];
+    invert_row(v, roots, exchange, here.columns ? row : nullptr);
     #pragma unroll
     for (int e = 0; e < HELD; ++e)
-        if (here.counts(e)) map[(long long)here.y * g.map_width + here.x + e * THREADS] = inverse[e];
+        if (here.counts(e)) map[(long long)here.y * g.map_width + here.x + e * THREADS] = inverse_sigma(v[e], floors);
 }
 
-// Blocks of a multiprocessor that registers are left for: spilling costs more than a third block brings.
-constexpr int RESIDENT = sizeof(Real) == 4 && THREADS * ROWS <= 256 ? 2 : 1;
+constexpr int NOTHING = -4;  // below every score, and below what says that no template was scored
 
 struct Best {
     Real score[HELD];
     int index[HELD];
+    // Equal scores keep the lowest index.
+    __device__ void improve(int e, Real ncc, int k)
+    {
+        bool better = ncc > score[e] || (ncc == score[e] && k < index[e]);
+        score[e] = better ? ncc : score[e];
+        index[e] = better ? k : index[e];
+    }
 };
 
-// NCC = numerator / sigma into the running maximum; equal scores keep the lowest index.
-__device__ inline void improve(
+// NCC of one template into the running maximum; real and imaginary part of v are numerators, times 1 / unscale.
+__device__ inline void score_template(
     Best &best, const Geometry &g, const Places &here, const Turn &turn, const Record &record,
-    const Real (&numerator)[HELD], const Real (&inverse)[HELD])
+    const Complex (&v)[HELD], bool imaginary, Real unscale, const Real *inverse, int stride)
 {
     Window at = window(g, record);
     if (turn.index < 0 || here.y < at.top || here.y > at.bottom) return;
     #pragma unroll
     for (int e = 0; e < HELD; ++e) {
         int x = here.x + e * THREADS;
-        Real ncc = numerator[e] * inverse[e];
-        bool better = ncc > best.score[e] || (ncc == best.score[e] && turn.index < best.index[e]);
-        if (better && x >= at.left && x <= at.right) {
-            best.score[e] = ncc;
-            best.index[e] = turn.index;
-        }
+        if (here.counts(e) && x >= at.left && x <= at.right)
+            best.improve(e, unscale * (imaginary ? v[e].y : v[e].x) * inverse[e * stride], turn.index);
     }
 }
 
-// Pairs first_pair .. first_pair + pairs - 1 of the batch into the maps, for some tiles.
-// OWN: sigma from the masks' products; otherwise from the map of the mask that all share
+// A group of pairs into the maps. A block is a few rows of one tile, threadIdx.z; each transform has threads of
+// its own, threadIdx.y: the pairs first, then their masks, which leave 1 / sigma in shared memory.
+// OWN: whether there are such masks; otherwise sigma is the map of the mask that all share
 template <bool OWN>
 __device__ inline void fold(
     const Geometry &g, const Complex *roots, const int *batch, const Turn *turns, const Record *records,
-    int first_tile, int first_pair, int pairs, const Stored *templates, const Full *masks, const Real *floors,
+    int first_tile, int first_pair, const Stored *products, const Full *mask_products, const Real *floors,
     const Real *sigma, Real unscale, Real *score, int *index)
 {
     Complex *shared = static_cast<Complex *>(shared_memory());
     Exchange exchange = row_exchange(shared);
-    Places here = places(g, first_tile + blockIdx.y);
-    long long at = (long long)here.y * g.map_width + here.x;
+    Places here = places(g, first_tile + blockIdx.y, blockIdx.x * blockDim.z + threadIdx.z);
+    int unit = threadIdx.y, mask = unit - GROUP, pair = first_pair + (OWN && mask >= 0 ? mask / 2 : unit);
+    int k = 2 * (batch[0] + pair);
+    bool used = here.columns > 0 && pair < batch[1];
+    long long tile = blockIdx.y, at = (long long)here.y * g.map_width + here.x;
+    Complex v[HELD];
+    if (OWN && mask >= 0) {
+        used = used && !records[k + mask % 2].same;
+        const Full *row = mask_products + ((tile * 2 * GROUP + mask) * g.step_y + here.row) * N;
+        invert_row(v, roots, exchange, used ? row : nullptr);
+        Real *inverse = reinterpret_cast<Real *>(exchange.now);
+        #pragma unroll
+        for (int e = 0; e < HELD; ++e) inverse[threadIdx.x + e * THREADS] = inverse_sigma(v[e], floors);
+    } else {
+        invert_row(v, roots, exchange, used ? products + ((tile * GROUP + unit) * g.step_y + here.row) * N : nullptr);
+    }
     Best best;
-    Real inverse[2][HELD];
+    #pragma unroll
+    for (int e = 0; e < HELD; ++e) best.score[e] = NOTHING, best.index[e] = -1;
+    if (OWN) __syncthreads();
+    if (unit < GROUP && used) {
+        const Real *first = sigma + at, *second = first;
+        if (OWN) {
+            first = reinterpret_cast<Real *>(exchange.now + (GROUP + unit) * N) + threadIdx.x;
+            second = first + (records[k + 1].same ? 0 : 2 * N);
+        }
+        score_template(best, g, here, turns[k], records[k], v, false, unscale, first, THREADS);
+        score_template(best, g, here, turns[k + 1], records[k + 1], v, true, unscale, second, THREADS);
+    }
+    if (unit > 0 && unit < GROUP) {
+        Real *scores = reinterpret_cast<Real *>(exchange.now);
+        int *indices = reinterpret_cast<int *>(scores + N);
+        #pragma unroll
+        for (int e = 0; e < HELD; ++e) {
+            scores[threadIdx.x + e * THREADS] = best.score[e];
+            indices[threadIdx.x + e * THREADS] = best.index[e];
+        }
+    }
+    __syncthreads();
+    if (unit > 0) return;
+    for (int other = 1; other < GROUP; ++other) {
+        const Real *scores = reinterpret_cast<Real *>(exchange.now + other * N) + threadIdx.x;
+        const int *indices = reinterpret_cast<const int *>(scores - threadIdx.x + N) + threadIdx.x;
+        #pragma unroll
+        for (int e = 0; e < HELD; ++e) best.improve(e, scores[e * THREADS], indices[e * THREADS]);
+    }
     #pragma unroll
     for (int e = 0; e < HELD; ++e) {
-        best.score[e] = here.counts(e) ? score[at + e * THREADS] : Real(0);
-        best.index[e] = here.counts(e) ? index[at + e * THREADS] : -1;
-        inverse[0][e] = inverse[1][e] = !OWN && here.counts(e) ? sigma[at + e * THREADS] : Real(0);
+        if (!here.counts(e) || best.index[e] < 0) continue;
+        best.improve(e, score[at + e * THREADS], index[at + e * THREADS]);
+        score[at + e * THREADS] = best.score[e];
+        index[at + e * THREADS] = best.index[e];
     }
-    for (int p = 0; p < pairs && first_pair + p < batch[1]; ++p) {
-        int k = 2 * (batch[0] + first_pair + p);
-        long long unit = (long long)(blockIdx.y * pairs + p) * g.step_y, row = here.row;
-        if (OWN) {
-            inverse_sigma(inverse[0], roots, exchange, here.live ? masks + (2 * unit + row) * N : nullptr, floors);
-            if (records[k + 1].same) {
-                #pragma unroll
-                for (int e = 0; e < HELD; ++e) inverse[1][e] = inverse[0][e];
-            } else {
-                const Full *mine = here.live ? masks + (2 * unit + g.step_y + row) * N : nullptr;
-                inverse_sigma(inverse[1], roots, exchange, mine, floors);
-            }
-        }
-        Complex v[HELD];
-        invert_row(v, roots, exchange, here.live ? templates + (unit + row) * N : nullptr);
-        Real first[HELD], second[HELD];
-        #pragma unroll
-        for (int e = 0; e < HELD; ++e) first[e] = unscale * v[e].x, second[e] = unscale * v[e].y;
-        improve(best, g, here, turns[k], records[k], first, inverse[0]);
-        improve(best, g, here, turns[k + 1], records[k + 1], second, inverse[1]);
-    }
-    #pragma unroll
-    for (int e = 0; e < HELD; ++e)
-        if (here.counts(e)) {
-            score[at + e * THREADS] = best.score[e];
-            index[at + e * THREADS] = best.index[e];
-        }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS * ROWS, RESIDENT) fold_own(
+extern "C" __global__ void __launch_bounds__(THREADS * 3 * GROUP * OWN_ROWS) fold_own(
     const Geometry *geometry, const Complex *roots, const int *batch, const Turn *turns, const Record *records,
-    int first_tile, int first_pair, int pairs, const Stored *templates, const Full *masks, const Real *floors,
-    Real unscale, Real *score, int *index)
+    int first_tile, int first_pair, const Stored *products, Real unscale, Real *score, int *index,
+    const Full *mask_products, const Real *floors)
 {
-    fold<true>(*geometry, roots, batch, turns, records, first_tile, first_pair, pairs, templates, masks, floors,
+    fold<true>(*geometry, roots, batch, turns, records, first_tile, first_pair, products, mask_products, floors,
                nullptr, unscale, score, index);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS * ROWS, RESIDENT) fold_shared(
+extern "C" __global__ void __launch_bounds__(THREADS * GROUP * SHARED_ROWS) fold_shared(
     const Geometry *geometry, const Complex *roots, const int *batch, const Turn *turns, const Record *records,
-    int first_tile, int first_pair, int pairs, const Stored *templates, const Real *sigma, Real unscale,
-    Real *score, int *index)
+    int first_tile, int first_pair, const Stored *products, Real unscale, Real *score, int *index,
+    const Real *sigma)
 {
-    fold<false>(*geometry, roots, batch, turns, records, first_tile, first_pair, pairs, templates, nullptr,
-                nullptr, sigma, unscale, score, index);
+    fold<false>(*geometry, roots, batch, turns, records, first_tile, first_pair, products, nullptr, nullptr, sigma,
+                unscale, score, index);
 }
