@@ -176,7 +176,7 @@ class BandedSearch:
         return float(moments.max() * step**2 / 4)
 
     def _step(self, power: Array) -> int:
-        """The widest step whose grid loses little, for a micrograph of `power` by ring; 0 if there is none."""
+        """The widest step whose grid loses little of a micrograph of `power` by ring; 0 if none does."""
         for step in STEPS:
             beyond = ring_of(0.5 / step)
             error = float(np.sqrt((self._energies[:, beyond:] @ power[beyond:]).max()))
@@ -225,7 +225,8 @@ class BandedSearch:
 
     def _settled(self, coarse: Coarse, frame: Array, square: Array, exclude: Array | None) -> ScoreMap:
         """The score map, exact where the peak rules look."""
-        assert self.plan is not None and self._sums is not None
+        assert self.plan is not None
+        assert self._sums is not None
         allowed = self._allowed if exclude is None else self._allowed & ~exclude
         fine = FineMap(coarse, frame, variance_floor(square), self._sums, self.plan.margin, allowed)
         if self.peaks.rule == "nms":

@@ -6,8 +6,8 @@ masks likewise. With C (K, r) the coefficients and B (r, n) the correlations of 
 numerators at once are one matrix product C B; the means of T and T^2 under all masks are two more. The
 products are folded while they are in cache.
 
-Measured on KLH low-passed at 20 A, 180 turns of the side view, one core: 56 basis templates and 28 basis masks
-leave errors of 1e-3. What turning costs as transforms it then costs as a matrix product at 90 GFLOP/s.
+Measured on KLH low-passed at 20 A, 180 turns of the side view: 61 basis templates leave an error of 1e-3, and
+360 turns need no more. What turning costs in transforms it then costs in matrix products at 90 GFLOP/s.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from gembench.engine.fft import FFTLibrary, complex_dtype
+from gembench.engine.kernel import kernel
 from gembench.engine.resample import RADII, CoarseGrid, doubled, ring_of, rings
 from gembench.engine.templates import RotatedTemplate
 
 Array = NDArray[Any]
-GROUP = 360  # templates that share a basis: the products' cost grows with the square of their number
 RIM = 3  # coarse pixels beyond its window that a template is scored in, for the interpolation
 
 
@@ -158,7 +157,7 @@ class CompressedGroup:
         for image, template in zip(images, (templates[i] for i in firsts), strict=False):
             in_box(template.mask / template.mask.sum(), template.offset, box, image)
         # sigma enters as a quotient of scores well below 1: the masks may err more
-        self.masks = make_basis(images[: len(firsts)], box, grid, length, 3 * tolerance)
+        self.masks = make_basis(images[: len(firsts)], box, grid, length, 1.5 * tolerance)
 
     @property
     def transforms(self) -> int:
@@ -216,7 +215,7 @@ class CompressedGroup:
         return numerators, means, lowest
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kernel
 def inverse_sigmas(means: Array, squares: Array, lowest: Array) -> None:
     """Turn the means of T under masks (m, n) into 1 / sigma; 0 where the variance is not positive.
 
@@ -233,7 +232,7 @@ def inverse_sigmas(means: Array, squares: Array, lowest: Array) -> None:
             lowest[i] = min(lowest[i], variance)
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kernel
 def fold_spans(
     numerators: Array, inverses: Array, mask_of: Array, spans: Array, first: Any, score: Array,
     index: Array, inverse: Array,
@@ -254,7 +253,7 @@ def fold_spans(
             inverse[i] = inverses[mask_of[index[i] - first], i]
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kernel
 def fold_points(
     numerators: Array, inverses: Array, mask_of: Array, windows: Array, first: Any, y: Array, x: Array,
     score: Array, index: Array, inverse: Array,

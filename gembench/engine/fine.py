@@ -51,7 +51,7 @@ class Coarse:
         return 2 * DEVIATIONS * float(self.mask_errors.max())
 
     def ripple(self, index: Array, inverse: Array) -> Array:
-        """What neighbouring pixels' scores may differ by, for the template `index`: sigma's error is smooth."""
+        """The part of the slack that may change from pixel to pixel: sigma's error is smooth."""
         return np.asarray(DEVIATIONS * self.errors[index] * inverse, self.score.dtype)
 
     def slack(self, score: Array, index: Array, inverse: Array) -> Array:
@@ -113,7 +113,8 @@ class FineMap:
     def _cell_bounds(self) -> Array:
         """The highest score that any pixel of each cell may have."""
         coarse = self.coarse
-        upper = np.where(coarse.index < 0, 0, coarse.score + coarse.slack(coarse.score, coarse.index, coarse.inverse))
+        slack = coarse.slack(coarse.score, coarse.index, coarse.inverse)
+        upper = np.where(coarse.index < 0, 0, coarse.score + slack)
         upper = np.where(coarse.doubtful, 1, upper * (1 + 2 * coarse.rise)).astype(coarse.score.dtype)
         for axis in range(2):  # all four corners
             upper = np.maximum(upper, np.roll(upper, -1, axis))
@@ -228,7 +229,7 @@ class FineMap:
         y, x, score, index = y[held], x[held], score[real][held], index[real][held]
         self.score[y, x], self.index[y, x], self.slack[y, x] = score, index, 0
         self.ripple[y, x], self.state[y, x] = 0, EXACT
-        return np.asarray(y * wanted.shape[1] + x)
+        return np.unique(y * wanted.shape[1] + x)
 
     def _groups(self, y: Array, x: Array, wanted: Array) -> Array:
         """Rows of ABREAST pixels that hold the wanted ones of some cells, as places in y, x: (g, ABREAST).
@@ -246,8 +247,7 @@ class FineMap:
             part = places[:, start : start + ABREAST]
             one[:, : part.shape[1]] = part
         groups = groups.reshape(-1, ABREAST)
-        groups = groups[(inside[groups] & (groups >= 0)).any(1)]
-        return groups
+        return np.asarray(groups[(inside[groups] & (groups >= 0)).any(1)])
 
     def finished(self) -> ScoreMap:
         """The map as a search returns it; what is not exact is not above the exact score."""

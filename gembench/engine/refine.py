@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from gembench.engine.kernel import kernel
 from gembench.engine.resample import TAPS, lagrange
 from gembench.engine.templates import RotatedTemplate
 
@@ -70,7 +71,7 @@ def mask_runs(mask: Array) -> Array:
     return np.column_stack([rows, first, last - first])
 
 
-@njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}, cache=True)
+@njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def run_sums(pixels: Array, weights: Array, sums: Array) -> None:
     """Add the sums of w T, T and T^2 under a run, at ABREAST neighbouring places, to `sums` (3, ABREAST).
 
@@ -103,7 +104,7 @@ def run_sums(pixels: Array, weights: Array, sums: Array) -> None:
         sums[2, j] += wide_square
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kernel
 def best_of(
     image: Array, local_floor: float, global_floor: float, windows: Array, y: Array, x: Array, first: Array,
     templates: Array, weights: Array, runs: Array, starts: Array, sizes: Array, score: Array, index: Array,
@@ -152,7 +153,7 @@ def between(step: int, dtype: Any) -> Array:
     return np.ascontiguousarray(np.kron(weights, weights).T.astype(dtype))
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kernel
 def gather_cells(maps: Array, rows: Array, columns: Array, out: Array) -> None:
     """The 6 x 6 coarse pixels around some cells of each map (r, ny, nx), cyclically: (r, c, 36).
 
@@ -170,7 +171,7 @@ def gather_cells(maps: Array, rows: Array, columns: Array, out: Array) -> None:
                     target[TAPS * j + i] = row[x + i] if whole else row[(x + i) % nx]
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kernel
 def near_best(
     scores: Array, least: Array, margins: Array, scale: Array, first: int, pixels: Array, found: Array,
     count: Array,

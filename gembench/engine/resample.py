@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from gembench.engine.fft import FFTLibrary, aligned_zeros, complex_dtype
 from gembench.engine.fold import BLOCK, TILE
+from gembench.engine.kernel import kernel
 
 Array = NDArray[Any]
 GAP = 8  # coarse pixels, at least, in which the frame's far edge turns into its near one
@@ -146,7 +146,7 @@ def ring_power(image: Array, length: int) -> Array:
     return np.asarray(np.bincount(ring, power.ravel(), RADII) / np.maximum(number, 1))
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kernel
 def lagrange(t: float, weights: Array) -> None:
     """Weights of the values at -2, -1, 0, 1, 2, 3 for the value at t, 0 <= t < 1."""
     for i in range(TAPS):
@@ -157,7 +157,7 @@ def lagrange(t: float, weights: Array) -> None:
         weights[i] = product
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kernel
 def _spread(coarse: Array, step: int, first: int, out: Array) -> None:
     """Put values between the rows of `coarse` (n, w) into out[y], y frame rows from `first`, cyclically."""
     weights = np.empty((step, TAPS), coarse.dtype)
@@ -174,7 +174,7 @@ def _spread(coarse: Array, step: int, first: int, out: Array) -> None:
             target[x] = w[0] * a[x] + w[1] * b[x] + w[2] * c[x] + w[3] * d[x] + w[4] * e[x] + w[5] * f[x]
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@kernel
 def _turned_over(source: Array, target: Array) -> None:
     """The transpose of `source`, tile by tile."""
     height, width = source.shape

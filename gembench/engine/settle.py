@@ -1,6 +1,6 @@
 """Which pixels of a FineMap have to be exact for its picks to be.
 
-Both rules go down from score to score, level by level: what lies under a pick that is already certain is never
+Both rules go down from score to score, level by level: what a pick that is already certain rules out is never
 looked at.
 """
 
@@ -10,16 +10,15 @@ import heapq
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from gembench.engine.fine import EXACT, SEEN, FineMap
+from gembench.engine.kernel import kernel
 from gembench.engine.peaks import PeakSettings
 
 Array = NDArray[Any]
 FLAT = 0.4  # of a pixel's ripple, by which a peak may seem to lie below its neighbours
 LEVEL = 0.05  # of the score, by which one level lies below the other
-BLUR = 10.0  # pixels, at most, within which pixels are one peak
 RING = 2  # pixels around an exact maximum that are made exact: a twin may lie beside it
 
 
@@ -35,84 +34,107 @@ def settle_maxima(fine: FineMap, settings: PeakSettings) -> None:
     for level in levels(fine, settings.threshold) if settings.distance > 2 * RING else []:
         look_down_to(fine, level, closed)
         progress = True
-        while progress:
-            leaders = _leaders(fine, *_likely_maxima(fine, level, closed), settings.distance)
-            exact = np.concatenate([exact, refine_peaks(fine, *leaders, settings.threshold)])
-            exact, progress = _close_around(fine, closed, exact, level, settings.distance)
+        while len(likely := _likely_maxima(fine, level, closed)):
+            chosen = _leaders(fine, likely, settings.distance) if progress else _best_quarter(fine, likely)
+            exact = np.concatenate([exact, refine_peaks(fine, chosen, settings.threshold)])
+            progress = _close_around(fine, closed, exact, level, settings.distance)
+            exact = exact[~closed.ravel()[exact]]
     look_down_to(fine, settings.threshold, closed)
-    refine_peaks(fine, *_likely_maxima(fine, settings.threshold, closed), settings.threshold)
+    refine_peaks(fine, _likely_maxima(fine, settings.threshold, closed), settings.threshold)
 
 
 def look_down_to(fine: FineMap, level: float, closed: Array) -> None:
-    """Look at the cells that may reach the level and are not `closed`, (H, W) bool, all over."""
+    """Look at the cells that may reach the level and hold, or touch, a pixel that is not `closed`."""
     rows, columns = np.nonzero((fine.bound >= level) & ~fine.looked)
-    y, x = fine.pixels_of(rows, columns)
-    y, x = np.clip(y, 0, closed.shape[0] - 1), np.clip(x, 0, closed.shape[1] - 1)
-    open_ = ~closed[y, x].reshape(len(rows), fine.coarse.grid.step**2).all(1)
+    step, margin = fine.coarse.grid.step, fine.margin
+    open_ = np.zeros(len(rows), np.bool_)
+    touching_open(closed, (rows + fine.first_cell[0]) * step - margin,
+                  (columns + fine.first_cell[1]) * step - margin, step, open_)
     fine.look(rows[open_], columns[open_])
 
 
-def _likely_maxima(fine: FineMap, level: float, closed: Array) -> tuple[Array, Array]:
-    """Pixels that may reach the level, are not closed, and hardly below any of their neighbours."""
-    y, x = np.divmod(fine.open_places(level, closed), closed.shape[1])
-    likely = is_maximum(fine.score, fine.ripple, y, x, FLAT)
-    return y[likely], x[likely]
+def _likely_maxima(fine: FineMap, level: float, closed: Array) -> Array:
+    """Flat places of pixels that may reach the level, are open, and hardly below any of their neighbours."""
+    places = fine.open_places(level, closed)
+    return places[maxima(fine.score, fine.ripple, places, FLAT)]
 
 
-def _leaders(fine: FineMap, y: Array, x: Array, distance: float) -> tuple[Array, Array]:
+def _leaders(fine: FineMap, places: Array, distance: float) -> Array:
     """Those of some pixels that are the best within `distance`, by their scores so far."""
     from scipy.spatial import KDTree
 
-    order = np.argsort(-fine.score[y, x], kind="stable")
-    points = np.column_stack([y, x])[order]
-    free, leaders = np.ones(len(points), bool), []
-    tree = KDTree(points) if len(points) else None
+    places = places[np.argsort(-fine.score.ravel()[places], kind="stable")]
+    points = np.column_stack(np.divmod(places, fine.score.shape[1]))
+    tree, free, leaders = KDTree(points), np.ones(len(points), bool), []
     for i in range(len(points)):
-        if free[i] and tree is not None:
-            leaders.append(order[i])
+        if free[i]:
+            leaders.append(i)
             free[tree.query_ball_point(points[i], distance)] = False
-    return y[leaders], x[leaders]
+    return np.asarray(places[leaders])
 
 
-def _close_around(
-    fine: FineMap, closed: Array, exact: Array, level: float, distance: float
-) -> tuple[Array, bool]:
-    """Close the surroundings of exact maxima above the level that nothing near them can outdo.
+def _best_quarter(fine: FineMap, places: Array) -> Array:
+    """A quarter of some pixels, those that may be highest."""
+    order = np.argsort(-fine.upper_at(places), kind="stable")
+    return np.asarray(places[order[: max(16, len(places) // 4)]])
 
-    The pick itself may still prove to be another pixel of the same peak, within BLUR.
-    exact: flat places; returned without those that need not be tried again, and whether any was closed
+
+def _close_around(fine: FineMap, closed: Array, exact: Array, level: float, distance: float) -> bool:
+    """Close what lies within `distance` of the exact maxima that must become picks; whether there were any.
+
+    exact: flat places of the pixels that are exact and open. Nothing that may be a maximum outdoes such a
+    pick from within the distance.
     """
-    peaks = exact[(fine.score.ravel()[exact] >= level) & ~closed.ravel()[exact]]
-    y, x = np.divmod(peaks, closed.shape[1])
-    top = is_maximum(fine.score, fine.slack, y, x, 0.0)
-    peaks = peaks[top][np.argsort(-fine.score.ravel()[peaks[top]], kind="stable")]
-    done = close_around(fine.score, fine.slack, fine.state, closed, peaks, distance,
-                        min(BLUR, distance / 4))
-    return exact[~np.isin(exact, peaks[done])], bool(done.any())
+    from scipy.spatial import KDTree
+
+    width = closed.shape[1]
+    peaks = exact[fine.score.ravel()[exact] >= level]
+    peaks = peaks[maxima(fine.score, fine.slack, peaks, 0.0)]
+    peaks = peaks[np.argsort(-fine.score.ravel()[peaks], kind="stable")]
+    rivals = np.concatenate([peaks, _likely_maxima(fine, level, closed)])
+    if not len(peaks):
+        return False
+    points, upper = np.column_stack(np.divmod(rivals, width)), fine.upper_at(rivals)
+    tree, reach, progress = KDTree(points), int(np.ceil(distance)), False
+    for i, place in enumerate(peaks.tolist()):
+        y, x = divmod(place, width)
+        if closed[y, x]:
+            continue
+        near = np.array(tree.query_ball_point(points[i], distance))
+        near = near[(upper[near] >= upper[i]) & (near != i)]
+        near = near[np.hypot(*(points[near] - points[i]).T) < distance]
+        if closed.ravel()[rivals[near]].all():
+            area, (rows, columns) = _overlap(closed.shape, y, x, reach)
+            dy, dx = np.ogrid[rows, columns]
+            closed[area] |= (dy - reach) ** 2 + (dx - reach) ** 2 < distance**2
+            progress = True
+    return progress
 
 
 def _overlap(shape: tuple[int, ...], y: int, x: int, reach: int) -> tuple[Any, Any]:
     """The part of a map within `reach` of a pixel, and the same part of a stamp about its centre."""
-    area = tuple(slice(max(at - reach, 0), min(at + reach + 1, n)) for at, n in zip((y, x), shape, strict=True))
+    area = tuple(slice(max(at - reach, 0), min(at + reach + 1, n))
+                 for at, n in zip((y, x), shape, strict=True))
     inner = tuple(slice(one.start - at + reach, one.stop - at + reach)
                   for one, at in zip(area, (y, x), strict=True))
     return area, inner
 
 
-def refine_peaks(fine: FineMap, y: Array, x: Array, threshold: float) -> Array:
+def refine_peaks(fine: FineMap, places: Array, threshold: float) -> Array:
     """Make pixels exact, and on from there until the surroundings of every exact maximum are.
 
-    Returns the flat places of all that became exact.
+    places: flat; returns those of all pixels that became exact
     """
     dy, dx = np.mgrid[-RING : RING + 1, -RING : RING + 1].reshape(2, -1, 1)
     height, width = fine.allowed.shape
     all_made = [np.empty(0, np.int64)]
+    y, x = np.divmod(places, width)
     while len(y):
         made = fine.refine(y, x)
         all_made.append(made)
-        y, x = np.divmod(made[fine.score.ravel()[made] >= threshold], width)
-        peak = is_maximum(fine.score, fine.slack, y, x, -1.0)
-        y, x = (y[peak] + dy).ravel(), (x[peak] + dx).ravel()
+        peaks = made[fine.score.ravel()[made] >= threshold]
+        y, x = np.divmod(peaks[maxima(fine.score, fine.slack, peaks, -1.0)], width)
+        y, x = (y + dy).ravel(), (x + dx).ravel()
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
         y, x = y[inside], x[inside]
         open_ = fine.allowed[y, x] & (fine.state[y, x] != EXACT)
@@ -180,53 +202,36 @@ def _blank(blank: Array, mask: Array, offset: tuple[int, int], y: int, x: int) -
     blank[y0:y1, x0:x1] |= mask[y0 - top : y1 - top, x0 - left : x1 - left]
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
-def is_maximum(score: Array, slack: Array, y: Array, x: Array, tolerance: float) -> Array:
+def maxima(score: Array, slack: Array, places: Array, tolerance: float) -> Array:
     """Whether pixels, raised by `tolerance` times their slack, are not below their neighbours: (n,) bool.
 
-    A negative tolerance lowers the neighbours by their slack instead.
+    places: flat. A negative tolerance lowers the neighbours by their slack instead.
     """
-    height, width = score.shape
-    out = np.ones(len(y), np.bool_)
-    for i in range(len(y)):
-        here = score[y[i], x[i]] + max(tolerance, 0) * slack[y[i], x[i]]
-        for v in range(max(y[i] - 1, 0), min(y[i] + 2, height)):
-            for u in range(max(x[i] - 1, 0), min(x[i] + 2, width)):
-                value = score[v, u] - slack[v, u] if tolerance < 0 else score[v, u]
-                if value > here:
-                    out[i] = False
+    out = np.ones(len(places), np.bool_)
+    find_maxima(score, slack, places, tolerance, out)
     return out
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
-def close_around(
-    score: Array, slack: Array, state: Array, closed: Array, peaks: Array, distance: float, blur: float
-) -> Array:
-    """Set `closed` from `blur` to distance - blur around each peak that has no rival; which have none.
-
-    A rival is an open pixel within distance + blur, though not within blur, that may be higher.
-    """
+@kernel
+def find_maxima(score: Array, slack: Array, places: Array, tolerance: float, out: Array) -> None:
+    """See `maxima`; `out` (n,) is true before, and false where a neighbour is higher."""
     height, width = score.shape
-    done = np.zeros(len(peaks), np.bool_)
-    reach = int(np.ceil(distance + blur))
-    for number in range(len(peaks)):
-        y, x = divmod(peaks[number], width)
-        here, rival = score[y, x], closed[y, x]
-        for v in range(max(y - reach, 0), min(y + reach + 1, height)):
-            if rival:
-                break
-            for u in range(max(x - reach, 0), min(x + reach + 1, width)):
-                if state[v, u] != 0 and not closed[v, u] and score[v, u] + slack[v, u] >= here:
-                    apart = (v - y) ** 2 + (u - x) ** 2
-                    if blur * blur < apart <= (distance + blur) ** 2:
-                        rival = True
-                        break
-        if rival:
-            continue
-        done[number] = True
-        for v in range(max(y - reach, 0), min(y + reach + 1, height)):
-            for u in range(max(x - reach, 0), min(x + reach + 1, width)):
-                apart = (v - y) ** 2 + (u - x) ** 2
-                if blur * blur < apart < (distance - blur) ** 2:
-                    closed[v, u] = True
-    return done
+    for i in range(len(places)):
+        y, x = divmod(places[i], width)
+        here = score[y, x] + max(tolerance, 0) * slack[y, x]
+        for v in range(max(y - 1, 0), min(y + 2, height)):
+            for u in range(max(x - 1, 0), min(x + 2, width)):
+                value = score[v, u] - slack[v, u] if tolerance < 0 else score[v, u]
+                if value > here:
+                    out[i] = False
+
+
+@kernel
+def touching_open(closed: Array, y: Array, x: Array, step: int, out: Array) -> None:
+    """Set out[i] where the cell of step x step pixels at y[i], x[i] or its rim has a pixel not `closed`."""
+    height, width = closed.shape
+    for i in range(len(y)):
+        for v in range(max(y[i] - 1, 0), min(y[i] + step + 1, height)):
+            for u in range(max(x[i] - 1, 0), min(x[i] + step + 1, width)):
+                if not closed[v, u]:
+                    out[i] = True
