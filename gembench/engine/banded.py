@@ -27,7 +27,14 @@ from gembench.engine.fold import BLOCK, NO_SCORE
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.plan import Edges, Plan, make_plan
 from gembench.engine.refine import DirectSums
-from gembench.engine.resample import RADII, CoarseGrid, ring_of, ring_power
+from gembench.engine.resample import (
+    RADII,
+    CoarseGrid,
+    interpolation_loss,
+    ring_frequencies,
+    ring_of,
+    ring_power,
+)
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.search import Search, SearchStatistics, _checked
 from gembench.engine.settle import settle_maxima, settle_walk
@@ -39,6 +46,7 @@ log = logging.getLogger("gembench")
 STEPS = (8, 6, 5, 4, 3, 2)
 BAND_ERROR = 1e-3  # rms of a numerator beyond the coarse band that is accepted, of the micrograph's sigma
 RISE = 0.09  # of a peak's height that may hide between coarse pixels
+RISE_DEVIATIONS = 4.0  # of a peak's curvature that are reckoned with
 TOLERANCE = 1e-3  # of the compression
 DOUBTFUL = 5e-4  # part of the micrograph in which every template may have to be summed directly
 GROUP = 360  # templates compressed together: the products cost as the square of their number
@@ -165,22 +173,25 @@ class BandedSearch:
             in_box(template.weights, template.offset, box, image[0])
             energies[:] = ring_energies(image, self._length)[0]
 
-    def _rise(self, power: Array, step: int) -> float:
-        """How far a peak may rise above the coarse pixels around it, over its height.
+    def _rise(self, power: Array, step: int) -> tuple[float, float]:
+        """How far a peak may rise above the coarse pixels around it: relative to its height, and beyond that.
 
-        By half the second moment of its spectrum along each axis, at the middle of a cell.
+        A maximum of height h in a random field has a curvature of h m2, give or take the field's deviation
+        times sqrt(m4 - m2^2), with m2 and m4 the moments of its spectrum; a coarse pixel is at most half a
+        step away along each axis.
         """
-        radius = (np.arange(RADII) + 0.5) * np.sqrt(0.5) / RADII
-        spectrum = self._energies * power
-        moments = 0.5 * (spectrum @ (2 * np.pi * radius) ** 2) / spectrum.sum(1)
-        return float(moments.max() * step**2 / 4)
+        square, spectrum = ring_frequencies() ** 2, self._energies * power
+        variance = spectrum.sum(1)
+        m2, m4 = spectrum @ square / variance, spectrum @ square**2 / variance
+        spread = RISE_DEVIATIONS * np.sqrt(variance * np.maximum(m4 - m2**2, 0))
+        return float(m2.max() * step**2 / 8), float(spread.max() * step**2 / 8)
 
     def _step(self, power: Array) -> int:
         """The widest step whose grid loses little of a micrograph of `power` by ring; 0 if none does."""
         for step in STEPS:
             beyond = ring_of(0.5 / step)
             error = float(np.sqrt((self._energies[:, beyond:] @ power[beyond:]).max()))
-            if error <= BAND_ERROR and self._rise(power, step) <= RISE:
+            if error <= BAND_ERROR and self._rise(power, step)[0] <= RISE:
                 return step
         return 0
 
@@ -213,7 +224,9 @@ class BandedSearch:
                 ), range(0, grid.shape[0], BLOCK),
             )
             all_maps.append(maps)
-        errors = np.concatenate([group.weights.errors(powers[0]) for group in groups])
+        blurred = self._energies @ (powers[0] * interpolation_loss(step))
+        lost = np.concatenate([group.weights.errors(powers[0]) for group in groups])
+        errors = np.sqrt(lost**2 + blurred).astype(frame.dtype)
         mask_errors = np.concatenate([group.masks.errors(powers[1])[group.mask_of] for group in groups])
         self.statistics = BandedStatistics(step=step, error=float(errors.max()))
         self.statistics.basis = sum(len(g.weights.spectra) + len(g.masks.spectra) for g in groups)

@@ -26,7 +26,8 @@ class Coarse:
     score, index, inverse, lowest: (ny, nx), see `CompressedGroup.fold`; maps: one a group
     errors, mask_errors: (K,) each template's rms errors of the numerator and of the mean of T^2 under its
         mask, where the micrograph has variance 1
-    rise: how much higher than on the coarse pixels around it a peak may be, over its height
+    rise: how much higher than on the coarse pixels around it a peak may be: relative to its height, and in
+        units of 1 / sigma
     """
 
     grid: CoarseGrid
@@ -38,7 +39,7 @@ class Coarse:
     lowest: Array
     errors: Array
     mask_errors: Array
-    rise: float
+    rise: tuple[float, float]
 
     @property
     def doubtful(self) -> Array:
@@ -114,8 +115,9 @@ class FineMap:
         """The highest score that any pixel of each cell may have."""
         coarse = self.coarse
         slack = coarse.slack(coarse.score, coarse.index, coarse.inverse)
-        upper = np.where(coarse.index < 0, 0, coarse.score + slack)
-        upper = np.where(coarse.doubtful, 1, upper * (1 + 2 * coarse.rise)).astype(coarse.score.dtype)
+        relative, beyond = coarse.rise
+        upper = coarse.score * (1 + relative) + beyond * coarse.inverse + slack
+        upper = np.where(coarse.index < 0, 0, np.where(coarse.doubtful, 1, upper)).astype(slack.dtype)
         for axis in range(2):  # all four corners
             upper = np.maximum(upper, np.roll(upper, -1, axis))
         return np.minimum(self._cut(upper), upper.dtype.type(1))

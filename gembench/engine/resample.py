@@ -115,6 +115,23 @@ def ring_of(frequency: float) -> int:
     return min(int(frequency * RADII / np.sqrt(0.5)), RADII - 1)
 
 
+def ring_frequencies() -> Array:
+    """The frequency in the middle of each ring, in radians a pixel: (RADII,)."""
+    return (np.arange(RADII) + 0.5) * (2 * np.pi * np.sqrt(0.5) / RADII)
+
+
+def interpolation_loss(step: int) -> Array:
+    """The mean square error of the interpolation for each ring, of waves along an axis: (RADII,)."""
+    phases, weights = np.arange(step) / step, np.empty(TAPS)
+    wave = np.minimum(ring_frequencies() * step, np.pi)  # radians a coarse pixel
+    loss = np.zeros(RADII)
+    for phase in phases:
+        lagrange(phase, weights)
+        made = np.exp(1j * np.outer(wave, np.arange(TAPS) - 2)) @ weights
+        loss += np.abs(made - np.exp(1j * wave * phase)) ** 2
+    return loss / step
+
+
 def doubled(length: int) -> Array:
     """How often each column of a real transform of `length` stands for a frequency: 1 or 2."""
     twice = np.full(length // 2 + 1, 2.0)

@@ -17,7 +17,7 @@ from gembench.engine.kernel import kernel
 from gembench.engine.peaks import PeakSettings
 
 Array = NDArray[Any]
-FLAT = 0.4  # of a pixel's ripple, by which a peak may seem to lie below its neighbours
+FLAT = 1.0  # of a pixel's ripple, by which a peak may seem to lie below its neighbours
 LEVEL = 0.05  # of the score, by which one level lies below the other
 RING = 2  # pixels around an exact maximum that are made exact: a twin may lie beside it
 
@@ -125,21 +125,26 @@ def refine_peaks(fine: FineMap, places: Array, threshold: float) -> Array:
 
     places: flat; returns those of all pixels that became exact
     """
-    dy, dx = np.mgrid[-RING : RING + 1, -RING : RING + 1].reshape(2, -1, 1)
-    height, width = fine.allowed.shape
     all_made = [np.empty(0, np.int64)]
+    width = fine.allowed.shape[1]
     y, x = np.divmod(places, width)
     while len(y):
         made = fine.refine(y, x)
         all_made.append(made)
         peaks = made[fine.score.ravel()[made] >= threshold]
         y, x = np.divmod(peaks[maxima(fine.score, fine.slack, peaks, -1.0)], width)
-        y, x = (y + dy).ravel(), (x + dx).ravel()
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        y, x = y[inside], x[inside]
-        open_ = fine.allowed[y, x] & (fine.state[y, x] != EXACT)
-        y, x = y[open_], x[open_]
+        y, x = _around(fine, y, x, RING)
     return np.concatenate(all_made)
+
+
+def _around(fine: FineMap, y: Array, x: Array, ring: int) -> tuple[Array, Array]:
+    """The pixels up to `ring` from some that are not exact yet."""
+    dy, dx = np.mgrid[-ring : ring + 1, -ring : ring + 1].reshape(2, -1, 1)
+    y, x = (y + dy).ravel(), (x + dx).ravel()
+    inside = (y >= 0) & (y < fine.allowed.shape[0]) & (x >= 0) & (x < fine.allowed.shape[1])
+    y, x = y[inside], x[inside]
+    open_ = fine.allowed[y, x] & (fine.state[y, x] != EXACT)
+    return y[open_], x[open_]
 
 
 def settle_walk(fine: FineMap, settings: PeakSettings, box: tuple[int, int], masks: Any) -> None:
@@ -147,8 +152,16 @@ def settle_walk(fine: FineMap, settings: PeakSettings, box: tuple[int, int], mas
 
     box: (h, w) of the templates; masks: of a template's index, its cut and the offset from its centre
     """
+    y, x = np.divmod(np.array(_walk(fine, settings, box, masks), np.int64), fine.allowed.shape[1])
+    y, x = _around(fine, y, x, 1)  # what the fit of a parabola looks at
+    fine.refine(y, x)
+
+
+def _walk(fine: FineMap, settings: PeakSettings, box: tuple[int, int], masks: Any) -> list[int]:
+    """The flat places that the walk stops at, in its order."""
     blank = ~fine.allowed
     exact: list[tuple[float, int]] = []  # exact pixels not yet taken, as a heap of (-score, place)
+    taken: list[int] = []
     picked = 0
     for level in levels(fine, settings.threshold):
         look_down_to(fine, level, blank)
@@ -164,15 +177,17 @@ def settle_walk(fine: FineMap, settings: PeakSettings, box: tuple[int, int], mas
             if exact and -exact[0][0] >= limit:
                 place = heapq.heappop(exact)[1]
                 if not blank.flat[place]:
+                    taken.append(place)
                     y, x = divmod(place, blank.shape[1])
                     _blank(blank, *masks[int(fine.index[y, x])], y, x)
                     picked += _counts(y, x, blank.shape, box, settings.border)
                     if picked == settings.max_picks:
-                        return
+                        return taken
             elif at < len(hot):
                 _take_exact(fine, int(hot[at]), blank, exact)
             else:
                 break
+    return taken
 
 
 def _counts(y: int, x: int, shape: tuple[int, ...], box: tuple[int, int], border: float) -> bool:
@@ -183,15 +198,13 @@ def _counts(y: int, x: int, shape: tuple[int, ...], box: tuple[int, int], border
 
 def _take_exact(fine: FineMap, place: int, blank: Array, exact: list[tuple[float, int]]) -> None:
     """Make a pixel exact, with those around it that may be as high."""
-    width, step = blank.shape[1], fine.coarse.grid.step
-    y, x = divmod(place, width)
-    area, _ = _overlap(blank.shape, y, x, step)
+    y, x = divmod(place, blank.shape[1])
+    area, _ = _overlap(blank.shape, y, x, fine.coarse.grid.step)
     near = (fine.score[area] + fine.slack[area] >= fine.score[y, x]) & (fine.state[area] == SEEN)
     rows, columns = np.nonzero(near & ~blank[area])
     rows, columns = rows + area[0].start, columns + area[1].start
-    fine.refine(rows, columns)
-    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        heapq.heappush(exact, (-float(fine.score[row, column]), row * width + column))
+    for made in fine.refine(rows, columns).tolist():
+        heapq.heappush(exact, (-float(fine.score.flat[made]), made))
 
 
 def _blank(blank: Array, mask: Array, offset: tuple[int, int], y: int, x: int) -> None:
