@@ -131,20 +131,23 @@ def refine_peaks(fine: FineMap, places: Array, threshold: float) -> Array:
     while len(y):
         made = fine.refine(y, x)
         all_made.append(made)
-        peaks = made[fine.score.ravel()[made] >= threshold]
+        # What was made exact may also leave one of its neighbours a maximum.
+        y, x = _around(fine, *np.divmod(made, width), 1, exact=True)
+        peaks = np.unique(y * width + x)
+        peaks = peaks[fine.score.ravel()[peaks] >= threshold]
         y, x = np.divmod(peaks[maxima(fine.score, fine.slack, peaks, -1.0)], width)
         y, x = _around(fine, y, x, RING)
     return np.concatenate(all_made)
 
 
-def _around(fine: FineMap, y: Array, x: Array, ring: int) -> tuple[Array, Array]:
-    """The pixels up to `ring` from some that are not exact yet."""
+def _around(fine: FineMap, y: Array, x: Array, ring: int, exact: bool = False) -> tuple[Array, Array]:
+    """The pixels up to `ring` from some that are exact, or that are not yet."""
     dy, dx = np.mgrid[-ring : ring + 1, -ring : ring + 1].reshape(2, -1, 1)
     y, x = (y + dy).ravel(), (x + dx).ravel()
     inside = (y >= 0) & (y < fine.allowed.shape[0]) & (x >= 0) & (x < fine.allowed.shape[1])
     y, x = y[inside], x[inside]
-    open_ = fine.allowed[y, x] & (fine.state[y, x] != EXACT)
-    return y[open_], x[open_]
+    chosen = fine.allowed[y, x] & ((fine.state[y, x] == EXACT) == exact)
+    return y[chosen], x[chosen]
 
 
 def settle_walk(fine: FineMap, settings: PeakSettings, box: tuple[int, int], masks: Any) -> None:

@@ -65,7 +65,10 @@ def assert_same_picks(banded, exact, bank, peaks, *, nearness=1e-3):
         apart, at = KDTree(found.xy).query(wanted.xy)
         assert apart.max() < nearness
         np.testing.assert_allclose(found.score[at], wanted.score, rtol=0, atol=1e-5)
-        np.testing.assert_array_equal(found.template[at], wanted.template)
+        # At the corner of a mirrored micrograph a template and its turn are equal but for the last bit.
+        other = found.template[at] != wanted.template
+        assert all(x in (0, exact.score.shape[1] - 1) for x in wanted.x[other])
+        assert all(y in (0, exact.score.shape[0] - 1) for y in wanted.y[other])
     return len(wanted)
 
 
