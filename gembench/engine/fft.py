@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from functools import cached_property, lru_cache
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -38,6 +38,13 @@ def aligned_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 def complex_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """complex64 for float32, complex128 for float64."""
     return np.result_type(np.dtype(dtype), np.complex64)
+
+
+class Native(NamedTuple):
+    """A transform that compiled code can call: the addresses of a function and of its plan, see `fused`."""
+
+    function: int
+    plan: int
 
 
 class RowTransforms:
@@ -83,6 +90,14 @@ class RowTransforms:
     def ifft(self) -> None:
         """`full` in place, exponent +1."""
         self.library.fft_rows(self.full, inverse=True)
+
+    def native_ifft(self) -> Native | None:
+        """`ifft` of any such rows for compiled code, if the library allows it."""
+        return None
+
+    def native_irfft(self, distance: int) -> Native | None:
+        """`irfft` for compiled code, of rows that lie `distance` numbers apart."""
+        return None
 
 
 class FFTLibrary(ABC):

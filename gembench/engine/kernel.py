@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from numba import njit
 
-Kernel = Callable[..., None]
+Kernel = Callable[..., Any]
 
 
 def kernel(function: Kernel) -> Kernel:

@@ -251,10 +251,8 @@ class ExactCorrelator(_Maps):
     def _sigma(self, frame: Frame, template: RotatedTemplate, mask: Correlation, y: int) -> Array:
         """BLOCK rows of 1 / sigma from row y on, as far as the mask's cut lies inside the frame."""
         height, width = self._size(template)
-        mean, square = (self._transform.inverse_rows(half, y, buffer=i) for i, half in enumerate(mask.out))
-        inverse_sigma(
-            mean, square, 0, mask.column, *frame.floor, self._inverse, 0, min(BLOCK, height - y), width
-        )
+        rows = min(BLOCK, height - y)
+        self._transform.inverse_sigma(mask.out, y, mask.column, frame.floor, self._inverse, rows, width)
         return self._inverse
 
     def _shared_sigma(self, frame: Frame, template: RotatedTemplate) -> Array:
@@ -278,9 +276,8 @@ class ExactCorrelator(_Maps):
         first, last = max(y, at.rows.start), min(y + BLOCK, at.rows.stop)
         if last <= first:
             return
-        numerator = self._transform.inverse_rows(correlation.out[0], y, buffer=0)
-        fold(
-            numerator, first - y, correlation.column + at.columns.start, inverse, v + first - y,
+        self._transform.fold(
+            correlation.out[0], y, first - y, correlation.column + at.columns.start, inverse, v + first - y,
             at.columns.start, np.int32(index), self.score, self.index,
             at.map_rows.start + first - at.rows.start, at.map_columns.start, last - first,
             at.columns.stop - at.columns.start,

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gembench.engine.fft import FFTLibrary, aligned_zeros, complex_dtype
-from gembench.engine.fold import BLOCK, load_columns
+from gembench.engine.fold import BLOCK, fold, inverse_sigma, load_columns
+from gembench.engine.fused import correlate_block, fold_block, sigma_block
 from gembench.engine.transpose import transpose
 
 Array = NDArray[Any]
@@ -57,6 +58,8 @@ class BlockedTransform:
         self._along_x = [library.row_transforms(self.nx, BLOCK, dtype) for _ in range(2)]
         self._along_y = library.row_transforms(self.ny, BLOCK, dtype)
         self._product = library.row_transforms(self.ny, BLOCK, dtype)
+        self._native = self._product.native_ifft()
+        self._native_rows = self._along_x[0].native_irfft(self.padded)
 
     def empty_half(self) -> Array:
         """Storage for what lies between the halves of an inverse transform, (whole blocks of y, nkx)."""
@@ -91,22 +94,67 @@ class BlockedTransform:
         A block of a frame's spectrum is read once for all of them, and neighbours with the same rows share
         the transform of these.
         """
-        template, product = self._along_y, self._product
         for x in range(0, self.padded, BLOCK):
             rows, turned = None, False
             for one in work:
-                if one.rows is not rows:
-                    rows, turned = one.rows, False
-                    load_columns(rows, x, template.full)
-                    template.ifft()
-                if bool(one.turned) != turned:
-                    turned = not turned
-                    np.conjugate(template.full, out=template.full)
-                first = one.turned[0] - 1 if one.turned else 0
-                for spectrum, half in zip(one.spectra, one.out, strict=True):
-                    np.multiply(template.full, spectrum[x : x + BLOCK], out=product.full)
-                    product.ifft()
-                    transpose(product.full, first, half[: min(height, self.ny - first)], x)
+                new, conjugate = one.rows is not rows, bool(one.turned) != (turned and one.rows is rows)
+                self._correlate_block(one, x, height, new, conjugate)
+                rows, turned = one.rows, bool(one.turned)
+
+    def _correlate_block(self, one: Correlation, x: int, height: int, new: bool, conjugate: bool) -> None:
+        """BLOCK columns of one correlation.
+
+        new: whether the template's transform is not the one at hand; conjugate: whether to conjugate it
+        """
+        template, product = self._along_y.full, self._product
+        first = one.turned[0] - 1 if one.turned else 0
+        height = min(height, self.ny - first)
+        for spectrum, half in zip(one.spectra, one.out, strict=True):
+            if self._native:
+                require(correlate_block(
+                    *self._native, new, conjugate, one.rows, x, template, spectrum, product.full, first,
+                    half[:height],
+                ))
+            else:
+                if new:
+                    load_columns(one.rows, x, template)
+                    self._along_y.ifft()
+                if conjugate:
+                    np.conjugate(template, out=template)
+                np.multiply(template, spectrum[x : x + BLOCK], out=product.full)
+                product.ifft()
+                transpose(product.full, first, half[:height], x)
+            new = conjugate = False
+
+    def inverse_sigma(
+        self, halves: list[Array], y: int, x: int, floor: tuple[Any, Any], out: Array, height: int, width: int
+    ) -> None:
+        """Second half for a mask: rows of both its correlations from row y on, and of 1 / sigma in `out`.
+
+        y: a multiple of BLOCK; x: first column of the correlations; floor, height, width: see `fold`
+        """
+        mean, square = self._along_x
+        if self._native_rows:
+            require(sigma_block(
+                *self._native_rows, halves[0], halves[1], y, mean.real, square.real, x, *floor, out, height,
+                width,
+            ))
+            return
+        for rows, half in zip(self._along_x, halves, strict=True):
+            rows.irfft(half[y : y + BLOCK, : self.frequencies])
+        inverse_sigma(mean.real, square.real, 0, x, *floor, out, 0, height, width)
+
+    def fold(self, half: Array, y: int, *places: Any) -> None:
+        """Second half for a template: rows of its correlation from row y on, folded into a running maximum.
+
+        y: a multiple of BLOCK; places: the arguments of `fold.fold` after the numerator
+        """
+        rows = self._along_x[0]
+        if self._native_rows:
+            require(fold_block(*self._native_rows, half, y, rows.real, *places))
+        else:
+            rows.irfft(half[y : y + BLOCK, : self.frequencies])
+            fold(rows.real, *places)
 
     def inverse_rows(self, half: Array, y: int, *, buffer: int) -> Array:
         """Second half: rows y to y + BLOCK of a correlation, y a multiple of BLOCK; real (BLOCK, nx).
@@ -116,3 +164,9 @@ class BlockedTransform:
         rows = self._along_x[buffer]
         rows.irfft(half[y : y + BLOCK, : self.frequencies])
         return rows.real
+
+
+def require(status: int) -> None:
+    """Raises RuntimeError unless compiled transforms have succeeded."""
+    if status:
+        raise RuntimeError(f"the FFT library failed with status {status}")
