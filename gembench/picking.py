@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from math import inf, isfinite
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class PickSettings:
     average: int = 4
     lowpass: float = 0.0
     clip: float = 10.0
-    method: Method = "exact"
+    method: Literal[Method, "banded"] = "exact"
     dtype: str = "float32"
     edges: Edges = "mask"
     peaks: PeakSettings = field(default_factory=PeakSettings)
@@ -159,7 +159,14 @@ class Picker:
         elif settings.spectra != "single":
             raise InputError(f"spectra in '{settings.spectra}' precision are for GPUs: use --device gpu")
         else:
-            options |= {"library": library, "threads": threads, "memory": memory}
+            options |= {"library": library, "threads": threads}
+        if settings.method == "banded":
+            if ranks is not None:
+                raise InputError("method 'banded' cannot share a bank with other ranks: use --distribute"
+                                 " micrographs")
+            options |= {"peaks": settings.peaks}
+        elif parse_device(device) is None:
+            options |= {"memory": memory}
         self.memory = memory
         self.search = (open_search(bank, device=device, **options) if ranks is None
                        else SharedSearch(ranks, bank, reduction=reduction, **options))

@@ -346,6 +346,18 @@ def test_micrographs_of_several_sizes_and_formats(data, pick):
     assert_planted(picks)
 
 
+def test_the_method_banded_picks_the_same_particles(data, tmp_path):
+    stars = []
+    for method in ("exact", "banded"):
+        out = tmp_path / method
+        assert main([*command(data, out), "--lowpass", "25", "--method", method]) == 0
+        stars.append([read_coordinates(star)[0] for star in sorted(out.glob("?.star"))])
+    for exact, banded in zip(*stars, strict=True):
+        np.testing.assert_array_equal(banded.template, exact.template)
+        np.testing.assert_allclose(banded.xy, exact.xy, atol=1e-3)
+        np.testing.assert_allclose(banded.score, exact.score, atol=1e-5)
+
+
 @pytest.mark.parametrize(("text", "size"), [
     ("1", 1), ("800M", 800 * 2**20), ("4g", 4 * 2**30), ("1.5GiB", 3 * 2**29), ("2 kb", 2048),
 ])

@@ -86,7 +86,8 @@ def _planned(args: argparse.Namespace, threads: int, cores: int) -> _Shared:
     task, _ = prepare(
         args, lambda bank, settings: Picker(bank, settings, threads=threads, library=args.fft)
     )
-    return _Shared(task, args.distribute or choose(len(task.todo), cores), reduction)
+    automatic = choose(len(task.todo), cores) if args.method != "banded" else "micrographs"
+    return _Shared(task, args.distribute or automatic, reduction)
 
 
 def _lead(shared: _Shared, picker: Picker, communicator: MPI.Intracomm) -> int:

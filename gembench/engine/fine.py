@@ -165,7 +165,7 @@ class FineMap:
         places = np.concatenate([np.empty(0, np.int64), *self._seen])
         places = places[(self.state.ravel()[places] == SEEN) & ~closed.ravel()[places]]
         self._seen = [places]
-        return places[self.upper_at(places) >= level]
+        return np.asarray(places[self.upper_at(places) >= level])
 
     def upper_at(self, places: Array) -> Array:
         """The highest score that the pixels at flat places may have."""
@@ -248,8 +248,8 @@ class FineMap:
         for one, start in zip(groups, starts, strict=True):
             part = places[:, start : start + ABREAST]
             one[:, : part.shape[1]] = part
-        groups = groups.reshape(-1, ABREAST)
-        return np.asarray(groups[(inside[groups] & (groups >= 0)).any(1)])
+        each = groups.reshape(-1, ABREAST)
+        return np.asarray(each[(inside[each] & (each >= 0)).any(1)])
 
     def finished(self) -> ScoreMap:
         """The map as a search returns it; what is not exact is not above the exact score."""

@@ -107,7 +107,7 @@ def _continued(image: Array, height: int) -> Array:
 def rings(length: int) -> Array:
     """The ring of every frequency of a (length, length) real transform: (length, length // 2 + 1) int."""
     radius = np.hypot(np.fft.fftfreq(length)[:, None], np.fft.rfftfreq(length)[None])
-    return np.minimum((radius * (RADII / np.sqrt(0.5))).astype(np.int64), RADII - 1)
+    return np.asarray(np.minimum((radius * (RADII / np.sqrt(0.5))).astype(np.int64), RADII - 1))
 
 
 def ring_of(frequency: float) -> int:
@@ -117,7 +117,7 @@ def ring_of(frequency: float) -> int:
 
 def ring_frequencies() -> Array:
     """The frequency in the middle of each ring, in radians a pixel: (RADII,)."""
-    return (np.arange(RADII) + 0.5) * (2 * np.pi * np.sqrt(0.5) / RADII)
+    return np.asarray((np.arange(RADII) + 0.5) * (2 * np.pi * np.sqrt(0.5) / RADII))
 
 
 def interpolation_loss(step: int) -> Array:

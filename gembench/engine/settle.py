@@ -182,7 +182,8 @@ def _walk(fine: FineMap, settings: PeakSettings, box: tuple[int, int], masks: An
                 if not blank.flat[place]:
                     taken.append(place)
                     y, x = divmod(place, blank.shape[1])
-                    _blank(blank, *masks[int(fine.index[y, x])], y, x)
+                    mask, offset = masks[int(fine.index[y, x])]
+                    _blank(blank, mask, offset, y, x)
                     picked += _counts(y, x, blank.shape, box, settings.border)
                     if picked == settings.max_picks:
                         return taken
