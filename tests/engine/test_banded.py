@@ -246,7 +246,8 @@ def test_unusable_micrographs(micrograph, message):
     seed=st.integers(0, 10**6), filtered=st.floats(1.8, 5), height=st.integers(110, 190),
     width=st.integers(110, 190), box=st.integers(20, 40), step=st.sampled_from([20.0, 45.0, 180.0]),
     distance=st.sampled_from([9.0, 16.0, 30.0]), edges=st.sampled_from(["mask", "box", "reflect"]),
-    kind=st.sampled_from(["own", "disc"]), planted=st.integers(0, 6), rule=st.sampled_from(["nms", "gempicker"]),
+    kind=st.sampled_from(["own", "disc"]), planted=st.integers(0, 6),
+    rule=st.sampled_from(["nms", "gempicker"]),
 )
 def test_every_exact_pick_is_found(
     seed, filtered, height, width, box, step, distance, edges, kind, planted, rule
