@@ -246,7 +246,7 @@ def test_values_out_of_range_are_named(folder, capsys, options, parts):
     ({"angle_step": "four"}, ["--angle-step", "'four'"]), ({"symmetry": "C2"}, ["--symmetry", "'C2'", "2,0"]),
     ({"symmetry": "2,"}, ["--symmetry", "'2,'"]), ({"threads": 1.5}, ["--threads", "'1.5'"]),
     ({"peaks": "best"}, ["--peaks", "'best'"]), ({"contrast": "grey"}, ["--contrast", "'grey'"]),
-    ({"method": "banded"}, ["--method", "'banded'"]), ({"colour": "red"}, ["--colour red"]),
+    ({"method": "quick"}, ["--method", "'quick'"]), ({"colour": "red"}, ["--colour red"]),
 ], ids=str)
 def test_words_that_are_not_understood_are_named(folder, capsys, options, parts):
     with pytest.raises(SystemExit) as ending:

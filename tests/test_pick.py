@@ -375,10 +375,12 @@ def test_sizes_of_memory_that_are_none(text, capsys):
 
 
 PROGRAM = """
-import resource, sys
+import sys
+from pathlib import Path
 from gembench.cli import main
 code = main(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+lines = Path("/proc/self/status").read_text().splitlines()
+print(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024)
 sys.exit(code)
 """
 

@@ -16,8 +16,7 @@ SMALLEST = 1024  # pixels; below, launching costs as much as computing
 STAGES = {
     "turn": ("turn, forward rows", style.ORANGE, "....", ("turn templates", "turn masks")),
     "columns": ("forward columns", style.SKY, "----", ("template spectra", "mask spectra")),
-    "products": ("multiply, inverse columns", style.VERMILION, "\\\\\\\\",
-                 ("template products", "mask products")),
+    "products": ("multiply, inverse columns", style.VERMILION, "\\\\\\\\", ("products",)),
     "fold": ("inverse rows, normalise, fold", style.GREEN, "xxxx", ("rows and fold",)),
     "micrograph": ("the micrograph's spectra", style.BLUE, "////", ("frame", "shared sigma")),
     "copies": ("copies", style.PURPLE, "++++", ("copies",)),

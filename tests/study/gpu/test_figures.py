@@ -11,7 +11,7 @@ from gembench.study.gpu.looks import chosen
 
 COPY = 3.0e12
 STAGES = {"copies": 0.01, "frame": 0.02, "turn templates": 0.02, "template spectra": 0.03, "turn masks": 0.03,
-          "mask spectra": 0.05, "template products": 0.14, "mask products": 0.28, "rows and fold": 0.40,
+          "mask spectra": 0.05, "products": 0.42, "rows and fold": 0.40,
           "other": 0.02}
 BARS = [5, 8, 42, 40, 2, 1, 2]
 
