@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-from ._inputs import LIBRARIES, METHODS, ONE_THREAD, noise, searched
+from scipy.ndimage import gaussian_filter
+
+from ._inputs import LIBRARIES, METHODS, ONE_THREAD, bank, noise, searched
 
 
 class Correlate:
@@ -36,4 +38,24 @@ class Threads:
         self.search, self.micrograph = searched("exact", "auto", 2048, threads), noise(2048, 2048)
 
     def time_search(self, threads: int) -> None:
+        self.search.run(self.micrograph)
+
+
+class Banded:
+    """The method banded: a micrograph low-passed so far that a quarter of its band is left, 90 templates."""
+
+    rounds, repeat, warmup_time = 2, (3, 5, 0.6), 0.0
+    timer = ONE_THREAD
+
+    def setup(self) -> None:
+        try:
+            from gembench.engine.banded import BandedSearch
+        except ImportError:
+            raise NotImplementedError from None  # this commit has none
+
+        self.micrograph = gaussian_filter(noise(1024, 1024), 2.0)
+        self.search = BandedSearch(bank(1024, 45), library="scipy")
+        self.search.run(self.micrograph)
+
+    def time_search(self) -> None:
         self.search.run(self.micrograph)
