@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from gembench.engine.compressed import CompressedGroup, common_box, in_box, ring_energies
 from gembench.engine.correlate import standardised, variance_floor
@@ -70,7 +71,7 @@ class BandedStatistics(SearchStatistics):
 
 @dataclass
 class Prepared:
-    """The bank for one step: its compressed groups, and the inverse transforms they take."""
+    """The bank for one step."""
 
     grid: CoarseGrid
     groups: list[CompressedGroup] = field(default_factory=list)
@@ -81,8 +82,8 @@ class BandedSearch:
 
     bank, library, dtype, edges, threads: as for `search.Search`
     peaks: the rules that picks will be taken by. What they look at is exact: positions, scores and templates
-        of `find_picks(maps, bank, peaks)` are those of the method exact. Other scores are approximate and
-        at most the exact ones, less so below the threshold.
+        of `find_picks(maps, bank, peaks)` are those of the method exact. Other scores are approximate: the
+        more so below the threshold, and where a better pick rules others out.
     A micrograph whose band allows no coarse grid is searched by the method exact, which is logged.
     """
 
@@ -97,6 +98,7 @@ class BandedSearch:
         self.library = fft_library(library)
         self.dtype, self.edges, self.threads = dtype, edges, threads
         self.statistics = BandedStatistics()
+        self._one_thread = ThreadpoolController()
         self._exact = Search(bank, library=library, dtype=dtype, edges=edges, threads=threads)
         self.plan: Plan | None = None
         self._prepared: dict[int, Prepared] = {}
@@ -119,11 +121,38 @@ class BandedSearch:
         self._pool, self.plan, self._sums = None, None, None
         self._prepared.clear()
 
+    @property
+    def bytes(self) -> int:
+        """Bytes that the latest search held at its most, with what is kept for the next, without the bank.
+
+        The basis has to be made before its size is known: 0 before the first micrograph.
+        """
+        if self.plan is None or self._sums is None:
+            return 0
+        real = self.plan.dtype.itemsize
+        kept = self._sums.bytes + sum(t.weights.nbytes + t.mask.nbytes for t in self._templates)
+        groups = [group for prepared in self._prepared.values() for group in prepared.groups]
+        kept += sum(group.weights.spectra.nbytes + group.masks.spectra.nbytes for group in groups)
+        maps = max((sum(g.transforms * g.grid.shape[0] * g.grid.shape[1] for g in prepared.groups)
+                    for prepared in self._prepared.values()), default=0)
+        frame, pixels = np.prod(self.plan.frame), np.prod(self.plan.micrograph)
+        # Of T, T^2 - 1, and a fine map's score, slack, ripple and the like, index and marks.
+        return int(kept + real * (maps + 2 * frame + 6 * pixels) + (2 * 4 + 4) * pixels)
+
     def run(
         self, micrograph: Array, *, exclude: Array | None = None,
         on_template: Callable[[int], None] | None = None,
     ) -> ScoreMap:
-        """Correlate one micrograph (H, W) with every template of the bank; as `Search.run`."""
+        """Correlate one micrograph (H, W) with every template of the bank; as `Search.run`.
+
+        The numerical libraries use one thread meanwhile: the engine's own are over rows and basis templates.
+        """
+        with self._one_thread.limit(limits=1, user_api="blas"):
+            return self._run(micrograph, exclude, on_template)
+
+    def _run(
+        self, micrograph: Array, exclude: Array | None, on_template: Callable[[int], None] | None
+    ) -> ScoreMap:
         start = time.perf_counter()
         exclude = None if exclude is None else np.asarray(exclude, bool)
         image = _checked(micrograph, exclude)

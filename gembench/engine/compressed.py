@@ -24,6 +24,7 @@ from gembench.engine.resample import RADII, CoarseGrid, doubled, ring_of, rings
 from gembench.engine.templates import RotatedTemplate
 
 Array = NDArray[Any]
+AT_ONCE = 1024  # coarse pixels whose scores with all templates are held at once: 180 take 0.7 MiB of cache
 RIM = 3  # coarse pixels beyond its window that a template is scored in, for the interpolation
 
 
@@ -193,25 +194,41 @@ class CompressedGroup:
         rim, windows = RIM * step, self.windows
         inside = (x >= windows[:, 2:3] - rim) & (x <= windows[:, 3:] + rim)
         first, last = inside.argmax(1), nx - inside[:, ::-1].argmax(1)
-        for row in range(rows.start, rows.stop):
-            used = inside.any(1) & (y[row] >= windows[:, 0] - rim) & (y[row] <= windows[:, 1] + rim)
-            if used.any():
-                numerators, inverses, variance = self.products(maps[:, row])
-                np.minimum(lowest[row], variance, out=lowest[row])
-                spans = np.column_stack([first, np.where(used, last, first)])
-                fold_spans(numerators, inverses, self.mask_of, spans, np.int32(self.first), score[row],
-                           index[row], inverse[row])
+        together = max(1, AT_ONCE // nx)
+        work = self.workspace(together * nx)
+        for start in range(rows.start, rows.stop, together):
+            some = range(start, min(start + together, rows.stop))
+            values = maps[:, some.start : some.stop].reshape(len(maps), -1)
+            numerators, inverses, variance = self.products(values, work)
+            for i, row in enumerate(some):
+                used = inside.any(1) & (y[row] >= windows[:, 0] - rim) & (y[row] <= windows[:, 1] + rim)
+                spans = i * nx + np.column_stack([first, np.where(used, last, first)])
+                fold_spans(numerators, inverses, self.mask_of, spans, np.int32(self.first), i * nx,
+                           score[row], index[row], inverse[row])
+                if used.any():
+                    np.minimum(lowest[row], variance[i * nx : (i + 1) * nx], out=lowest[row])
 
-    def products(self, values: Array) -> tuple[Array, Array, Array]:
+    def workspace(self, n: int) -> tuple[Array, ...]:
+        """Arrays for the products at `n` pixels."""
+        k, m = len(self.weights.coefficients), len(self.masks.coefficients)
+        dtype = self.weights.coefficients.dtype
+        return np.empty(k * n, dtype), np.empty(m * n, dtype), np.empty(m * n, dtype)
+
+    def products(self, values: Array, work: tuple[Array, ...]) -> tuple[Array, Array, Array]:
         """Numerators (K, n) of all templates and 1 / sigma (m, n) of all masks, from the basis's values.
 
-        Also the smallest sigma^2 under any mask, (n,).
+        Also the smallest sigma^2 under any mask, (n,). values: (r + 2 m, n), in the order of `maps`; the
+        results lie in `work`, which is of `workspace` for n or more pixels.
         """
-        r, m = len(self.weights.spectra), len(self.masks.spectra)
-        numerators = self.weights.coefficients @ values[:r]
-        means = self.masks.coefficients @ values[r : r + m]
-        lowest = np.full(means.shape[1], np.inf, means.dtype)
-        inverse_sigmas(means, self.masks.coefficients @ values[r + m :], lowest)
+        n, r, m = values.shape[1], len(self.weights.spectra), len(self.masks.spectra)
+        factors = (self.weights.coefficients, self.masks.coefficients, self.masks.coefficients)
+        parts = (values[:r], values[r : r + m], values[r + m :])
+        numerators, means, squares = (
+            np.matmul(factor, part, out=space[: len(factor) * n].reshape(len(factor), n))
+            for factor, part, space in zip(factors, parts, work, strict=True)
+        )
+        lowest = np.full(n, np.inf, values.dtype)
+        inverse_sigmas(means, squares, lowest)
         return numerators, means, lowest
 
 
@@ -234,14 +251,18 @@ def inverse_sigmas(means: Array, squares: Array, lowest: Array) -> None:
 
 @kernel
 def fold_spans(
-    numerators: Array, inverses: Array, mask_of: Array, spans: Array, first: Any, score: Array,
+    numerators: Array, inverses: Array, mask_of: Array, spans: Array, first: Any, start: int, score: Array,
     index: Array, inverse: Array,
 ) -> None:
-    """Fold the scores of all templates, numerators (K, n), each within its span, into the maximum (n,)."""
+    """Fold the scores of all templates, numerators (K, n), each within its span, into the maximum.
+
+    start: which of the n places is the first of score, index and inverse
+    """
     for k in range(numerators.shape[0]):
         a, b = spans[k, 0], spans[k, 1]
         numerator, sigma = numerators[k, a:b], inverses[mask_of[k], a:b]
-        scores, indices, number = score[a:b], index[a:b], np.int32(first + k)
+        scores, indices = score[a - start : b - start], index[a - start : b - start]
+        number = np.int32(first + k)
         for i in range(b - a):
             ncc = numerator[i] * sigma[i]
             better = ncc > scores[i]
@@ -250,7 +271,7 @@ def fold_spans(
     last = first + numerators.shape[0]
     for i in range(score.shape[0]):
         if first <= index[i] < last:
-            inverse[i] = inverses[mask_of[index[i] - first], i]
+            inverse[i] = inverses[mask_of[index[i] - first], start + i]
 
 
 @kernel

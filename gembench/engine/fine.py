@@ -185,7 +185,7 @@ class FineMap:
             patches = np.empty((len(maps), len(rows), TAPS**2), dtype)
             gather_cells(maps, *at, patches)
             values = (patches.reshape(-1, TAPS**2) @ self._between).reshape(len(maps), n)
-            numerators, inverses, lowest = group.products(values)
+            numerators, inverses, lowest = group.products(values, group.workspace(n))
             doubtful |= lowest < coarse.least_variance
             fold_points(numerators, inverses, group.mask_of, group.windows, np.int32(group.first), frame_y,
                         frame_x, score, index, inverse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -220,6 +221,23 @@ def test_a_micrograph_constant_in_places_is_searched_by_the_method_exact(caplog)
     np.testing.assert_array_equal(maps.score, exact.score)
     assert statistics.step == 1
     assert "almost constant" in caplog.text
+
+
+@pytest.mark.parametrize("edges", ["mask", "reflect"])
+def test_predicted_bytes(edges):
+    bank = a_bank(step=30)
+    micrograph = a_micrograph(bank, shape=(700, 760))
+    with BandedSearch(bank, peaks=NMS, edges=edges) as engine:
+        assert engine.bytes == 0
+        engine.run(micrograph)
+        engine.close()
+        tracemalloc.start()
+        try:
+            engine.run(micrograph)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert engine.bytes == pytest.approx(peak, rel=0.3)
 
 
 def test_progress_counts_every_template():
