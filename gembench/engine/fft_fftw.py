@@ -39,7 +39,7 @@ class FFTW(FFTLibrary):
         self._execute("FFTW_BACKWARD" if inverse else "FFTW_FORWARD", (1,), full, full)
 
     def _execute(self, direction: str, axes: tuple[int, ...], source: Array, target: Array) -> None:
-        if source.ctypes.data % ALIGNMENT or source.strides[-1] != source.itemsize:
+        if not _plannable(source):
             copy = aligned_zeros(source.shape, source.dtype)
             copy[:] = source
             source = copy
@@ -75,6 +75,12 @@ class _Plans(threading.local):
 _plans_of_this_thread = _Plans()
 _planner_lock = threading.Lock()  # FFTW's planner is not thread-safe
 _known_wisdom: set[tuple[Any, ...]] = set()
+
+
+def _plannable(a: Array) -> bool:
+    """Whether a plan can take the array as it lies: on a 64-byte boundary, in rows of adjacent elements."""
+    row, element = a.strides
+    return a.ctypes.data % ALIGNMENT == 0 and element == a.itemsize and row >= a.shape[1] * element
 
 
 def _plan(key: tuple[Any, ...], source: Array, target: Array) -> Any:

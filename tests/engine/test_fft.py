@@ -223,7 +223,9 @@ def test_a_cache_that_cannot_be_written_is_no_error(wisdom):
 def test_fftw_takes_arrays_however_they_lie_in_memory():
     if LIBRARIES["fftw"].unavailable():
         pytest.skip(LIBRARIES["fftw"].unavailable())
-    library, big = fft_library("fftw"), np.random.default_rng(5).normal(size=(40, 60))
-    for a in (big[:20, :30], big[3:23, 5:35], big[:, ::2], big.T, big[::-1], np.asfortranarray(big)):
+    library, big = fft_library("fftw"), aligned_zeros((48, 64), np.dtype("float64"))
+    big[:] = np.random.default_rng(5).normal(size=big.shape)
+    for a in (big[:20, :30], big[3:23, 5:35], big[:, ::2], big.T, big[::-1], big[::-2, 8:40],
+              np.asfortranarray(big), np.broadcast_to(big[0], big.shape)):
         h, w = a.shape
         close(library.rfft2(a), (dft(h) @ a @ dft(w))[:, : w // 2 + 1], a, "float64")
