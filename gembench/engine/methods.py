@@ -7,9 +7,9 @@ the frame are shared and only read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from gembench.engine.correlate import standardised, variance_floor
 from gembench.engine.fft import FFTLibrary, aligned_zeros
 from gembench.engine.fold import BLOCK, NO_SCORE, fold, inverse_sigma
-from gembench.engine.plan import SHARED_MAPS, Plan, Window
-from gembench.engine.spectra import BlockedTransform, Correlation
+from gembench.engine.fused import SCORE, SIGMA, STEP
+from gembench.engine.plan import SHARED_MAPS, Plan
+from gembench.engine.spectra import BlockedTransform
 from gembench.engine.templates import RotatedTemplate
 
 Array = NDArray[Any]
@@ -172,14 +173,15 @@ class ExactCorrelator(_Maps):
 
     A template costs one pruned forward and one inverse transform, a mask one pruned forward and two
     inverse; forward transforms skip the rows outside the mask, and a template that is another's 180-degree
-    turn shares its. Templates are taken a few at a time, so that
-    a block of the frame's spectra, and of the running maximum, is read once for all of them.
+    turn shares its. Templates are taken a few at a time, so that a block of the frame's spectra, and of the
+    running maximum, is read once for all of them.
     """
 
     def __init__(self, plan: Plan, library: FFTLibrary) -> None:
         super().__init__(plan, library)
         self._transform = BlockedTransform(library, plan.transform, plan.dtype)
-        self._halves: list[Array] = []
+        self._halves = self._transform.empty_halves(plan.halves)
+        self._rows = self._transform.empty_rows(plan.halves, plan.box[0])
         self._inverse = np.empty((BLOCK, plan.frame[1]), plan.dtype)
 
     def frame(self, micrograph: Array) -> Frame:
@@ -193,92 +195,99 @@ class ExactCorrelator(_Maps):
         shared = frame.shared.get(
             groups[0][0].mask_key, lambda: self._shared_sigma(frame, groups[0][0])
         ) if shared_mask else None
-        halves = self._free_halves()
-        firsts = [] if shared_mask else [group[0] for group in groups]
-        masks = self._correlations(map(self.scaled_mask, firsts), [frame.image, frame.square], halves)
-        weights = map(self.scaled_weights, chain.from_iterable(groups))
-        templates = self._correlations(weights, [frame.image], halves)
+        steps = _Steps()
+        sigmas = [] if shared_mask else [self._sigma(steps, group[0]) for group in groups]
+        scores = [
+            self._score(steps, template, number)
+            for number, group in enumerate(groups) for template in group
+        ]
         height = max(self._size(group[0])[0] for group in groups)
-        self._transform.correlate(masks + templates, height)
-        self.counts.templates += len(templates)
-        places = [(template, self.plan.window(template)) for template in chain.from_iterable(groups)]
+        self._correlate(steps, frame, height)
+        self.counts.templates += len(scores)
+        inverse = self._inverse if shared is None else shared
+        tables = np.array(sigmas, SIGMA), np.array(scores, SCORE)
         for y in range(0, height, BLOCK):
-            each = zip(places, templates, strict=True)
-            for number, group in enumerate(groups):
-                if shared is None:
-                    inverse, v = self._sigma(frame, group[0], masks[number], y), 0
-                else:
-                    inverse, v = shared, y
-                for (template, at), correlation in islice(each, len(group)):
-                    self._fold(template.index, at, correlation, y, inverse, v)
+            self._transform.fold(
+                self._halves, y, *tables, frame.floor, inverse, shared_mask, self.score, self.index
+            )
 
     def _size(self, template: RotatedTemplate) -> tuple[int, int]:
         """(h, w) of the places where the mask's cut lies inside the frame."""
         height, width = template.mask.shape
         return self.plan.frame[0] - height + 1, self.plan.frame[1] - width + 1
 
-    def _free_halves(self) -> Iterator[Array]:
-        """The storage between the halves of the transforms, from the first on, more when it is used up."""
-        yield from self._halves
-        while True:
-            self._halves.append(self._transform.empty_half())
-            yield self._halves[-1]
+    def _sigma(self, steps: _Steps, template: RotatedTemplate) -> tuple[int, ...]:
+        """The correlations of a template's mask added to the steps; a `fused.SIGMA`."""
+        halves, column = steps.add(self.scaled_mask(template), squares=True)
+        return (*halves, column, *self._size(template))
 
-    def _correlations(
-        self, images: Iterable[Array], spectra: list[Array], halves: Iterator[Array]
-    ) -> list[Correlation]:
-        """Correlations of templates or masks with frames; an image and its 180-degree turn share their rows.
+    def _score(self, steps: _Steps, template: RotatedTemplate, sigma: int) -> tuple[int, ...]:
+        """A template's correlation added to the steps; a `fused.SCORE`."""
+        (half,), column = steps.add(self.scaled_weights(template), squares=False)
+        at = self.plan.window(template)
+        return (
+            sigma, half, column, at.rows.start, at.rows.stop, at.columns.start, at.columns.stop,
+            at.map_rows.start, at.map_columns.start, template.index,
+        )
 
-        Which of the two is transformed depends on their values alone, so that the result has the same bits
-        whether they come together or not.
-        """
-        made: list[Correlation] = []
-        before = None
-        for image in images:
-            turned = image.tobytes() > image[::-1, ::-1].tobytes()
-            upright = image[::-1, ::-1] if turned else image
-            if before is not None and np.array_equal(upright, before):
-                rows = made[-1].rows
-            else:
-                rows = self._transform.rows(upright, conjugate=True)
-                self.counts.forward += 1
-            out = [next(halves) for _ in spectra]
-            made.append(Correlation(rows, spectra, out, (image.shape[0], image.shape[1]) if turned else None))
-            self.counts.inverse += len(spectra)
-            before = upright
-        return made
-
-    def _sigma(self, frame: Frame, template: RotatedTemplate, mask: Correlation, y: int) -> Array:
-        """BLOCK rows of 1 / sigma from row y on, as far as the mask's cut lies inside the frame."""
-        height, width = self._size(template)
-        rows = min(BLOCK, height - y)
-        self._transform.inverse_sigma(mask.out, y, mask.column, frame.floor, self._inverse, rows, width)
-        return self._inverse
+    def _correlate(self, steps: _Steps, frame: Frame, height: int) -> None:
+        """The first half of every step."""
+        for image, rows in zip(steps.images, self._rows, strict=False):
+            used = rows[: len(image)]
+            self._transform.rows(image, used)
+            np.conjugate(used, out=used)
+        table = np.array(steps.steps, STEP)
+        self._transform.correlate(table, self._rows, frame.image, frame.square, self._halves, height)
+        self.counts.forward += len(steps.images)
+        self.counts.inverse += len(table)
 
     def _shared_sigma(self, frame: Frame, template: RotatedTemplate) -> Array:
         """The whole map of 1 / sigma for a template's mask."""
         height, width = self._size(template)
-        spectra = [frame.image, frame.square]
-        (mask,) = self._correlations([self.scaled_mask(template)], spectra, self._free_halves())
-        self._transform.correlate([mask], height)
+        steps = _Steps()
+        (sigma,) = np.array([self._sigma(steps, template)], SIGMA)
+        self._correlate(steps, frame, height)
         whole = np.empty((height, width), self.plan.dtype)
         for y in range(0, height, BLOCK):
-            whole[y : y + BLOCK] = self._sigma(frame, template, mask, y)[: height - y, :width]
+            self._transform.inverse_sigma(sigma, self._halves, y, frame.floor, self._inverse)
+            whole[y : y + BLOCK] = self._inverse[: height - y, :width]
         return whole
 
-    def _fold(
-        self, index: int, at: Window, correlation: Correlation, y: int, inverse: Array, v: int
-    ) -> None:
-        """NCC of one template into the running maximum, where it is scored in BLOCK rows from row y on.
 
-        inverse: 1 / sigma, whose row v is the row y of the correlation
+class _Steps:
+    """Correlations to be done together; an image and its 180-degree turn share a transform.
+
+    Which of the two is transformed depends on their values alone, so that the result has the same bits
+    whether they come together or not.
+
+    images: what is to be transformed, each (h, w); steps: see `fused.STEP`
+    """
+
+    def __init__(self) -> None:
+        self.images: list[Array] = []
+        self.steps: list[tuple[int, int, bool, bool, bool, int, int]] = []
+        self._turned = False  # whether the transform at hand was conjugated
+
+    def add(self, image: Array, *, squares: bool) -> tuple[list[int], int]:
+        """Correlate an image (h, w) with T, and with T^2 - 1 if `squares`.
+
+        Returns which halves that takes, and the column at which the first of the correlation is found: the
+        spectrum of a turned image is the conjugate, but for a shift.
         """
-        first, last = max(y, at.rows.start), min(y + BLOCK, at.rows.stop)
-        if last <= first:
-            return
-        self._transform.fold(
-            correlation.out[0], y, first - y, correlation.column + at.columns.start, inverse, v + first - y,
-            at.columns.start, np.int32(index), self.score, self.index,
-            at.map_rows.start + first - at.rows.start, at.map_columns.start, last - first,
-            at.columns.stop - at.columns.start,
-        )
+        turned = image.tobytes() > image[::-1, ::-1].tobytes()
+        upright = image[::-1, ::-1] if turned else image
+        load = not self.images or not np.array_equal(upright, self.images[-1])
+        if load:
+            self.images.append(upright)
+            self._turned = False
+        conjugate, self._turned = turned != self._turned, turned
+        height, width = image.shape
+        first, column = (height - 1, width - 1) if turned else (0, 0)
+        halves = []
+        for square in (False, True)[: 1 + squares]:
+            halves.append(len(self.steps))
+            self.steps.append((
+                len(self.images) - 1, height, load and not square, conjugate and not square, square, first,
+                halves[-1],
+            ))
+        return halves, column

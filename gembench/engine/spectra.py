@@ -8,7 +8,6 @@ the halves goes to memory and back once, in 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,32 +15,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from gembench.engine.fft import FFTLibrary, aligned_zeros, complex_dtype
 from gembench.engine.fold import BLOCK, fold, inverse_sigma, load_columns
-from gembench.engine.fused import correlate_block, fold_block, sigma_block
+from gembench.engine.fused import correlate_block, fold_block
 from gembench.engine.transpose import transpose
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """A template, or a mask, and what it is correlated with.
-
-    rows: (h, nkx), the conjugate of its transformed rows
-    spectra: of frames, (nkx, ny)
-    out: for each spectrum an `empty_half`, which gets what lies between the halves of the inverse transform
-    turned: (h, w) of a template that is the one with these rows turned by 180 degrees; its spectrum is the
-        conjugate then, and its correlation is found w - 1 columns further on
-    """
-
-    rows: Array
-    spectra: list[Array]
-    out: list[Array]
-    turned: tuple[int, int] | None = None
-
-    @property
-    def column(self) -> int:
-        """Where the first column of the correlation is found."""
-        return self.turned[1] - 1 if self.turned else 0
 
 
 class BlockedTransform:
@@ -61,14 +38,18 @@ class BlockedTransform:
         self._native = self._product.native_ifft()
         self._native_rows = self._along_x[0].native_irfft(self.padded)
 
-    def empty_half(self) -> Array:
-        """Storage for what lies between the halves of an inverse transform, (whole blocks of y, nkx)."""
-        return aligned_zeros((-(-self.ny // BLOCK) * BLOCK, self.padded), complex_dtype(self.dtype))
+    def empty_halves(self, count: int) -> Array:
+        """Storage for what lies between the halves of inverse transforms, (count, whole blocks of y, nkx)."""
+        shape = count, -(-self.ny // BLOCK) * BLOCK, self.padded
+        return aligned_zeros(shape, complex_dtype(self.dtype))
 
-    def rows(self, image: Array, *, conjugate: bool = False) -> Array:
-        """Transform the rows of `image` (h, w), w <= nx, padded with zeros, to (h, nkx)."""
+    def empty_rows(self, count: int, height: int) -> Array:
+        """Storage for transformed rows of images of up to `height` rows, (count, height, nkx)."""
+        return aligned_zeros((count, height, self.padded), complex_dtype(self.dtype))
+
+    def rows(self, image: Array, out: Array) -> None:
+        """Transform the rows of `image` (h, w), w <= nx, padded with zeros, to `out` (h, nkx)."""
         h, w = image.shape
-        out = aligned_zeros((h, self.padded), complex_dtype(self.dtype))
         buffers = self._along_x[0]
         buffers.real[:] = 0
         for y in range(0, h, BLOCK):
@@ -76,11 +57,11 @@ class BlockedTransform:
             buffers.real[:n, :w] = image[y : y + n]
             buffers.rfft()
             out[y : y + n, : self.frequencies] = buffers.half[:n]
-        return np.conjugate(out, out=out) if conjugate else out
 
     def forward(self, image: Array) -> Array:
         """The spectrum of `image` (h, w), padded with zeros, as (nkx, ny)."""
-        rows = self.rows(image)
+        (rows,) = self.empty_rows(1, len(image))
+        self.rows(image, rows)
         spectrum = aligned_zeros((self.padded, self.ny), complex_dtype(self.dtype))
         for x in range(0, self.padded, BLOCK):
             load_columns(rows, x, self._along_y.full)
@@ -88,73 +69,81 @@ class BlockedTransform:
             spectrum[x : x + BLOCK] = self._along_y.full
         return spectrum
 
-    def correlate(self, work: list[Correlation], height: int) -> None:
+    def correlate(
+        self, steps: Array, rows: Array, image: Array, square: Array, halves: Array, height: int
+    ) -> None:
         """First half of several correlations: all but the inverse of their first `height` rows.
 
-        A block of a frame's spectrum is read once for all of them, and neighbours with the same rows share
-        the transform of these.
+        steps: (n,) `fused.STEP`; rows: conjugates of transformed rows, see `empty_rows`; image, square:
+        spectra of the frame, (nkx, ny); halves: see `empty_halves`
+        A block of the frame's spectra is read once for all steps.
         """
+        template, product = self._along_y.full, self._product.full
         for x in range(0, self.padded, BLOCK):
-            rows, turned = None, False
-            for one in work:
-                new, conjugate = one.rows is not rows, bool(one.turned) != (turned and one.rows is rows)
-                self._correlate_block(one, x, height, new, conjugate)
-                rows, turned = one.rows, bool(one.turned)
-
-    def _correlate_block(self, one: Correlation, x: int, height: int, new: bool, conjugate: bool) -> None:
-        """BLOCK columns of one correlation.
-
-        new: whether the template's transform is not the one at hand; conjugate: whether to conjugate it
-        """
-        template, product = self._along_y.full, self._product
-        first = one.turned[0] - 1 if one.turned else 0
-        height = min(height, self.ny - first)
-        for spectrum, half in zip(one.spectra, one.out, strict=True):
             if self._native:
                 require(correlate_block(
-                    *self._native, new, conjugate, one.rows, x, template, spectrum, product.full, first,
-                    half[:height],
+                    *self._native, steps, rows, x, template, image, square, product, halves, height
                 ))
             else:
-                if new:
-                    load_columns(one.rows, x, template)
-                    self._along_y.ifft()
-                if conjugate:
-                    np.conjugate(template, out=template)
-                np.multiply(template, spectrum[x : x + BLOCK], out=product.full)
-                product.ifft()
-                transpose(product.full, first, half[:height], x)
-            new = conjugate = False
+                for step in steps:
+                    self._correlate_block(step, rows, x, square if step["square"] else image, halves, height)
+
+    def _correlate_block(
+        self, step: Any, rows: Array, x: int, spectrum: Array, halves: Array, height: int
+    ) -> None:
+        """BLOCK columns of one correlation."""
+        template, product, first = self._along_y, self._product, int(step["first"])
+        if step["load"]:
+            load_columns(rows[step["rows"], : step["height"]], x, template.full)
+            template.ifft()
+        if step["conjugate"]:
+            np.conjugate(template.full, out=template.full)
+        np.multiply(template.full, spectrum[x : x + BLOCK], out=product.full)
+        product.ifft()
+        transpose(product.full, first, halves[step["half"], : min(height, self.ny - first)], x)
 
     def inverse_sigma(
-        self, halves: list[Array], y: int, x: int, floor: tuple[Any, Any], out: Array, height: int, width: int
+        self, of: Any, halves: Array, y: int, floor: tuple[Any, Any], out: Array
     ) -> None:
-        """Second half for a mask: rows of both its correlations from row y on, and of 1 / sigma in `out`.
+        """Second half for a mask: BLOCK rows of 1 / sigma from row y on, as far as they go, in `out`.
 
-        y: a multiple of BLOCK; x: first column of the correlations; floor, height, width: see `fold`
+        of: a `fused.SIGMA`; y: a multiple of BLOCK; floor: see `correlate.variance_floor`
         """
-        mean, square = self._along_x
-        if self._native_rows:
-            require(sigma_block(
-                *self._native_rows, halves[0], halves[1], y, mean.real, square.real, x, *floor, out, height,
-                width,
-            ))
-            return
-        for rows, half in zip(self._along_x, halves, strict=True):
-            rows.irfft(half[y : y + BLOCK, : self.frequencies])
-        inverse_sigma(mean.real, square.real, 0, x, *floor, out, 0, height, width)
+        for rows, half in zip(self._along_x, (of["mean"], of["square"]), strict=True):
+            rows.irfft(halves[half, y : y + BLOCK, : self.frequencies])
+        mean, square = (rows.real for rows in self._along_x)
+        height = min(BLOCK, of["height"] - y)
+        inverse_sigma(mean, square, 0, of["column"], *floor, out, 0, height, of["width"])
 
-    def fold(self, half: Array, y: int, *places: Any) -> None:
-        """Second half for a template: rows of its correlation from row y on, folded into a running maximum.
+    def fold(
+        self, halves: Array, y: int, sigmas: Array, scores: Array, floor: tuple[Any, Any], inverse: Array,
+        whole: bool, score: Array, index: Array,
+    ) -> None:
+        """Second half for masks and templates: rows y to y + BLOCK folded into a running maximum.
 
-        y: a multiple of BLOCK; places: the arguments of `fold.fold` after the numerator
+        y: a multiple of BLOCK; sigmas: (m,) `fused.SIGMA`; scores: (n,) `fused.SCORE`, with the same sigma
+        next to each other; inverse: the map of 1 / sigma if it is there as a `whole`, else a buffer for
+        BLOCK rows of it
         """
         rows = self._along_x[0]
         if self._native_rows:
-            require(fold_block(*self._native_rows, half, y, rows.real, *places))
-        else:
-            rows.irfft(half[y : y + BLOCK, : self.frequencies])
-            fold(rows.real, *places)
+            require(fold_block(
+                *self._native_rows, halves, y, sigmas, scores, rows.real, self._along_x[1].real, *floor,
+                inverse, whole, score, index,
+            ))
+            return
+        sigma = -1
+        for one in scores:
+            first, last = max(y, one["top"]), min(y + BLOCK, one["bottom"])
+            if last <= first:
+                continue
+            if not whole and one["sigma"] != sigma:
+                sigma = one["sigma"]
+                self.inverse_sigma(sigmas[sigma], halves, y, floor, inverse)
+            rows.irfft(halves[one["half"], y : y + BLOCK, : self.frequencies])
+            fold(rows.real, first - y, one["column"] + one["left"], inverse, first if whole else first - y,
+                 one["left"], one["index"], score, index, one["map_top"] + first - one["top"],
+                 one["map_left"], last - first, one["right"] - one["left"])
 
     def inverse_rows(self, half: Array, y: int, *, buffer: int) -> Array:
         """Second half: rows y to y + BLOCK of a correlation, y a multiple of BLOCK; real (BLOCK, nx).

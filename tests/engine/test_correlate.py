@@ -14,9 +14,10 @@ from gembench.engine import fold
 from gembench.engine.correlate import normalised_weights, standardised, variance_floor
 from gembench.engine.fft import aligned_zeros, fft_library
 from gembench.engine.fold import BLOCK, NO_SCORE
+from gembench.engine.fused import STEP
 from gembench.engine.kernel import kernel
 from gembench.engine.search import search
-from gembench.engine.spectra import BlockedTransform, Correlation
+from gembench.engine.spectra import BlockedTransform
 from gembench.engine.templates import TemplateBank, disc_mask
 from gembench.engine.transpose import transpose
 from gembench.errors import InputError
@@ -187,13 +188,16 @@ def test_blocked_correlation_is_the_circular_one(library_name, height):
     frames, templates = rng.normal(size=(2, 50, 36)), [rng.normal(size=(7, 11)), rng.normal(size=(50, 36))]
     transform = BlockedTransform(fft_library(library_name), (50, 36), "float64")
     spectra = [transform.forward(frame) for frame in frames]
-    work = [
-        Correlation(transform.rows(image, conjugate=True), spectra, [transform.empty_half() for _ in frames])
-        for image in templates
-    ]
-    transform.correlate(work, height)
-    for template, one in zip(templates, work, strict=True):
-        for frame, half in zip(frames, one.out, strict=True):
+    rows, halves = transform.empty_rows(2, 50), transform.empty_halves(4)
+    for image, out in zip(templates, rows, strict=True):
+        transform.rows(image, out[: len(image)])
+    steps = np.array([
+        (k, len(image), not square, False, square, 0, 2 * k + square)
+        for k, image in enumerate(templates) for square in (False, True)
+    ], STEP)
+    transform.correlate(steps, np.conjugate(rows), *spectra, halves, height)
+    for k, template in enumerate(templates):
+        for frame, half in zip(frames, halves[2 * k : 2 * k + 2], strict=True):
             rows = np.concatenate([
                 transform.inverse_rows(half, y, buffer=1).copy() for y in range(0, height, BLOCK)
             ])[:height]
