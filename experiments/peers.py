@@ -18,7 +18,7 @@ LOWPASS = 20.0  # A, to which RELION reduces what our filter has left nothing in
 MOST = 4  # rounds; a round of the picks is a share of the micrographs
 # Turned templates that show the pace of each; RELION needs most, since its pace is a difference of two runs
 TURNS = {"gembench": 36, "gembench-paper": 9, "pytme": 9, "opencv": 4, "scikit-image": 3, "relion": 20,
-         "gempicker": 10, "findem": 10}
+         "gempicker": 10, "findem": 10, "transforms": 12}
 LOWPASSED = {"gembench": 36, "gembench-banded": 180, "relion": 180}
 
 
@@ -104,7 +104,8 @@ def metrics(output, inputs, case):
 
 def speed(n, template, kinds=(("own", 0), ("disc", 0), ("disc", 20)), used=("one", "all")):
     """One size of micrograph and template: masks of their own, one disc, and one disc at 20 A."""
-    pickers = {("own", 0): UNFILTERED + TURNED, ("disc", 0): UNFILTERED + ROUND,
+    pickers = {("own", 0): [*UNFILTERED, *TURNED, "transforms"],
+               ("disc", 0): [*UNFILTERED, *ROUND, "transforms"],
                ("disc", 20): ["gembench", "gembench-banded", "relion"]}
     fixed = {"task": "speed", "n": n, "template": template}
     return [case for mask, lowpass in kinds for kind in used if kind == "one" or not lowpass
@@ -129,11 +130,12 @@ experiment = Experiment(
     " template at the steady pace, on one micrograph that is the same for all (of gembench-banded, of the"
     " whole micrograph by the number of templates; of programs, the difference of two runs); masks are"
     " either turned with the template or one disc; at lowpass=20 all get images without anything finer,"
-    " and RELION crops them (--lowpass 20 --shrink 0). Differences are to float64 direct sums; RELION"
-    " scores in another quantity, whose correlation with them is given. picks: KLH, filtered at 70 A,"
-    " through every score map with the same peaks; for each half of the micrographs the threshold that"
-    " finds 98 % on the other half, or all that the picker finds; own: the program's own peaks. Memory is"
-    " the process's, or that of the program it runs.",
+    " and RELION crops them (--lowpass 20 --shrink 0). transforms: the inverse transforms alone, three for"
+    " a mask of its own and one for a disc, of whole frames in the fastest library. Differences are to"
+    " float64 direct sums; RELION scores in another quantity, whose correlation with them is given. picks:"
+    " KLH, filtered at 70 A, through every score map with the same peaks; for each half of the micrographs"
+    " the threshold that finds 98 % on the other half, or all that the picker finds; own: the program's own"
+    " peaks. Memory is the process's, or that of the program it runs.",
     grids={"quick": speed(512, 64, used=("one",)) + picks(2, 45, pickers=QUICKEST),
            "default": DEFAULT,
            "paper": DEFAULT + speed(4096, 160) + picks(41, 4, symmetry=False)},

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from gembench.data.workload import direct_scores, egg_bank, egg_template
+from gembench.engine.fft import LIBRARIES, ScipyFFT
 from gembench.engine.templates import TemplateBank, grid_angles, rotate
 from gembench.errors import InputError
-from gembench.peers import PEERS, peer
+from gembench.peers import PEERS, peer, transforms
 from gembench.peers.base import Matched, Peer, even_step, index_of, mask_diameter
 
 SIDE, BOX, STEP = 256, 48, 30.0
 PLACE, TURN = (147, 109), 4  # of the planted particle: row and column, and which of the angles
-KINDS = [(name, mask) for name, kind in PEERS.items() for mask in kind.masks]
+KINDS = [(name, mask) for name, kind in PEERS.items() if kind.finds for mask in kind.masks]
 
 
 def scene(mask: str) -> tuple[np.ndarray, TemplateBank]:
@@ -116,9 +117,41 @@ def test_relion_low_passed_is_cropped_and_found_in_the_same_place(matched):
     assert maps.index[found] == TURN
 
 
+class Counting(ScipyFFT):
+    """Counts inverse transforms, and gives something else back once it is `spoilt`."""
+
+    name = "counting"
+    spoilt, inverse = 1.0, 0
+
+    def irfft2(self, spectrum, shape):
+        self.inverse += 1
+        return self.spoilt * super().irfft2(spectrum, shape)
+
+
+LIBRARIES.pop("counting")  # for this file only
+
+
+@pytest.mark.parametrize(("mask", "each"), [("own", 3), ("disc", 1)])
+def test_the_transforms_alone_are_as_many_as_a_template_takes(monkeypatch, mask, each):
+    library = Counting()
+    monkeypatch.setattr(transforms, "fastest", lambda image: library)
+    image, bank = scene(mask)
+    found = PEERS["transforms"](bank).match(image)
+    assert library.inverse == 1 + each * len(bank)
+    assert (found.templates, found.maps, found.picks) == (len(bank), None, None)
+    library.spoilt = 1.01
+    with pytest.raises(RuntimeError, match="does not give back"):
+        PEERS["transforms"](bank).match(image)
+
+
+def test_the_fastest_library_is_one_that_is_here():
+    library = transforms.fastest(np.ones((64, 48), np.float32))
+    assert LIBRARIES[library.name].unavailable() is None
+
+
 def test_an_unknown_peer_is_an_error_that_names_the_known_ones():
     assert peer("gembench") is PEERS["gembench"]
-    with pytest.raises(InputError, match=r"^peer 'findme' is unknown: choose from findem, .*scikit-image$"):
+    with pytest.raises(InputError, match=r"^peer 'findme' is unknown: choose from findem, .*transforms$"):
         peer("findme")
 
 
@@ -161,7 +194,7 @@ def test_every_peer_says_what_it_is():
         assert kind.label
         assert set(kind.masks) <= {"own", "disc"}
         if kind.unavailable() is None:
-            assert kind.version()[0].isdigit()
+            assert any(character.isdigit() for character in kind.version())
 
 
 def test_index_of_takes_the_nearest_angle_and_knows_symmetry():
