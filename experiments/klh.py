@@ -56,14 +56,22 @@ def setup(case):
 def run(inputs, case):
     """Read and pick every micrograph; picks, the seconds of each, and picks by gEMpicker's settings."""
     found, seconds, strict = [], [], []
-    with Picker(inputs.bank, inputs.settings, threads=cores()) as picker:
-        for path in inputs.paths:
-            start = time.perf_counter()
-            picked = picker.pick(read_micrograph(path, pixel_size=inputs.data.pixel_size))
-            seconds.append(time.perf_counter() - start)
-            found.append(picked.picks)
-            strict.append(find_picks(picked.maps, inputs.bank, GEMPICKER, path.name))
+    start = time.perf_counter()
+    for picked in picked_in_turn(inputs, inputs.settings):
+        seconds.append(time.perf_counter() - start)
+        found.append(picked.picks)
+        strict.append(find_picks(picked.maps, inputs.bank, GEMPICKER, picked.picks.micrograph))
+        start = time.perf_counter()
     return found, seconds, strict
+
+
+def picked_in_turn(inputs, settings):
+    """What comes out of every micrograph, each picked while the next is read and filtered."""
+    def ready(path):
+        return picker.prepare(read_micrograph(path, pixel_size=inputs.data.pixel_size))
+
+    with Picker(inputs.bank, settings, threads=cores()) as picker:
+        yield from map(picker.pick, picker.in_turn(inputs.paths, ready))
 
 
 def check(output, inputs, case):
@@ -124,14 +132,13 @@ def against_exact(output, inputs):
     """How the picks of the method banded differ from those of exact, on all micrographs together."""
     settings = replace(inputs.settings, method="exact")
     missed, added, furthest = 0, 0, 0.0
-    with Picker(inputs.bank, settings, threads=cores()) as picker:
-        for path, picks in zip(inputs.paths, output[0], strict=True):
-            exact = picker.pick(read_micrograph(path, pixel_size=inputs.data.pixel_size)).picks
-            mine, exact = picks[picks.score >= SAME], exact[exact.score >= SAME]
-            matched = match(mine, exact, 1.0)
-            missed += len(exact) - len(matched.pick)
-            added += len(mine) - len(matched.pick)
-            furthest = max(furthest, float(matched.distance.max(initial=0)))
+    for picked, picks in zip(picked_in_turn(inputs, settings), output[0], strict=True):
+        exact = picked.picks
+        mine, exact = picks[picks.score >= SAME], exact[exact.score >= SAME]
+        matched = match(mine, exact, 1.0)
+        missed += len(exact) - len(matched.pick)
+        added += len(mine) - len(matched.pick)
+        furthest = max(furthest, float(matched.distance.max(initial=0)))
     return {"missed_of_exact": missed, "not_of_exact": added, "furthest_from_exact_px": furthest}
 
 

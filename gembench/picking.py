@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from math import inf, isfinite
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 Array = NDArray[Any]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 COPIES = 6  # of a micrograph at the most, while it is filtered
 
 
@@ -81,6 +85,21 @@ class PickSettings:
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON holds them."""
         return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A micrograph as it is searched.
+
+    image: (H, W), outliers limited, filtered; shift: in pixels, that the filter gave it
+    limited: number of outlier pixels; exclude: (H, W), true where no pick may be
+    """
+
+    micrograph: Micrograph
+    image: Array
+    shift: float
+    limited: int
+    exclude: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -184,21 +203,53 @@ class Picker:
         assert isinstance(self.search, SharedSearch)
         self.search.serve()
 
-    def pick(self, micrograph: Micrograph, exclude: Array | None = None) -> Picked:
-        """The picks of one micrograph; `exclude` (H, W) is true where none may be.
+    def prepare(self, micrograph: Micrograph, exclude: Array | None = None) -> Prepared:
+        """What is done to a micrograph before it is searched, which may be while another is.
 
-        Raises InputError, naming the micrograph, if it cannot be searched.
+        exclude: (H, W), true where no pick may be. Raises InputError, naming the micrograph, if it cannot
+        be prepared.
         """
         try:
             image = micrograph.data if exclude is None else without(micrograph.data, exclude)
-            image, shift, limited = prepared(image, self.settings, self.threads)
-            if isfinite(self.memory) and isinstance(self.search, Search):
-                self.search.memory = self.memory - COPIES * image.nbytes
-            maps = self.search.run(image, exclude=exclude)
+            return Prepared(micrograph, *prepared(image, self.settings, self.threads), exclude)
         except InputError as error:
             raise InputError(f"{micrograph.path}: {error}") from None
-        picks = find_picks(maps, self.bank, self.settings.peaks, micrograph.name).shifted(-shift, -shift)
-        return Picked(picks, maps, limited, self.search.statistics)
+
+    def pick(self, ready: Prepared) -> Picked:
+        """The picks of one micrograph.
+
+        Raises InputError, naming the micrograph, if it cannot be searched.
+        """
+        if isfinite(self.memory) and isinstance(self.search, Search):
+            self.search.memory = self.memory - COPIES * ready.image.nbytes
+        try:
+            maps = self.search.run(ready.image, exclude=ready.exclude)
+        except InputError as error:
+            raise InputError(f"{ready.micrograph.path}: {error}") from None
+        picks = find_picks(maps, self.bank, self.settings.peaks, ready.micrograph.name)
+        return Picked(picks.shifted(-ready.shift, -ready.shift), maps, ready.limited, self.search.statistics)
+
+    def in_turn(self, items: Iterable[Item], ready: Callable[[Item], Result]) -> Iterator[Result]:
+        """What `ready` makes of every item, such as `prepare` of a micrograph that it reads.
+
+        The next one is made while the last is worked on, unless memory is bounded: there are two then.
+        """
+        return made_ahead(ready, items) if self.memory == inf else map(ready, items)
+
+
+def made_ahead(make: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`make` of every item, the next one made by another thread while the last is worked on.
+
+    An error is raised in its item's turn.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        coming: Future[Result] | None = None
+        for item in items:
+            last, coming = coming, pool.submit(make, item)
+            if last is not None:
+                yield last.result()
+        if coming is not None:
+            yield coming.result()
 
 
 def prepared(micrograph: Array, settings: PickSettings, threads: int = 1) -> tuple[Array, float, int]:

@@ -16,7 +16,7 @@ from gembench.errors import InputError
 from gembench.io.micrographs import Micrograph, read_micrograph, read_pixels
 from gembench.io.names import micrograph_key
 from gembench.pick_folder import PickFolder
-from gembench.picking import Picked, Picker
+from gembench.picking import Picked, Picker, Prepared
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,46 @@ class Outcome:
     warnings: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
 
-def pick_one(
+@dataclass(frozen=True)
+class Ready:
+    """A micrograph that has been read.
+
+    prepared: for the search; None if its picks and maps are there already, or it cannot be read: `error`
+    """
+
+    path: Path
+    micrograph: Micrograph | None
+    prepared: Prepared | None = None
+    error: str = ""
+
+
+def read_one(
     args: argparse.Namespace, picker: Picker, folder: PickFolder, areas: dict[str, Path], path: Path
-) -> Outcome:
-    """Pick and store one micrograph, or what is missing of it; its STAR file comes last."""
-    start = time.perf_counter()
+) -> Ready:
+    """Read one micrograph, and prepare it unless it is picked; areas: images of what is excluded, by name."""
     try:
         micrograph = read_micrograph(path, pixel_size=args.pixel_size)
-        stored = is_picked(args, folder, path)
-        picked = None if stored else picker.pick(micrograph, _excluded(areas, path))
+        if is_picked(args, folder, path):
+            return Ready(path, micrograph)
+        return Ready(path, micrograph, picker.prepare(micrograph, _excluded(areas, path)))
     except InputError as error:
-        return Outcome(path, {}, str(error))
-    _store(args, folder, micrograph, picked, picker.bank.box)
-    return Outcome(path, {} if picked is None else _facts(picked, time.perf_counter() - start))
+        return Ready(path, None, error=str(error))
+
+
+def pick_one(args: argparse.Namespace, picker: Picker, folder: PickFolder, ready: Ready, start: float
+             ) -> Outcome:
+    """Pick and store one micrograph, or what is missing of it; its STAR file comes last.
+
+    start: when its time began, by `time.perf_counter`
+    """
+    if ready.micrograph is None:
+        return Outcome(ready.path, {}, ready.error)
+    try:
+        picked = None if ready.prepared is None else picker.pick(ready.prepared)
+    except InputError as error:
+        return Outcome(ready.path, {}, str(error))
+    _store(args, folder, ready.micrograph, picked, picker.bank.box)
+    return Outcome(ready.path, {} if picked is None else _facts(picked, time.perf_counter() - start))
 
 
 def is_picked(args: argparse.Namespace, folder: PickFolder, path: Path) -> bool:

@@ -100,7 +100,7 @@ def _lead(shared: _Shared, picker: Picker, communicator: MPI.Intracomm) -> int:
     def one(path: Path) -> Outcome:
         return task.pick(picker, path)
 
-    outcomes = map(one, task.todo) if by_templates else hand_out(communicator, task.todo, one)
+    outcomes = task.pick_all(picker) if by_templates else hand_out(communicator, task.todo, one)
     return collect(task, outcomes, lambda: run_record(task, picker) | {
         "ranks": ranks, "distribution": shared.distribution,
         "reduction": shared.reduction if by_templates else None,

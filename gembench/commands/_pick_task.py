@@ -6,13 +6,14 @@ import argparse
 import dataclasses
 import logging
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gembench.commands._pick_one import Outcome, is_picked, pick_one
+from gembench.commands._pick_one import Outcome, is_picked, pick_one, read_one
 from gembench.commands.progress import track
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.templates import TemplateBank
@@ -30,7 +31,7 @@ log = logging.getLogger("gembench")
 class Task:
     """What is to be picked, and how; the same on all ranks.
 
-    paths: all micrographs; todo: those that are not finished; areas: see `pick_one`
+    paths: all micrographs; todo: those that are not finished; areas: see `read_one`
     inverted: the templates whose contrast was inverted
     """
 
@@ -45,7 +46,18 @@ class Task:
 
     def pick(self, picker: Picker, path: Path) -> Outcome:
         """Pick one micrograph."""
-        return pick_one(self.args, picker, self.folder, self.areas, path)
+        start = time.perf_counter()
+        ready = read_one(self.args, picker, self.folder, self.areas, path)
+        return pick_one(self.args, picker, self.folder, ready, start)
+
+    def pick_all(self, picker: Picker) -> Iterator[Outcome]:
+        """Pick all that are not finished, each while the next is read."""
+        start = time.perf_counter()
+        for ready in picker.in_turn(
+            self.todo, lambda path: read_one(self.args, picker, self.folder, self.areas, path)
+        ):
+            yield pick_one(self.args, picker, self.folder, ready, start)
+            start = time.perf_counter()
 
     def say(self, text: str) -> None:
         """Print a line, unless only warnings and errors are wanted."""

@@ -170,8 +170,7 @@ def _pick_alone(args: argparse.Namespace) -> int:
     )
     with picker:
         _pick_task.describe(task, picker)
-        outcomes = (task.pick(picker, path) for path in task.todo)
-        failed = _pick_task.collect(task, outcomes, lambda: _pick_task.run_record(task, picker))
+        failed = _pick_task.collect(task, task.pick_all(picker), lambda: _pick_task.run_record(task, picker))
     return 2 if failed else 0
 
 

@@ -327,7 +327,7 @@ def test_a_picker_finds_the_same_particles_on_a_gpu(cupy, tmp_path):
     found = {}
     for device in ("cpu", "gpu:0"):
         with Picker(bank, settings, device=device) as picker:
-            found[device] = picker.pick(micrograph).picks
+            found[device] = picker.pick(picker.prepare(micrograph)).picks
             assert picker.search.threads == 1
     assert len(found["cpu"]) == 4  # as many as were planted
     np.testing.assert_array_equal(found["gpu:0"].template, found["cpu"].template)
