@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from statistics import median
 
 from gembench.data.workload import Pace, Workload, egg_bank
-from gembench.study import bands, style
+from gembench.study import arithmetic, bands, style
 from gembench.study.experiment import Experiment, grid
 from gembench.study.tables import speed_up
 
@@ -55,12 +56,13 @@ def seconds(output, inputs, case):
 
 
 def metrics(output, inputs, case):
-    """How the queue behaved; waits are seconds summed over threads."""
+    """How the queue behaved, in seconds summed over threads, and what as many threads do without it."""
     search = inputs[1]
     told = search.statistics
     return {"templates": told.counts.templates, "queue_depth": search.queue_depth,
             "queue_depth_reached": told.deepest_queue, "producer_wait": told.producer_wait,
-            "consumer_wait": told.consumer_wait, "seconds_in_all": told.seconds}
+            "consumer_wait": told.consumer_wait, "seconds_in_all": told.seconds,
+            "arithmetic": arithmetic.flops(case.threads)}
 
 
 def rates(time, case):
@@ -77,6 +79,7 @@ def figure(rows):
     drawn, (left, right) = style.figure(1, 2, width=style.PAGE, height=2.6)
     most = max(row["threads"] for row in rows)
     left.plot([1, most], [1, most], color=style.GREY, linestyle=(0, (1, 2)), label="ideal")
+    left.plot(*arithmetic_alone(rows), color=style.GREY, marker="_", label="arithmetic alone")
     for method in base:
         mine = sorted((row for row in rows if row["method"] == method), key=lambda row: row["threads"])
         threads = [row["threads"] for row in mine]
@@ -91,6 +94,15 @@ def figure(rows):
     left.legend(loc="upper left")
     right.legend(loc="upper right", title=f"{BANK:,} templates on {most} cores, projected", ncols=len(base))
     return drawn
+
+
+def arithmetic_alone(rows):
+    """Numbers of threads, and what they gain over one that multiply matrices in their caches."""
+    rates = {}
+    for row in rows:
+        rates.setdefault(row["threads"], []).append(row["arithmetic"])
+    rates = {threads: median(found) for threads, found in sorted(rates.items())}
+    return list(rates), [rate / rates[1] for rate in rates.values()]
 
 
 def told(seconds):
@@ -108,11 +120,13 @@ experiment = Experiment(
     name="threads", title="Speed by the number of CPU cores", paper="Fig. 3a",
     about="Time is seconds a template at the steady pace of all threads, from a few templates a thread; what"
     " is done once a micrograph is left out. The total for the paper's 14,630 templates is projected from it."
-    " float32, every template with a mask of its own, turned anew by the producer.",
+    " float32, every template with a mask of its own, turned anew by the producer. arithmetic: operations in"
+    " a second of as many threads that multiply matrices in their caches, which share nothing but the"
+    " machine.",
     grids={"quick": cases(512, 64, [1, 2]), "default": cases(4096, 160, THREADS),
            "paper": cases(4096, 160, sorted({*THREADS, CORES}))},
     setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics, rates=rates,
     figure=figure, compare="threads", baseline=1, rounds=4,
-    columns=["templates", "templates_per_core_second", "projected_seconds", "queue_depth",
-             "queue_depth_reached", "producer_wait", "consumer_wait"],
+    columns=["templates", "templates_per_core_second", "projected_seconds", "arithmetic",
+             "queue_depth", "queue_depth_reached", "producer_wait", "consumer_wait"],
 )

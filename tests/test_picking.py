@@ -39,7 +39,7 @@ def test_an_error_comes_in_the_turn_of_its_item():
 
     results = made_ahead(make, [0, 1, 2])
     assert next(results) == 0
-    with pytest.raises(InputError, match="^one$"):
+    with pytest.raises(InputError, match=r"^one$"):
         next(results)
     assert list(made_ahead(make, [])) == []
 
