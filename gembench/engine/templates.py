@@ -27,7 +27,7 @@ def rotate(
     psi is counter-clockwise as displayed with y down (row 0 on top); right angles are exact.
     Beyond the box the nearest pixel is taken, or 0 with outside='constant'.
     """
-    cosine, sine = _exact_cos_sin(psi)
+    cosine, sine = exact_cos_sin(psi)
     if interpolation == "bilinear":
         turned = np.empty(image.shape)
         turn_bilinear(np.asarray(image, np.float64), cosine, sine, outside == "constant", turned)
@@ -277,7 +277,7 @@ def _checked_masks(masks: Array | None, shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(binary, shape)
 
 
-def _exact_cos_sin(psi: float) -> tuple[float, float]:
+def exact_cos_sin(psi: float) -> tuple[float, float]:
     """Cosine and sine of an angle in degrees, exact at right angles."""
     quarter, rest = divmod(round(psi, 9), 90.0)
     cosine, sine = np.cos(np.deg2rad(rest)), np.sin(np.deg2rad(rest))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.templates import TemplateBank, _exact_cos_sin
+from gembench.engine.templates import TemplateBank, exact_cos_sin
 
 Array = NDArray[Any]
 NONE = -1
@@ -52,7 +52,7 @@ def turns(bank: TemplateBank, share: tuple[int, int] = (0, 1)) -> Array:
     known["index"] = np.where(np.isin(order, bank.share(*share)), order, NONE)
     known["disc"] = np.array(bank.disc_views)[known["view"]]
     distinct, which = np.unique(angles, return_inverse=True)
-    turned = np.array([_exact_cos_sin(float(psi)) for psi in distinct])
+    turned = np.array([exact_cos_sin(float(psi)) for psi in distinct])
     known["cosine"], known["sine"] = turned[which].T
     return told
 
