@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from gembench.errors import InputError
 Array = NDArray[Any]
 PeakRule = Literal["nms", "gempicker"]
 PEAK_RULES: tuple[PeakRule, ...] = ("nms", "gempicker")
+PORTION = 1 << 14  # pixels that are sorted first
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,9 @@ class PeakSettings:
     """Which peaks of a score map become picks.
 
     rule: 'nms' keeps local maxima, greedily by score, none closer than `distance` to a better one;
-        'gempicker' follows the
-        original program: take the best, blank the area under its turned mask, drop it if its box comes
-        closer to an edge than `border`, go on until `threshold`; then drop both of any two closer than
-        `distance`, and all above `high_threshold`
+        'gempicker' follows the original program: take the best, blank the area under its turned mask, drop
+        it if its box comes closer to an edge than `border`, go on until `threshold`; then drop both of any
+        two closer than `distance`, and all above `high_threshold`
     threshold, high_threshold: scores; distance: pixels between centres
     border: pixels; with 'nms' from an edge to the centre, with 'gempicker' to the template's box
     max_picks: the best so many on a micrograph, None for all
@@ -71,32 +72,49 @@ def find_picks(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings, micro
     )
 
 
-def _by_score(maps: ScoreMap, chosen: Array) -> tuple[Array, Array]:
-    """Rows and columns where `chosen` (H, W) is true, best score first; equals in reading order."""
-    flat = np.flatnonzero(chosen)
-    flat = flat[np.argsort(-maps.score.reshape(-1)[flat], kind="stable")]
-    rows, columns = np.divmod(flat, maps.score.shape[1])
-    return rows, columns
+def _by_score(maps: ScoreMap, places: Array) -> Array:
+    """Flat places, given in reading order, best score first; equals stay in that order."""
+    return np.asarray(places[np.argsort(-maps.score.reshape(-1)[places], kind="stable")])
+
+
+def _from(maps: ScoreMap, threshold: float) -> Array:
+    """The flat places that score at least `threshold`, in reading order."""
+    return np.flatnonzero((maps.index >= 0) & (maps.score >= threshold))
 
 
 def _nms(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> tuple[Array, Array]:
-    from scipy.ndimage import label, maximum_filter
-
     score = maps.score
-    chosen = (maps.index >= 0) & (score >= settings.threshold)
-    chosen &= score >= maximum_filter(score, 3, mode="nearest")
-    rows, columns = _by_score(maps, chosen)
-    # Neighbours on a plateau of equal scores are one peak, even when no distance is asked for.
-    plateau = label(chosen, np.ones((3, 3)))[0][rows, columns]
-    first = np.sort(np.unique(plateau, return_index=True)[1])
-    rows, columns = rows[first], columns[first]
+    places = _by_score(maps, _maxima(score, _from(maps, settings.threshold)))
+    rows, columns = np.divmod(places, score.shape[1])
     if len(rows):
+        first = _first_of_plateau(score.shape, rows, columns)
+        rows, columns = rows[first], columns[first]
         alone = _far_enough(rows, columns, settings.distance)
         rows, columns = rows[alone], columns[alone]
     # Only now, so that the shoulder of a peak that is left out does not take its place.
-    wanted = _inside(score.shape, (1, 1), settings.border) & (score <= settings.high_threshold)
-    keep = wanted[rows, columns]
+    keep = _inside(rows, columns, score.shape, (1, 1), settings.border)
+    keep &= score[rows, columns] <= settings.high_threshold
     return rows[keep], columns[keep]
+
+
+def _maxima(score: Array, places: Array) -> Array:
+    """Those of some flat places with no higher neighbour among eight."""
+    height, width = score.shape
+    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+        rows, columns = np.divmod(places, width)
+        beside = score[np.clip(rows + dy, 0, height - 1), np.clip(columns + dx, 0, width - 1)]
+        places = places[score[rows, columns] >= beside]
+    return places
+
+
+def _first_of_plateau(shape: tuple[int, ...], rows: Array, columns: Array) -> Array:
+    """Which of some maxima, best first, is the first of its plateau: neighbours of equal scores are one."""
+    from scipy.ndimage import label
+
+    chosen = np.zeros(shape, bool)
+    chosen[rows, columns] = True
+    plateau = label(chosen, np.ones((3, 3)))[0][rows, columns]
+    return np.sort(np.unique(plateau, return_index=True)[1])
 
 
 def _far_enough(rows: Array, columns: Array, distance: float) -> Array:
@@ -118,33 +136,56 @@ def _far_enough(rows: Array, columns: Array, distance: float) -> Array:
 def _gempicker(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> tuple[Array, Array]:
     from scipy.spatial import KDTree
 
-    rows, columns = _by_score(maps, (maps.index >= 0) & (maps.score >= settings.threshold))
-    inside = _inside(maps.score.shape, bank.box, settings.border)
-    blank = np.zeros(maps.score.shape, bool)
-    picked = []
-    for i, (y, x) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
-        if blank[y, x]:
-            continue
-        _blank_under(blank, bank.mask(int(maps.index[y, x])), y, x)
-        if inside[y, x]:
-            picked.append(i)
-            if settings.max_picks is not None and len(picked) == settings.max_picks:
-                break
-    points = np.column_stack([rows[picked], columns[picked]])
+    picked = _walk(maps, bank, settings)
+    rows, columns = np.divmod(np.array(picked, np.intp), maps.score.shape[1])
+    points = np.column_stack([rows, columns])
     alone = np.ones(len(points), bool)
     if len(points) > 1:
         pairs = KDTree(points).query_pairs(settings.distance, output_type="ndarray")
         close = np.hypot(*(points[pairs[:, 0]] - points[pairs[:, 1]]).T) < settings.distance
         alone[pairs[close].ravel()] = False
-    alone &= maps.score[points[:, 0], points[:, 1]] <= settings.high_threshold
-    return points[alone, 0], points[alone, 1]
+    alone &= maps.score[rows, columns] <= settings.high_threshold
+    return rows[alone], columns[alone]
 
 
-def _inside(shape: tuple[int, ...], box: tuple[int, int], border: float) -> Array:
-    """True at centres whose box of pixels keeps `border` pixels from every edge: (H, W) bool."""
+def _walk(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> list[int]:
+    """The flat places of the best, the best beside its turned mask, and so on, that have their box inside."""
+    shape = (maps.score.shape[0], maps.score.shape[1])
+    blank = np.zeros(shape, bool)
+    picked: list[int] = []
+    for places in _portions(maps, settings.threshold):
+        rows, columns = np.divmod(places, shape[1])
+        inside = _inside(rows, columns, shape, bank.box, settings.border)
+        for place, y, x, counts in zip(*(of.tolist() for of in (places, rows, columns, inside)), strict=True):
+            if not blank[y, x]:
+                _blank_under(blank, bank.mask(int(maps.index[y, x])), y, x)
+                if counts:
+                    picked.append(place)
+                    if len(picked) == settings.max_picks:
+                        return picked
+    return picked
+
+
+def _portions(maps: ScoreMap, threshold: float) -> Iterator[Array]:
+    """The flat places that score at least `threshold`, best first, a growing number at a time.
+
+    A walk that ends early does not have to sort them all.
+    """
+    places, number = _from(maps, threshold), PORTION
+    while len(places):
+        scores = maps.score.reshape(-1)[places]
+        lowest = np.partition(scores, -number)[-number] if number < len(places) else threshold
+        yield _by_score(maps, places[scores >= lowest])
+        places, number = places[scores < lowest], 4 * number
+
+
+def _inside(
+    rows: Array, columns: Array, shape: tuple[int, ...], box: tuple[int, int], border: float
+) -> Array:
+    """Whether a box of pixels about some centres keeps `border` pixels from every edge: (n,) bool."""
     y, x = (
         (at - size // 2 >= border) & (at - size // 2 + size <= length - border)
-        for at, size, length in zip(np.ogrid[: shape[0], : shape[1]], box, shape, strict=True)
+        for at, size, length in zip((rows, columns), box, shape, strict=True)
     )
     return np.asarray(y & x)
 
@@ -162,14 +203,21 @@ def _quadratic_offsets(maps: ScoreMap, rows: Array, columns: Array) -> tuple[Arr
 
     A peak beside a pixel without a score, or on the map's edge, stays where it is.
     """
-    padded = np.pad(maps.score.astype(np.float64), 1, mode="edge")
-    scored = np.pad(maps.index >= 0, 1)
-    y, x = rows + 1, columns + 1
+    score, index = maps.score, maps.index
+    height, width = score.shape
+    here = score[rows, columns].astype(np.float64)
     offsets = []
     for dy, dx in ((1, 0), (0, 1)):
-        before, here, after = padded[y - dy, x - dx], padded[y, x], padded[y + dy, x + dx]
+        beside, usable = [], np.ones(len(rows), bool)
+        for sign in (-1, 1):
+            y, x = rows + sign * dy, columns + sign * dx
+            usable &= (y >= 0) & (y < height) & (x >= 0) & (x < width)
+            place = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+            usable &= index[place] >= 0
+            beside.append(score[place].astype(np.float64))
+        before, after = beside
         curvature = before - 2 * here + after
-        usable = (curvature < 0) & scored[y - dy, x - dx] & scored[y + dy, x + dx]
+        usable &= curvature < 0
         vertex = 0.5 * (before - after) / np.where(usable, curvature, 1)
         offsets.append(np.where(usable, np.clip(vertex, -0.5, 0.5), 0.0))
     return offsets[0], offsets[1]

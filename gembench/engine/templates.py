@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from gembench.errors import InputError
 
 Array = NDArray[Any]
 Interpolation = Literal["bilinear", "cubic"]
+MASK_BYTES = 16 << 20  # of turned masks that a bank keeps
 SPLINE_ORDER = {"bilinear": 1, "cubic": 3}
 
 
@@ -210,9 +211,22 @@ class TemplateBank:
         """The turned mask of one bank index, (h, w) bool."""
         assert self.masks is not None
         view = int(self.view(index))
-        if self.disc_views[view]:
-            return np.asarray(self.masks[view])
-        return rotate_mask(self.masks[view], float(self.psi(index)))
+        return np.asarray(self.masks[view] if self.disc_views[view] else self._turned_mask(index))
+
+    @cached_property
+    def _turned_mask(self) -> Callable[[int], Array]:
+        """The turned mask of one bank index, not to be written to; the latest few are kept."""
+        def turned(index: int) -> Array:
+            assert self.masks is not None
+            mask = rotate_mask(self.masks[int(self.view(index))], float(self.psi(index)))
+            mask.setflags(write=False)
+            return mask
+
+        return lru_cache(max(1, MASK_BYTES // (self.box[0] * self.box[1])))(turned)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the masks that are kept."""
+        return {name: value for name, value in vars(self).items() if name != "_turned_mask"}
 
     @cached_property
     def disc_views(self) -> tuple[bool, ...]:

@@ -137,6 +137,7 @@ def literal_gempicker(maps: ScoreMap, bank: TemplateBank, s: PeakSettings) -> li
     return [one for one in picked if alone(one) and maps.score[one] <= s.high_threshold]
 
 
+@pytest.mark.parametrize("portion", [1, 30, 1 << 14])
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10_000), box=st.sampled_from([(9, 9), (8, 8), (10, 13)]),
@@ -144,14 +145,16 @@ def literal_gempicker(maps: ScoreMap, bank: TemplateBank, s: PeakSettings) -> li
     border=st.sampled_from([0, 1, 3, 7.5]),
     high=st.sampled_from([0.7, 1.0]), most=st.sampled_from([None, 1, 5]),
 )
-def test_gempicker_rules_against_the_literal_ones(seed, box, levels, distance, border, high, most):
+def test_gempicker_rules_against_the_literal_ones(portion, seed, box, levels, distance, border, high, most):
     rng = np.random.default_rng(seed)
     smooth = ndimage.gaussian_filter(rng.normal(size=(50, 61)), 3)
     score = np.round(levels * smooth / np.abs(smooth).max()) / levels
     maps = ScoreMap(score.astype(np.float32), rng.integers(-1, 8, score.shape).astype(np.int32))
     chosen = PeakSettings("gempicker", 0.25, high, distance, border, most, subpixel=False)
     bank = a_bank(box)
-    assert positions(find_picks(maps, bank, chosen)) == literal_gempicker(maps, bank, chosen)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gembench.engine.peaks.PORTION", portion)
+        assert positions(find_picks(maps, bank, chosen)) == literal_gempicker(maps, bank, chosen)
 
 
 def literal_nms(maps: ScoreMap, s: PeakSettings) -> list[tuple[int, int]]:

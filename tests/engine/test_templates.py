@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -127,6 +129,23 @@ def test_disc_masks_are_kept_at_every_angle_and_others_turned():
     for index in range(12):
         np.testing.assert_array_equal(bank.mask(index), masks[0])
     np.testing.assert_array_equal(bank.mask(12 + 3), turned_about_the_centre_pixel(masks[1], 1) == 1)
+
+
+def test_turned_masks_that_are_kept_are_the_same_and_few(monkeypatch):
+    monkeypatch.setattr("gembench.engine.templates.MASK_BYTES", 2 * 11 * 9)
+    mask = np.zeros((11, 9), bool)
+    mask[2:9, 3:5] = True
+    bank = TemplateBank(RNG.normal(size=(1, 11, 9)), mask[None], grid_angles(90))
+    first = bank.mask(1)
+    np.testing.assert_array_equal(first, rotate_mask(mask, 90.0))
+    assert bank.mask(1) is first
+    for index in (2, 3):
+        np.testing.assert_array_equal(bank.mask(index), rotate_mask(mask, 90.0 * index))
+    assert bank.mask(1) is not first
+    with pytest.raises(ValueError, match="read-only"):
+        bank.mask(1)[0, 0] = True
+    again = pickle.loads(pickle.dumps(bank))
+    np.testing.assert_array_equal(again.mask(1), first)
 
 
 def test_default_mask_is_the_largest_disc_about_the_centre_pixel():
