@@ -6,6 +6,8 @@ import os
 
 from scipy.ndimage import gaussian_filter
 
+from gembench.engine.search import Search
+
 from ._inputs import LIBRARIES, METHODS, ONE_THREAD, bank, noise, searched
 
 
@@ -21,6 +23,28 @@ class Correlate:
         self.search, self.micrograph = searched(method, library, size), noise(size, size)
 
     def time_search(self, method: str, library: str, size: int) -> None:
+        self.search.run(self.micrograph)
+
+
+class Masks:
+    """The default method, eight templates: each with a mask of its own, one for two turns, one for all."""
+
+    params = (["own", "ellipse", "disc"],)
+    param_names = ("mask",)
+    rounds, repeat, warmup_time = 2, (3, 5, 0.6), 0.0
+    timer = ONE_THREAD
+
+    def setup(self, mask: str) -> None:
+        try:
+            from gembench.data.workload import egg_bank
+
+            templates = egg_bank(128, 8, mask)  # type: ignore[arg-type]
+        except (ImportError, TypeError):
+            raise NotImplementedError from None  # this commit knows one kind of mask only
+        self.search, self.micrograph = Search(templates), noise(1024, 1024)
+        self.search.run(self.micrograph)
+
+    def time_search(self, mask: str) -> None:
         self.search.run(self.micrograph)
 
 
