@@ -41,6 +41,8 @@ def settle_maxima(fine: FineMap, settings: PeakSettings) -> None:
             exact = exact[~closed.ravel()[exact]]
     look_down_to(fine, settings.threshold, closed)
     refine_peaks(fine, _likely_maxima(fine, settings.threshold, closed), settings.threshold)
+    while len(false := _false_maxima(fine, settings.threshold, closed)):
+        refine_peaks(fine, false, settings.threshold)
 
 
 def look_down_to(fine: FineMap, level: float, closed: Array) -> None:
@@ -57,6 +59,13 @@ def _likely_maxima(fine: FineMap, level: float, closed: Array) -> Array:
     """Flat places of pixels that may reach the level, are open, and hardly below any of their neighbours."""
     places = fine.open_places(level, closed)
     return places[maxima(fine.score, fine.ripple, places, FLAT)]
+
+
+def _false_maxima(fine: FineMap, level: float, closed: Array) -> Array:
+    """Flat places of open pixels that are not exact, and maxima once scores are lowered by their slack."""
+    places = fine.open_places(level, closed)
+    places = places[fine.score.ravel()[places] - fine.slack.ravel()[places] >= level]
+    return np.asarray(places[maxima(fine.score, fine.slack, places, -1.0)])
 
 
 def _leaders(fine: FineMap, places: Array, distance: float) -> Array:
@@ -222,7 +231,7 @@ def _blank(blank: Array, mask: Array, offset: tuple[int, int], y: int, x: int) -
 def maxima(score: Array, slack: Array, places: Array, tolerance: float) -> Array:
     """Whether pixels, raised by `tolerance` times their slack, are not below their neighbours: (n,) bool.
 
-    places: flat. A negative tolerance lowers the neighbours by their slack instead.
+    places: flat. A negative tolerance lowers all by their slack instead.
     """
     out = np.ones(len(places), np.bool_)
     find_maxima(score, slack, places, tolerance, out)
@@ -235,7 +244,7 @@ def find_maxima(score: Array, slack: Array, places: Array, tolerance: float, out
     height, width = score.shape
     for i in range(len(places)):
         y, x = divmod(places[i], width)
-        here = score[y, x] + max(tolerance, 0) * slack[y, x]
+        here = score[y, x] + (-slack[y, x] if tolerance < 0 else tolerance * slack[y, x])
         for v in range(max(y - 1, 0), min(y + 2, height)):
             for u in range(max(x - 1, 0), min(x + 2, width)):
                 value = score[v, u] - slack[v, u] if tolerance < 0 else score[v, u]

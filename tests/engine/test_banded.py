@@ -157,6 +157,14 @@ def test_most_picks_asked_for_and_border():
     assert assert_same_picks(maps, search(micrograph, bank), bank, peaks) == 6
 
 
+def test_scores_lowered_by_their_slack_make_no_picks():
+    bank = a_bank("both", step=10, views=2, box=30)
+    micrograph = a_micrograph(bank, seed=2, shape=(240, 250), filtered=5, planted=6)
+    peaks = PeakSettings("nms", 0.2, distance=12)
+    maps, _ = banded(micrograph, bank, peaks, edges="reflect")
+    assert assert_same_picks(maps, search(micrograph, bank, edges="reflect"), bank, peaks) > 100
+
+
 def test_nothing_reaches_the_threshold():
     bank = a_bank()
     micrograph = a_micrograph(bank, planted=0)
