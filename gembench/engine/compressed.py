@@ -194,6 +194,8 @@ class CompressedGroup:
         rim, windows = RIM * step, self.windows
         inside = (x >= windows[:, 2:3] - rim) & (x <= windows[:, 3:] + rim)
         first, last = inside.argmax(1), nx - inside[:, ::-1].argmax(1)
+        last = np.where(inside.any(1), last, first)
+        used = (y[:, None] >= windows[:, 0] - rim) & (y[:, None] <= windows[:, 1] + rim)
         together = max(1, AT_ONCE // nx)
         work = self.workspace(together * nx)
         for start in range(rows.start, rows.stop, together):
@@ -201,11 +203,10 @@ class CompressedGroup:
             values = maps[:, some.start : some.stop].reshape(len(maps), -1)
             numerators, inverses, variance = self.products(values, work)
             for i, row in enumerate(some):
-                used = inside.any(1) & (y[row] >= windows[:, 0] - rim) & (y[row] <= windows[:, 1] + rim)
-                spans = i * nx + np.column_stack([first, np.where(used, last, first)])
+                spans = i * nx + np.column_stack([first, np.where(used[row], last, first)])
                 fold_spans(numerators, inverses, self.mask_of, spans, np.int32(self.first), i * nx,
                            score[row], index[row], inverse[row])
-                if used.any():
+                if (spans[:, 1] > spans[:, 0]).any():
                     np.minimum(lowest[row], variance[i * nx : (i + 1) * nx], out=lowest[row])
 
     def workspace(self, n: int) -> tuple[Array, ...]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gembench.engine.kernel import kernel, summing
 from gembench.errors import InputError
 
 Array = NDArray[Any]
@@ -28,6 +29,7 @@ Array = NDArray[Any]
 # the floor is 1.7e-5 of the micrograph's variance; pixels at 100 standard deviations raise it.
 LOCAL_FLOOR, GLOBAL_FLOOR = 128, 8
 BAND = 32  # rows
+SPARSE = 16  # rows and columns between pixels that tell roughly where the mean is
 
 
 def normalised_weights(template: Array, mask: Array, what: str = "template") -> Array:
@@ -51,24 +53,52 @@ def standardised(micrograph: Array, dtype: DTypeLike) -> tuple[Array, Array]:
     NCC does not change when T is shifted or scaled; both have mean 0 here, so that sigma^2 keeps its
     digits in float32. Raises InputError for a constant micrograph.
     """
-    mean = sum(float(band.sum(dtype=np.float64)) for _, band in _bands(micrograph)) / micrograph.size
-    squares = sum(float(((band.astype(np.float64) - mean) ** 2).sum()) for _, band in _bands(micrograph))
-    sigma = np.sqrt(squares / micrograph.size)
+    # Near the mean, however far some pixels lie off, so that the squares keep their digits.
+    near = float(micrograph[::SPARSE, ::SPARSE].mean(dtype=np.float64))
+    sums = np.zeros(2)
+    for _, band in _bands(micrograph):
+        add_moments(band, near, sums)
+    offset, squares = sums / micrograph.size
+    mean, sigma = near + offset, np.sqrt(max(squares - offset**2, 0))
     if not sigma > 1e-12 * abs(mean):
         raise InputError("the micrograph is constant: there is nothing to correlate")
     image, square = np.empty(micrograph.shape, dtype), np.empty(micrograph.shape, dtype)
     for rows, band in _bands(micrograph):
-        wide = (band.astype(np.float64) - mean) / sigma
-        image[rows] = wide
-        square[rows] = wide * wide - 1
+        standardise(band, mean, 1 / sigma, image[rows], square[rows])
     return image, square
 
 
 def _bands(image: Array) -> Iterator[tuple[slice, Array]]:
-    """An image (h, w) a few rows at a time, which stay in cache while they are worked on."""
+    """An image (h, w) a few rows at a time, in float32 or float64."""
     for start in range(0, len(image), BAND):
         rows = slice(start, start + BAND)
-        yield rows, image[rows]
+        single = image.dtype == np.float32
+        yield rows, np.ascontiguousarray(image[rows], np.float32 if single else np.float64)
+
+
+@summing
+def add_moments(values: Array, origin: float, sums: Array) -> None:
+    """Add the sums of (values - origin) and of its square, values (h, w), to `sums` (2,), in float64."""
+    first, second = 0.0, 0.0
+    for j in range(values.shape[0]):
+        row = values[j]
+        for i in range(row.shape[0]):
+            deviation = np.float64(row[i]) - origin
+            first += deviation
+            second += deviation * deviation
+    sums[0] += first
+    sums[1] += second
+
+
+@kernel
+def standardise(values: Array, mean: float, scale: float, image: Array, square: Array) -> None:
+    """Put T = (values - mean) * scale into `image` and T^2 - 1 into `square`, all (h, w)."""
+    for j in range(values.shape[0]):
+        row, ones, squares = values[j], image[j], square[j]
+        for i in range(row.shape[0]):
+            value = (row[i] - mean) * scale
+            ones[i] = value
+            squares[i] = value * value - 1
 
 
 def variance_floor(square: Array) -> tuple[Any, Any]:
@@ -77,6 +107,8 @@ def variance_floor(square: Array) -> tuple[Any, Any]:
     The mean is that under the mask; both are scalars of the type of `square`.
     """
     epsilon = np.finfo(square.dtype).eps
-    rms = np.sqrt((square**2).mean(dtype=np.float64))
+    sums = np.zeros(2)
+    add_moments(square, 0.0, sums)
+    rms = np.sqrt(sums[1] / square.size)
     return square.dtype.type(LOCAL_FLOOR * epsilon), square.dtype.type(GLOBAL_FLOOR * epsilon * rms)
 

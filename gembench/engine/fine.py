@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.compressed import CompressedGroup, fold_points
+from gembench.engine.kernel import kernel
 from gembench.engine.refine import ABREAST, DirectSums, between, gather_cells, near_best
 from gembench.engine.resample import TAPS, CoarseGrid, upsampled
 from gembench.engine.score_map import ScoreMap
@@ -86,30 +87,20 @@ class FineMap:
         self._between = between(step, coarse.score.dtype)
         self.looked = np.zeros(self.cells, bool)
         scored = np.where(coarse.index < 0, coarse.score.dtype.type(0), coarse.score)
-        guess = upsampled(scored, step, (margin, margin), shape)
-        upper = self._per_pixel(self.bound)
-        self.score = np.where(allowed, np.minimum(guess, upper), guess.dtype.type(-2))
-        self.slack = np.where(allowed, upper - self.score, guess.dtype.type(0))
-        nearest = np.repeat(np.repeat(self._cut(coarse.index), step, 0), step, 1)
-        self.index = np.where(allowed, np.maximum(self._trim(nearest), 0), np.int32(-1))
+        self.score = upsampled(scored, step, (margin, margin), shape)
+        self.slack, self.index = np.empty_like(self.score), np.empty(shape, np.int32)
+        guess(self.bound, np.maximum(self._cut(coarse.index), 0), allowed, step, margin % step, self.score,
+              self.slack, self.index)
         self.ripple = np.zeros_like(self.slack)
         self.state = np.zeros(shape, np.uint8)
         self._seen: list[Array] = []
+        self._wanted = np.zeros(shape, bool)
 
     def _cut(self, coarse_map: Array) -> Array:
         """The first coarse pixel of every cell."""
         rows = (self.first_cell[0] + np.arange(self.cells[0])) % coarse_map.shape[0]
         columns = (self.first_cell[1] + np.arange(self.cells[1])) % coarse_map.shape[1]
         return np.asarray(coarse_map[np.ix_(rows, columns)])
-
-    def _trim(self, fine: Array) -> Array:
-        """The map's pixels of an array that spans all cells."""
-        skip = self.margin % self.coarse.grid.step
-        return fine[skip : skip + self.allowed.shape[0], skip : skip + self.allowed.shape[1]]
-
-    def _per_pixel(self, per_cell: Array) -> Array:
-        step = self.coarse.grid.step
-        return self._trim(np.repeat(np.repeat(per_cell, step, 0), step, 1))
 
     def _cell_bounds(self) -> Array:
         """The highest score that any pixel of each cell may have."""
@@ -199,11 +190,12 @@ class FineMap:
         cells = np.unique(np.ravel_multi_index(self.cell_of(y, x), self.cells))
         rows, columns = np.unravel_index(cells, self.cells)
         self.look(rows, columns)
-        wanted = np.zeros(self.allowed.shape, bool)
+        wanted = self._wanted
         wanted[y, x] = True
         each = max(1, BATCH // self.coarse.grid.step**2)
         made = [self._refine_cells(rows[start : start + each], columns[start : start + each], wanted)
                 for start in range(0, len(rows), each)]
+        wanted[y, x] = False
         return np.concatenate([np.empty(0, np.int64), *made])
 
     def _refine_cells(self, rows: Array, columns: Array, wanted: Array) -> Array:
@@ -244,15 +236,56 @@ class FineMap:
         places = np.arange(len(y)).reshape(-1, step)
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
         inside[inside] = wanted[y[inside], x[inside]]
-        groups = np.full((len(starts), len(places), ABREAST), -1)
-        for one, start in zip(groups, starts, strict=True):
+        groups = np.full((len(places), len(starts), ABREAST), -1)
+        for i, start in enumerate(starts):
             part = places[:, start : start + ABREAST]
-            one[:, : part.shape[1]] = part
+            groups[:, i, : part.shape[1]] = part
         each = groups.reshape(-1, ABREAST)
         return np.asarray(each[(inside[each] & (each >= 0)).any(1)])
 
     def finished(self) -> ScoreMap:
-        """The map as a search returns it; what is not exact is not above the exact score."""
-        score = np.where(self.state == SEEN, self.score - self.slack, self.score)
-        score = np.where(self.allowed, np.clip(score, -1, 1), score.dtype.type(0))
-        return ScoreMap(score, np.where(self.allowed, self.index, np.int32(-1)))
+        """The map as a search returns it; what is not exact is not above the exact score.
+
+        It is made of this map's own arrays, which has to be left alone then.
+        """
+        finish(self.state, self.slack, self.allowed, self.score)
+        return ScoreMap(self.score, self.index)
+
+
+@kernel
+def guess(
+    bound: Array, nearest: Array, allowed: Array, step: int, skip: int, score: Array, slack: Array,
+    index: Array,
+) -> None:
+    """Limit guessed scores (H, W) to the bounds of their cells, and say how much higher they may be.
+
+    bound, nearest: (ny, nx) of each cell of step x step pixels the highest score, and the template thought of
+    skip: rows and columns of the first cells that lie outside; slack, index: (H, W), are filled
+    """
+    height, width = score.shape
+    highest, template = np.empty(width, bound.dtype), np.empty(width, nearest.dtype)
+    none, nothing, zero = np.int32(-1), type(score[0, 0])(-2), type(score[0, 0])(0)
+    last = -1
+    for y in range(height):
+        cell = (y + skip) // step
+        if cell != last:
+            last = cell
+            for x in range(width):
+                highest[x], template[x] = bound[cell, (x + skip) // step], nearest[cell, (x + skip) // step]
+        scores, slacks, indices, here = score[y], slack[y], index[y], allowed[y]
+        for x in range(width):
+            value = min(scores[x], highest[x])
+            scores[x] = value if here[x] else nothing
+            slacks[x] = highest[x] - value if here[x] else zero
+            indices[x] = template[x] if here[x] else none
+
+
+@kernel
+def finish(state: Array, slack: Array, allowed: Array, score: Array) -> None:
+    """Lower the scores (H, W) of pixels that were seen by their slack, and put 0 where none is allowed."""
+    zero, one = type(score[0, 0])(0), type(score[0, 0])(1)
+    for y in range(score.shape[0]):
+        scores, slacks, states, here = score[y], slack[y], state[y], allowed[y]
+        for x in range(scores.shape[0]):
+            value = scores[x] - (slacks[x] if states[x] == SEEN else zero)
+            scores[x] = max(min(value, one), -one) if here[x] else zero

@@ -2,51 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from gembench.engine.kernel import kernel
+from gembench.engine.compressed import common_box, in_box
+from gembench.engine.kernel import kernel, summing
 from gembench.engine.resample import TAPS, lagrange
 from gembench.engine.templates import RotatedTemplate
 
 Array = NDArray[Any]
 ABREAST = 4  # neighbouring pixels that are scored together: weights are read once, and twice as fast
+REACH = 16  # rows and columns of pixels that are scored from one patch of the image
+CHUNK = 1024  # products that are added up in the image's type, and how much of a template stays in cache
 
 
 class DirectSums:
-    """The bank's templates as runs of pixels under their masks.
+    """The bank's templates in one box, as rows of weights that are as long as those of a patch of the image.
 
-    weights: S M / P under the masks, one run after another; a run is a row of a mask without gaps
-    runs: (n, 4) int64, row and column of the first pixel from the template's centre, length, and where its
-        weights begin; starts: (K + 1,) each template's first run
+    One patch holds what any template covers at some pixels, so that a correlation there is a single sum
+    without gaps. Rows of the mask one by one, whose ends do not fill registers, take several times as long.
+
+    weights: (K, n) S M / P of every template in the box that holds all, rows `patch[1]` numbers apart
+    runs: (m, 3) int64, of every distinct mask: column, first row and the row after the last, in that box
+    spans: (K, 2) int64, the first of each template's runs and the one after the last
     sizes: (K,) pixels under each mask
     """
 
-    def __init__(self, templates: Iterable[RotatedTemplate]) -> None:
-        weights, runs, starts, sizes = [], [], [0], []
-        begin = 0
-        for template in templates:
-            found = mask_runs(template.mask)
-            lengths = found[:, 2]
-            begins = begin + np.cumsum(lengths) - lengths
-            begin += int(lengths.sum())
-            weights.append(template.weights[template.mask])
-            runs.append(np.column_stack([found[:, :2] + template.offset, lengths, begins]))
-            starts.append(starts[-1] + len(found))
-            sizes.append(int(lengths.sum()))
-        self.weights = np.concatenate(weights)
-        self.runs = np.concatenate(runs).astype(np.int64)
-        self.starts = np.array(starts, np.int64)
-        self.sizes = np.array(sizes, np.float64)
+    def __init__(self, templates: list[RotatedTemplate]) -> None:
+        box = common_box(templates)
+        height, width = (span.stop - span.start for span in box)
+        self.origin = box[0].start, box[1].start
+        self.patch = height + REACH, width + REACH + ABREAST
+        self.weights = np.zeros((len(templates), height * self.patch[1]), templates[0].weights.dtype)
+        self.spans = np.empty((len(templates), 2), np.int64)
+        self.sizes = np.array([one.mask.sum() for one in templates], np.float64)
+        known: dict[Any, tuple[int, int]] = {}
+        runs: list[Array] = []
+        for weights, span, one in zip(self.weights, self.spans, templates, strict=True):
+            in_box(one.weights * one.mask, one.offset, box, weights.reshape(height, -1)[:, :width])
+            key = one.mask_key, one.offset
+            if key not in known:
+                begin = sum(map(len, runs))
+                runs.append(self._runs(one))
+                known[key] = begin, begin + len(runs[-1])
+            span[:] = known[key]
+        self.runs = np.concatenate(runs)
+
+    def _runs(self, template: RotatedTemplate) -> Array:
+        """The columns of a template's mask without gaps, see `runs`."""
+        column, first, length = mask_runs(template.mask.T).T
+        top, left = template.offset[0] - self.origin[0], template.offset[1] - self.origin[1]
+        return np.column_stack([column + left, first + top, first + length + top])
 
     @property
     def bytes(self) -> int:
         """Size of the arrays."""
-        return self.weights.nbytes + self.runs.nbytes + self.starts.nbytes + self.sizes.nbytes
+        return self.weights.nbytes + self.runs.nbytes + self.spans.nbytes + self.sizes.nbytes
 
     def scores(
         self, image: Array, floor: tuple[Any, Any], windows: Array, y: Array, x: Array, first: Array,
@@ -59,8 +72,19 @@ class DirectSums:
         first: (n + 1,) where each row's templates begin in `templates`
         score, index: (n, ABREAST), are folded into; pixels outside a template's window are left out
         """
-        best_of(image, float(floor[0]), float(floor[1]), windows, y, x, first, templates, self.weights,
-                self.runs, self.starts, self.sizes, score, index)
+        patch = np.empty(self.patch, image.dtype)
+        totals = np.empty((2, self.patch[0] + 1, self.patch[1]))
+        products, moments = np.zeros((len(templates), ABREAST)), np.empty((2, ABREAST))
+        corners = np.column_stack([y, x]) // REACH * REACH
+        order = np.lexsort(corners.T)
+        edges = np.flatnonzero(np.diff(corners[order], axis=0, prepend=-1).any(1))
+        for start, stop in zip(edges.tolist(), [*edges[1:].tolist(), len(y)], strict=True):
+            some, (top, left) = order[start:stop], corners[order[start]].tolist()
+            take_patch(image, top + self.origin[0], left + self.origin[1], patch, totals)
+            down, right = y[some] - top, x[some] - left
+            correlate(patch, self.weights, down, right, some, first, templates, products)
+            best_of(totals, float(floor[0]), float(floor[1]), windows, y, x, down, right, some, first,
+                    templates, products, self.runs, self.spans, self.sizes, moments, score, index)
 
 
 def mask_runs(mask: Array) -> Array:
@@ -71,75 +95,119 @@ def mask_runs(mask: Array) -> Array:
     return np.column_stack([rows, first, last - first])
 
 
-@njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def run_sums(pixels: Array, weights: Array, sums: Array) -> None:
-    """Add the sums of w T, T and T^2 under a run, at ABREAST neighbouring places, to `sums` (3, ABREAST).
+@summing
+def add_products(pixels: Array, one: Array, other: Array, sums: Array, other_sums: Array) -> None:
+    """Add the sums of products of two templates, at ABREAST neighbouring places, to sums (ABREAST,) float64.
 
-    pixels: (n + ABREAST - 1,); weights: (n,). What is summed at one place serves the next ones too.
+    pixels: (n + ABREAST - 1,); one, other: (n,) weights
     """
-    n = weights.shape[0]
-    zero = type(weights[0])(0)
-    a, b, c, d, total, square = zero, zero, zero, zero, zero, zero
-    second, third, fourth = pixels[1 : n + 1], pixels[2 : n + 2], pixels[3 : n + 3]
+    n, zero = one.shape[0], type(one[0])(0)
+    first, second, third, fourth = pixels[:n], pixels[1 : n + 1], pixels[2 : n + 2], pixels[3 : n + 3]
+    a, b, c, d, e, f, g, h = zero, zero, zero, zero, zero, zero, zero, zero
     for i in range(n):
-        weight, value = weights[i], pixels[i]
-        a += weight * value
+        weight, another = one[i], other[i]
+        a += weight * first[i]
         b += weight * second[i]
         c += weight * third[i]
         d += weight * fourth[i]
-        total += value
-        square += value * value
-    sums[0, 0] += a
-    sums[0, 1] += b
-    sums[0, 2] += c
-    sums[0, 3] += d
-    wide_total, wide_square = float(total), float(square)
-    sums[1, 0] += wide_total
-    sums[2, 0] += wide_square
-    for j in range(1, ABREAST):
-        old, new = float(pixels[j - 1]), float(pixels[j - 1 + n])
-        wide_total += new - old
-        wide_square += new * new - old * old
-        sums[1, j] += wide_total
-        sums[2, j] += wide_square
+        e += another * first[i]
+        f += another * second[i]
+        g += another * third[i]
+        h += another * fourth[i]
+    for j, value, its in ((0, a, e), (1, b, f), (2, c, g), (3, d, h)):
+        sums[j] += value
+        other_sums[j] += its
+
+
+@kernel
+def correlate(
+    patch: Array, weights: Array, down: Array, right: Array, some: Array, first: Array, templates: Array,
+    products: Array,
+) -> None:
+    """Sums of S M / P times T for `some` rows of ABREAST pixels, `down` and `right` in a patch of the image.
+
+    products: (len(templates), ABREAST), those of these rows are 0 before
+    """
+    pixels, length = patch.reshape(-1), weights.shape[1]
+    spare = np.empty(ABREAST)
+    for begin in range(0, length, CHUNK):
+        end = min(begin + CHUNK, length)
+        for i in range(some.shape[0]):
+            shift = down[i] * patch.shape[1] + right[i]
+            part = pixels[begin + shift : end + shift + ABREAST - 1]
+            last = first[some[i] + 1]
+            for place in range(first[some[i]], last, 2):
+                one, alone = templates[place], place + 1 == last
+                other = one if alone else templates[place + 1]
+                add_products(part, weights[one, begin:end], weights[other, begin:end], products[place],
+                             spare if alone else products[place + 1])
+
+
+@kernel
+def take_patch(image: Array, y: int, x: int, patch: Array, totals: Array) -> None:
+    """Copy the part of `image` from y, x on into `patch` (h, w), zero beyond the image.
+
+    totals: (2, h + 1, w), takes the sums of T and of T^2 over the rows before each
+    """
+    height, width = patch.shape
+    left, right = max(-x, 0), min(image.shape[1] - x, width)
+    totals[:, 0] = 0
+    for v in range(height):
+        row = patch[v]
+        row[:] = 0
+        if 0 <= y + v < image.shape[0]:
+            row[left:right] = image[y + v, x + left : x + right]
+        add_row(row, totals[0, v], totals[1, v], totals[0, v + 1], totals[1, v + 1])
+
+
+@kernel
+def add_row(row: Array, mean: Array, moment: Array, next_mean: Array, next_moment: Array) -> None:
+    """Put what was summed up, with the values and squares of one more row, into the next."""
+    for u in range(row.shape[0]):
+        value = float(row[u])
+        next_mean[u] = mean[u] + value
+        next_moment[u] = moment[u] + value * value
 
 
 @kernel
 def best_of(
-    image: Array, local_floor: float, global_floor: float, windows: Array, y: Array, x: Array, first: Array,
-    templates: Array, weights: Array, runs: Array, starts: Array, sizes: Array, score: Array, index: Array,
+    totals: Array, local_floor: float, global_floor: float, windows: Array, y: Array, x: Array, down: Array,
+    right: Array, some: Array, first: Array, templates: Array, products: Array, runs: Array, spans: Array,
+    sizes: Array, moments: Array, score: Array, index: Array,
 ) -> None:
-    """See `DirectSums.scores`; runs are summed in the image's type and added up in double precision."""
-    sums = np.empty((3, ABREAST))
-    edge = np.zeros(image.shape[1] + ABREAST, image.dtype)
-    for group in range(y.shape[0]):
+    """Fold the scores of `some` rows of ABREAST pixels into the best, see `DirectSums.scores`.
+
+    totals: of `take_patch`; products: of `correlate`; moments: (2, ABREAST), is overwritten
+    """
+    for i in range(some.shape[0]):
+        group, mask = some[i], np.int64(-1)
         for place in range(first[group], first[group + 1]):
             k = templates[place]
             if not windows[k, 0] <= y[group] <= windows[k, 1]:
                 continue
-            if x[group] + ABREAST <= windows[k, 2] or x[group] > windows[k, 3]:
-                continue
-            sums[:] = 0
-            for run in range(starts[k], starts[k + 1]):
-                row, column = y[group] + runs[run, 0], x[group] + runs[run, 1]
-                length, begin = runs[run, 2], runs[run, 3]
-                last = column + length + ABREAST - 1
-                pixels = image[row, max(column, 0) : last]
-                if column < 0 or last > image.shape[1]:  # some of the places lie outside the window
-                    pixels = edge[: length + ABREAST - 1]
-                    pixels[:] = 0
-                    for i in range(max(-column, 0), min(length + ABREAST - 1, image.shape[1] - column)):
-                        pixels[i] = image[row, column + i]
-                run_sums(pixels, weights[begin : begin + length], sums)
+            if spans[k, 0] != mask:
+                mask = spans[k, 0]
+                sum_runs(totals, runs[mask : spans[k, 1]], down[i], right[i], moments)
             for j in range(ABREAST):
                 if windows[k, 2] <= x[group] + j <= windows[k, 3]:
-                    mean, moment = sums[1, j] / sizes[k], sums[2, j] / sizes[k]
+                    mean, moment = moments[0, j] / sizes[k], moments[1, j] / sizes[k]
                     variance = moment - mean * mean
                     enough = variance > local_floor * moment + global_floor
-                    value = type(score[0, 0])(sums[0, j] / np.sqrt(variance) if enough else 0.0)
+                    value = type(score[0, 0])(products[place, j] / np.sqrt(variance) if enough else 0.0)
                     best = score[group, j]
                     if value > best or (value == best and k < index[group, j]):
                         score[group, j], index[group, j] = value, k
+
+
+@kernel
+def sum_runs(totals: Array, runs: Array, down: int, right: int, moments: Array) -> None:
+    """The sums of T and of T^2 under a mask at ABREAST neighbouring places: (2, ABREAST)."""
+    moments[:] = 0
+    for run in range(runs.shape[0]):
+        column, above, below = runs[run, 0] + right, runs[run, 1] + down, runs[run, 2] + down
+        for j in range(ABREAST):
+            moments[0, j] += totals[0, below, column + j] - totals[0, above, column + j]
+            moments[1, j] += totals[1, below, column + j] - totals[1, above, column + j]
 
 
 def between(step: int, dtype: Any) -> Array:

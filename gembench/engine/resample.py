@@ -7,6 +7,7 @@ cycles a pixel is held exactly by every s-th pixel, and its correlations are too
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,7 @@ def _continued(image: Array, height: int) -> Array:
     return np.concatenate([image, added.astype(image.dtype)])
 
 
+@lru_cache(4)
 def rings(length: int) -> Array:
     """The ring of every frequency of a (length, length) real transform: (length, length // 2 + 1) int."""
     radius = np.hypot(np.fft.fftfreq(length)[:, None], np.fft.rfftfreq(length)[None])
@@ -132,6 +134,7 @@ def interpolation_loss(step: int) -> Array:
     return loss / step
 
 
+@lru_cache(4)
 def doubled(length: int) -> Array:
     """How often each column of a real transform of `length` stands for a frequency: 1 or 2."""
     twice = np.full(length // 2 + 1, 2.0)
@@ -155,8 +158,8 @@ def ring_power(image: Array, length: int) -> Array:
     power = np.zeros((length, length // 2 + 1))
     for y in starts[0]:
         for x in starts[1]:
-            piece = window * image[y : y + height, x : x + width]
-            power += np.abs(rfft2(piece, s=(length, length))) ** 2
+            spectrum = rfft2(window * image[y : y + height, x : x + width], s=(length, length))
+            power += spectrum.real**2 + spectrum.imag**2
     power *= doubled(length) / (len(starts[0]) * len(starts[1]) * (window**2).sum())
     ring = rings(length).ravel()
     number = np.bincount(ring, np.broadcast_to(doubled(length), power.shape).ravel(), RADII)

@@ -36,13 +36,13 @@ def settle_maxima(fine: FineMap, settings: PeakSettings) -> None:
         progress = True
         while len(likely := _likely_maxima(fine, level, closed)):
             chosen = _leaders(fine, likely, settings.distance) if progress else _best_quarter(fine, likely)
-            exact = np.concatenate([exact, refine_peaks(fine, chosen, settings.threshold)])
+            exact = np.concatenate([exact, refine_peaks(fine, chosen, settings)])
             progress = _close_around(fine, closed, exact, level, settings.distance)
             exact = exact[~closed.ravel()[exact]]
     look_down_to(fine, settings.threshold, closed)
-    refine_peaks(fine, _likely_maxima(fine, settings.threshold, closed), settings.threshold)
+    refine_peaks(fine, _likely_maxima(fine, settings.threshold, closed), settings)
     while len(false := _false_maxima(fine, settings.threshold, closed)):
-        refine_peaks(fine, false, settings.threshold)
+        refine_peaks(fine, false, settings)
 
 
 def look_down_to(fine: FineMap, level: float, closed: Array) -> None:
@@ -129,7 +129,7 @@ def _overlap(shape: tuple[int, ...], y: int, x: int, reach: int) -> tuple[Any, A
     return area, inner
 
 
-def refine_peaks(fine: FineMap, places: Array, threshold: float) -> Array:
+def refine_peaks(fine: FineMap, places: Array, settings: PeakSettings) -> Array:
     """Make pixels exact, and on from there until the surroundings of every exact maximum are.
 
     places: flat; returns those of all pixels that became exact
@@ -143,10 +143,25 @@ def refine_peaks(fine: FineMap, places: Array, threshold: float) -> Array:
         # What was made exact may also leave one of its neighbours a maximum.
         y, x = _around(fine, *np.divmod(made, width), 1, exact=True)
         peaks = np.unique(y * width + x)
-        peaks = peaks[fine.score.ravel()[peaks] >= threshold]
+        peaks = peaks[fine.score.ravel()[peaks] >= settings.threshold]
         y, x = np.divmod(peaks[maxima(fine.score, fine.slack, peaks, -1.0)], width)
-        y, x = _around(fine, y, x, RING)
+        y, x = _rivals(fine, y, x, settings.distance)
     return np.concatenate(all_made)
+
+
+def _rivals(fine: FineMap, y: Array, x: Array, distance: float) -> tuple[Array, Array]:
+    """The pixels around exact maxima that are not exact: their neighbours, and twins that count.
+
+    A lower twin does not where the maximum rules it out.
+    """
+    dy, dx = np.mgrid[-RING : RING + 1, -RING : RING + 1].reshape(2, -1, 1)
+    v, u = y + dy, x + dx
+    chosen = (v >= 0) & (v < fine.allowed.shape[0]) & (u >= 0) & (u < fine.allowed.shape[1])
+    v, u, height = v[chosen], u[chosen], np.broadcast_to(fine.score[y, x], chosen.shape)[chosen]
+    counts = (distance <= 2 * RING) | (np.maximum(abs(dy), abs(dx)) <= 1) | np.zeros_like(chosen)
+    used = counts[chosen] | (fine.score[v, u] + fine.slack[v, u] >= height)
+    used &= fine.allowed[v, u] & (fine.state[v, u] != EXACT)
+    return v[used], u[used]
 
 
 def _around(fine: FineMap, y: Array, x: Array, ring: int, exact: bool = False) -> tuple[Array, Array]:
