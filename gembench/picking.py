@@ -24,7 +24,7 @@ from gembench.engine.picks import Picks
 from gembench.engine.plan import Edges, Method
 from gembench.engine.reductions import DEFAULT_REDUCTION
 from gembench.engine.score_map import ScoreMap
-from gembench.engine.search import Search, SearchStatistics, without
+from gembench.engine.search import SearchStatistics, without
 from gembench.engine.templates import Interpolation, TemplateBank, grid_angles
 from gembench.errors import InputError
 from gembench.io.checks import require_file
@@ -178,14 +178,12 @@ class Picker:
         elif settings.spectra != "single":
             raise InputError(f"spectra in '{settings.spectra}' precision are for GPUs: use --device gpu")
         else:
-            options |= {"library": library, "threads": threads}
+            options |= {"library": library, "threads": threads, "memory": memory}
         if settings.method == "banded":
             if ranks is not None:
                 raise InputError("method 'banded' cannot share a bank with other ranks: use --distribute"
                                  " micrographs")
             options |= {"peaks": settings.peaks}
-        elif parse_device(device) is None:
-            options |= {"memory": memory}
         self.memory = memory
         self.search = (open_search(bank, device=device, **options) if ranks is None
                        else SharedSearch(ranks, bank, reduction=reduction, **options))
@@ -220,7 +218,7 @@ class Picker:
 
         Raises InputError, naming the micrograph, if it cannot be searched.
         """
-        if isfinite(self.memory) and isinstance(self.search, Search):
+        if isfinite(self.memory) and hasattr(self.search, "memory"):  # not of a GPU, nor of many ranks
             self.search.memory = self.memory - COPIES * ready.image.nbytes
         try:
             maps = self.search.run(ready.image, exclude=ready.exclude)

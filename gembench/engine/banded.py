@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from gembench.engine.banded_bytes import (
+    prepared_bytes,
+    preparing_bytes,
+    require_memory,
+    searching_bytes,
+    turned,
+    turned_bytes,
+)
 from gembench.engine.compressed import CompressedGroup, common_box, in_box, ring_energies
 from gembench.engine.correlate import standardised, variance_floor
 from gembench.engine.fft import fft_library
@@ -50,7 +59,7 @@ RISE = 0.09  # of a peak's height that may hide between coarse pixels
 RISE_DEVIATIONS = 4.0  # of a peak's curvature that are reckoned with
 TOLERANCE = 1e-3  # of the compression
 DOUBTFUL = 5e-4  # part of the micrograph in which every template may have to be summed directly
-GROUP = 360  # templates compressed together: the products cost as the square of their number
+GROUPS = (360, 180, 90, 45)  # templates compressed together: the products cost as the square of their number
 
 
 @dataclass
@@ -84,6 +93,8 @@ class BandedSearch:
     peaks: the rules that picks will be taken by. What they look at is exact: positions, scores and templates
         of `find_picks(maps, bank, peaks)` are those of the method exact. Other scores are approximate: the
         more so below the threshold, and where a better pick rules others out.
+    memory: bytes that the search's arrays and what is kept of the templates must not exceed: fewer templates
+        are compressed at once to keep within it, and less is kept for later micrographs
     A micrograph whose band allows no coarse grid is searched by the method exact, which is logged.
     """
 
@@ -91,17 +102,18 @@ class BandedSearch:
 
     def __init__(
         self, bank: TemplateBank, *, peaks: PeakSettings | None = None, library: str = "auto",
-        dtype: str = "float32", edges: Edges = "mask", threads: int = 1,
+        dtype: str = "float32", edges: Edges = "mask", threads: int = 1, memory: float = inf,
     ) -> None:
         self.bank = bank
         self.peaks = peaks or PeakSettings(threshold=0.25)
         self.library = fft_library(library)
-        self.dtype, self.edges, self.threads = dtype, edges, threads
+        self.dtype, self.edges, self.threads, self.memory = dtype, edges, threads, memory
         self.statistics = BandedStatistics()
         self._one_thread = ThreadpoolController()
         self._exact = Search(bank, library=library, dtype=dtype, edges=edges, threads=threads)
         self.plan: Plan | None = None
         self._prepared: dict[int, Prepared] = {}
+        self._bytes = 0
         self._sums: DirectSums | None = None
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
@@ -123,21 +135,11 @@ class BandedSearch:
 
     @property
     def bytes(self) -> int:
-        """Bytes that the latest search held at its most, with what is kept for the next, without the bank.
+        """Predicted bytes of the latest search's arrays at their most, without micrograph and template bank.
 
         The basis has to be made before its size is known: 0 before the first micrograph.
         """
-        if self.plan is None or self._sums is None:
-            return 0
-        real = self.plan.dtype.itemsize
-        kept = self._sums.bytes + sum(t.weights.nbytes + t.mask.nbytes for t in self._templates)
-        groups = [group for prepared in self._prepared.values() for group in prepared.groups]
-        kept += sum(group.weights.spectra.nbytes + group.masks.spectra.nbytes for group in groups)
-        maps = max((sum(g.transforms * g.grid.shape[0] * g.grid.shape[1] for g in prepared.groups)
-                    for prepared in self._prepared.values()), default=0)
-        frame, pixels = np.prod(self.plan.frame), np.prod(self.plan.micrograph)
-        # Of T, T^2 - 1, and a fine map's score, slack, ripple and the like, index and marks.
-        return int(kept + real * (maps + 2 * frame + 6 * pixels) + (2 * 4 + 4) * pixels)
+        return self._bytes if self.plan is not None else 0
 
     def run(
         self, micrograph: Array, *, exclude: Array | None = None,
@@ -158,33 +160,64 @@ class BandedSearch:
         image = _checked(micrograph, exclude)
         self._plan_for((image.shape[0], image.shape[1]))
         assert self.plan is not None
-        if self.plan.margin:
-            image = np.pad(image, self.plan.margin, mode="reflect")
-        frame, square = standardised(image, self.plan.dtype)
+        self._bytes = 0
+        frame, square = standardised(self._framed(image), self.plan.dtype)
+        del image
         powers = ring_power(frame, self._length), ring_power(square, self._length)
+        floor = variance_floor(square)
         step = self._step(powers[0])
-        coarse = self._coarse(step, frame, square, powers) if step else None
+        coarse = None
+        if step:
+            prepared = self._prepare(step)
+            spectra = [prepared.grid.spectrum(self.library, one) for one in (frame, square)]
+            del square
+            coarse = self._coarse(prepared, spectra, powers)
         if coarse is None or coarse.doubtful[coarse.index >= 0].mean() > DOUBTFUL:
             why = "is not low-pass filtered" if coarse is None else "is almost constant in places"
             log.warning("the micrograph %s: it is searched by the method exact", why)
-            maps = self._exact.run(micrograph, exclude=exclude, on_template=on_template)
-            self.statistics = BandedStatistics(**vars(self._exact.statistics))
-            return maps
+            del frame, coarse
+            return self._by_exact(micrograph, exclude, on_template)
         if on_template is not None:
             on_template(len(self.bank))
-        maps = self._settled(coarse, frame, square, exclude)
+        maps = self._settled(coarse, frame, floor, exclude)
         self.statistics.seconds = time.perf_counter() - start
         return maps
+
+    def _by_exact(
+        self, micrograph: Array, exclude: Array | None, on_template: Callable[[int], None] | None
+    ) -> ScoreMap:
+        """The map by the method exact, within the memory that is left for it."""
+        bounded = isfinite(self.memory)
+        if bounded:
+            self._exact.keep_bytes, self._exact.memory = 0, self.memory - self._kept()
+        maps = self._exact.run(micrograph, exclude=exclude, on_template=on_template)
+        self.statistics = BandedStatistics(**vars(self._exact.statistics))
+        assert self._exact.plan is not None
+        self._bytes = max(self._bytes, self._kept() + self._exact.plan.bytes)
+        if bounded:
+            self._exact.close()
+        return maps
+
+    def _framed(self, image: Array) -> Array:
+        """A micrograph with the margins that the plan wants."""
+        assert self.plan is not None
+        return np.pad(image, self.plan.margin, mode="reflect") if self.plan.margin else image
+
+    def _kept(self) -> int:
+        """Bytes that are kept between micrographs."""
+        groups = [group for prepared in self._prepared.values() for group in prepared.groups]
+        return turned_bytes(self._templates) + prepared_bytes(groups)
 
     def _plan_for(self, shape: tuple[int, int]) -> None:
         """Turn the templates, and note where each is scored in micrographs of `shape`."""
         if self.plan is not None and self.plan.micrograph == shape:
             return
         self._prepared.clear()
-        self.plan = plan = make_plan(shape, self.bank, self.library, dtype=self.dtype, edges=self.edges,
-                                     threads=self.threads)
-        templates = [self.bank.rotated(k, plan.dtype) for k in range(len(self.bank))]
-        self._templates, self._sums = templates, DirectSums(templates)
+        self.plan, self._sums = None, None
+        plan = make_plan(shape, self.bank, self.library, dtype=self.dtype, edges=self.edges,
+                         threads=self.threads)
+        templates = turned(self.bank, plan, self.memory)
+        self.plan, self._templates, self._sums = plan, templates, DirectSums(templates)
         self._masks = [(t.mask, t.offset) for t in templates]
         windows = [plan.window(t) for t in templates]
         self._windows = plan.margin + np.array([
@@ -224,24 +257,38 @@ class BandedSearch:
                 return step
         return 0
 
-    def _prepare(self, step: int, frame: tuple[int, int]) -> Prepared:
-        """The bank compressed for one step."""
-        if step not in self._prepared:
-            grid = CoarseGrid.over(frame, step)
-            length = -(-self._length // (2 * step)) * 2 * step
-            self._prepared[step] = Prepared(grid, [
-                CompressedGroup(self._templates[k : k + GROUP], self._windows[k : k + GROUP], grid, length,
-                                TOLERANCE, np.dtype(self.dtype))
-                for k in range(0, len(self._templates), GROUP)
-            ])
-        return self._prepared[step]
+    def _prepare(self, step: int) -> Prepared:
+        """The bank compressed for one step.
 
-    def _coarse(self, step: int, frame: Array, square: Array, powers: tuple[Array, Array]) -> Coarse:
-        """All templates on the coarse grid."""
-        prepared = self._prepare(step, (frame.shape[0], frame.shape[1]))
-        grid, groups = prepared.grid, prepared.groups
-        spectra = [grid.spectrum(self.library, image) for image in (frame, square)]
-        score = np.full(grid.shape, NO_SCORE, frame.dtype)
+        Raises InputError if a micrograph cannot be searched with it within the memory allowed.
+        """
+        assert self.plan is not None
+        plan, templates = self.plan, self._templates
+        grid = CoarseGrid.over(plan.frame, step)
+        if step not in self._prepared:
+            length = -(-self._length // (2 * step)) * 2 * step
+            if isfinite(self.memory):
+                self._prepared.clear()
+            for group in GROUPS:
+                self._bytes = self._kept() + preparing_bytes(plan, templates, step, group, length)
+                if self._bytes <= self.memory:
+                    break
+            require_memory(self._bytes, self.memory, plan)
+            self._prepared[step] = Prepared(grid, [
+                CompressedGroup(templates[k : k + group], self._windows[k : k + group], grid, length,
+                                TOLERANCE, plan.dtype)
+                for k in range(0, len(templates), group)
+            ])
+        prepared = self._prepared[step]
+        searching = searching_bytes(plan, grid, prepared.groups, len(templates))
+        self._bytes = max(self._bytes, self._kept() + searching)
+        require_memory(self._bytes, self.memory, plan)
+        return prepared
+
+    def _coarse(self, prepared: Prepared, spectra: list[Array], powers: tuple[Array, Array]) -> Coarse:
+        """All templates on the coarse grid, of the spectra there of T and of T^2 - 1."""
+        grid, groups, step = prepared.grid, prepared.groups, prepared.grid.step
+        score = np.full(grid.shape, NO_SCORE, spectra[0].real.dtype)
         index = np.full(grid.shape, -1, np.int32)
         inverse, lowest = np.zeros_like(score), np.full_like(score, np.inf)
         all_maps = []
@@ -255,7 +302,7 @@ class BandedSearch:
             all_maps.append(maps)
         blurred = self._energies @ (powers[0] * interpolation_loss(step))
         lost = np.concatenate([group.weights.errors(powers[0]) for group in groups])
-        errors = np.sqrt(lost**2 + blurred).astype(frame.dtype)
+        errors = np.sqrt(lost**2 + blurred).astype(score.dtype)
         mask_errors = np.concatenate([group.masks.errors(powers[1])[group.mask_of] for group in groups])
         self.statistics = BandedStatistics(step=step, error=float(errors.max()))
         self.statistics.basis = sum(len(g.weights.spectra) + len(g.masks.spectra) for g in groups)
@@ -265,12 +312,14 @@ class BandedSearch:
         return Coarse(grid, groups, all_maps, score, index, inverse, lowest, errors, mask_errors,
                       self._rise(powers[0], step))
 
-    def _settled(self, coarse: Coarse, frame: Array, square: Array, exclude: Array | None) -> ScoreMap:
+    def _settled(
+        self, coarse: Coarse, frame: Array, floor: tuple[Any, Any], exclude: Array | None
+    ) -> ScoreMap:
         """The score map, exact where the peak rules look."""
         assert self.plan is not None
         assert self._sums is not None
         allowed = self._allowed if exclude is None else self._allowed & ~exclude
-        fine = FineMap(coarse, frame, variance_floor(square), self._sums, self.plan.margin, allowed)
+        fine = FineMap(coarse, frame, floor, self._sums, self.plan.margin, allowed)
         if self.peaks.rule == "nms":
             settle_maxima(fine, self.peaks)
         else:

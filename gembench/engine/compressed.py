@@ -105,6 +105,7 @@ def make_basis(
         spectrum = rfft2(image, s=(length, length))[band] * root
         vector[: len(root)], vector[len(root) :] = spectrum.real, spectrum.imag
     gram = (vectors @ vectors.T).astype(np.float64)
+    del vectors, vector
     values, modes = eigh(gram)
     values, modes = values[::-1], modes[:, ::-1]
     left = np.maximum(gram.diagonal()[:, None] - np.cumsum(modes**2 * values, axis=1), 0)
@@ -113,10 +114,21 @@ def make_basis(
     coefficients = np.ascontiguousarray(modes[:, :rank]).astype(images.dtype)
     flat = images.reshape(len(images), -1)
     basis = coefficients.T @ flat
-    lost = ring_energies((flat - coefficients @ basis).reshape(images.shape), length)
+    rest = coefficients @ basis
+    lost = ring_energies(np.subtract(flat, rest, out=rest).reshape(images.shape), length)
     beyond = ring_of(0.5 / grid.step)
     lost[:, beyond:] = ring_energies(images, length)[:, beyond:]
     return Basis(coefficients, _spectra(basis.reshape(rank, *images.shape[1:]), box, grid), lost)
+
+
+def group_bytes(
+    templates: list[RotatedTemplate], number: int, step: int, length: int, dtype: np.dtype[Any]
+) -> int:
+    """Bytes held while `number` of some templates are compressed; see `make_basis`."""
+    height, width = (span.stop - span.start for span in common_box(templates))
+    images = number * height * width * dtype.itemsize
+    vectors = number * 2 * int((rings(length) <= ring_of(0.5 / step)).sum()) * 4
+    return int(images + max(vectors, images))
 
 
 def _spectra(images: Array, box: tuple[slice, slice], grid: CoarseGrid) -> Array:

@@ -56,10 +56,11 @@ class DirectSums:
         top, left = template.offset[0] - self.origin[0], template.offset[1] - self.origin[1]
         return np.column_stack([column + left, first + top, first + length + top])
 
-    @property
-    def bytes(self) -> int:
-        """Size of the arrays."""
-        return self.weights.nbytes + self.runs.nbytes + self.spans.nbytes + self.sizes.nbytes
+    @staticmethod
+    def bytes_of(templates: list[RotatedTemplate]) -> int:
+        """Size of what is made of some templates, but for little."""
+        height, width = (span.stop - span.start for span in common_box(templates))
+        return int(len(templates) * height * (width + REACH + ABREAST) * templates[0].weights.itemsize)
 
     def scores(
         self, image: Array, floor: tuple[Any, Any], windows: Array, y: Array, x: Array, first: Array,

@@ -231,21 +231,54 @@ def test_a_micrograph_constant_in_places_is_searched_by_the_method_exact(caplog)
     assert "almost constant" in caplog.text
 
 
-@pytest.mark.parametrize("edges", ["mask", "reflect"])
-def test_predicted_bytes(edges):
-    bank = a_bank(step=30)
-    micrograph = a_micrograph(bank, shape=(700, 760))
-    with BandedSearch(bank, peaks=NMS, edges=edges) as engine:
+@pytest.mark.parametrize(("edges", "kind", "dtype", "filtered"), [
+    ("reflect", "own", "float32", 3.5), ("mask", "disc", "float64", 2.2), ("mask", "both", "float32", 2.2),
+])
+def test_predicted_bytes_are_those_allocated(edges, kind, dtype, filtered):
+    bank = a_bank(kind, step=15, views=2 if kind == "both" else 1)
+    micrograph = a_micrograph(bank, shape=(600, 640), filtered=filtered).astype(dtype)
+    with BandedSearch(bank, peaks=NMS, edges=edges, dtype=dtype, library="scipy") as engine:
         assert engine.bytes == 0
-        engine.run(micrograph)
+        engine.run(micrograph[:500])
         engine.close()
         tracemalloc.start()
         try:
-            engine.run(micrograph)
-            peak = tracemalloc.get_traced_memory()[1]
+            for _ in range(2):  # while the bank is compressed, and with what was kept of it
+                tracemalloc.reset_peak()
+                engine.run(micrograph)
+                peak = tracemalloc.get_traced_memory()[1]
+                assert 0.85 * engine.bytes < peak < 1.15 * engine.bytes
         finally:
             tracemalloc.stop()
-        assert engine.bytes == pytest.approx(peak, rel=0.3)
+
+
+def test_less_memory_gives_the_same_picks_or_is_refused():
+    bank = a_bank("disc", step=1, box=60)
+    micrograph = a_micrograph(bank, shape=(200, 220), filtered=3, planted=4)
+    exact = search(micrograph, bank)
+    with BandedSearch(bank, peaks=NMS) as engine:
+        engine.run(micrograph)
+        first = engine.bytes
+        engine.run(micrograph)
+        assert engine.bytes < first  # the bank is compressed already
+    with BandedSearch(bank, peaks=NMS, memory=first - 1) as engine:
+        assert assert_same_picks(engine.run(micrograph), exact, bank, NMS)
+        assert engine.bytes < first
+    for part in (0.6, 0.1):
+        with BandedSearch(bank, peaks=NMS, memory=part * first) as engine, pytest.raises(
+            InputError, match=r"banded search of 220 x 200 px in float32 needs .* GiB, .* are allowed"
+        ):
+            engine.run(micrograph)
+
+
+def test_the_method_exact_keeps_within_the_memory_too(caplog):
+    rng = np.random.default_rng(3)
+    bank = TemplateBank(rng.normal(size=(1, 20, 20)), rectangle(20, 14, 9)[None], grid_angles(90))
+    micrograph = rng.normal(size=(120, 130)).astype(np.float32)
+    with BandedSearch(bank, memory=1 << 21) as engine:
+        np.testing.assert_array_equal(engine.run(micrograph).score, search(micrograph, bank).score)
+    with BandedSearch(bank, memory=1 << 19) as engine, pytest.raises(InputError, match="are allowed"):
+        engine.run(micrograph)
 
 
 def test_progress_counts_every_template():
