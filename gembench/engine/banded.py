@@ -46,7 +46,7 @@ from gembench.engine.resample import (
     ring_power,
 )
 from gembench.engine.score_map import ScoreMap
-from gembench.engine.search import Search, SearchStatistics, _checked
+from gembench.engine.search import Search, SearchStatistics, checked
 from gembench.engine.settle import settle_maxima, settle_walk
 from gembench.engine.templates import TemplateBank
 
@@ -157,7 +157,7 @@ class BandedSearch:
     ) -> ScoreMap:
         start = time.perf_counter()
         exclude = None if exclude is None else np.asarray(exclude, bool)
-        image = _checked(micrograph, exclude)
+        image = checked(micrograph, exclude)
         self._plan_for((image.shape[0], image.shape[1]))
         assert self.plan is not None
         self._bytes = 0

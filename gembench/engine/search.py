@@ -135,7 +135,7 @@ class Search:
         The score is NO_SCORE and the index -1 where no template of the share was scored. The maps belong to
         the engine and change with the next micrograph.
         """
-        image = _checked(micrograph, exclude)
+        image = checked(micrograph, exclude)
         self._prepare((image.shape[0], image.shape[1]))
         assert self.plan is not None
         start = time.perf_counter()
@@ -302,7 +302,7 @@ def without(micrograph: Array, exclude: Array) -> Array:
     return np.where(exclude, used.mean(dtype=np.float64), micrograph)
 
 
-def _checked(micrograph: Array, exclude: Array | None) -> Array:
+def checked(micrograph: Array, exclude: Array | None) -> Array:
     """A finite two-dimensional micrograph, with its excluded pixels set to the mean of the others."""
     image = np.asarray(micrograph)
     if image.ndim != 2:

@@ -25,7 +25,7 @@ from gembench.engine.gpu.turned_bank import TurnedBank, spline_pad
 from gembench.engine.gpu.turns import NONE, Batch, batches, turns
 from gembench.engine.plan import Edges, Method, make_plan
 from gembench.engine.score_map import ScoreMap, finished
-from gembench.engine.search import SearchStatistics, _checked
+from gembench.engine.search import SearchStatistics, checked
 from gembench.engine.templates import TemplateBank
 from gembench.errors import InputError
 
@@ -111,7 +111,7 @@ class GPUSearch:
         on_template: Callable[[int], None] | None = None,
     ) -> ScoreMap:
         """The same for this engine's share of the bank; see `engine.search.Search.partial`."""
-        image = _checked(micrograph, exclude)
+        image = checked(micrograph, exclude)
         self._prepare((image.shape[0], image.shape[1]))
         assert self.plan is not None
         assert self._pool is not None
