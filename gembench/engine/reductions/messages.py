@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 PIECE = 1 << 27  # pixels of the longest message: 1 GiB, since not every MPI counts beyond 2^31
 YIELDS = 200  # looks at a message before the first sleep: some 0.1 ms, more than a message takes on a node
-LONGEST_SLEEP = 1e-3  # seconds
+SHORTEST_SLEEP, LONGEST_SLEEP = 2e-5, 1e-3  # seconds
 SLICE = 1 << 18  # fewest pixels worth a thread of their own: 0.3 ms of folding
 
 
@@ -41,16 +41,19 @@ def wait(*requests: MPI.Request) -> None:
     wait_until(lambda: MPI.Request.Testall(list(requests)))
 
 
-def wait_until(ready: Callable[[], bool]) -> None:
-    """Wait without keeping the core from other ranks, as most MPIs' own waiting does."""
-    looks, sleep = 0, 2e-5
+def wait_until(ready: Callable[[], bool], yields: int = YIELDS, longest: float = LONGEST_SLEEP) -> None:
+    """Wait without keeping the core from other ranks, as most MPIs' own waiting does.
+
+    yields: looks before the first sleep; longest: seconds of a sleep
+    """
+    looks, sleep = 0, SHORTEST_SLEEP
     while not ready():
         looks += 1
-        if looks < YIELDS:
+        if looks < yields:
             os.sched_yield()
         else:
             time.sleep(sleep)
-            sleep = min(1.5 * sleep, LONGEST_SLEEP)
+            sleep = min(1.5 * sleep, longest)
 
 
 def fold(score: Array, index: Array, other_score: Array, other_index: Array, threads: int = 1) -> None:
