@@ -8,7 +8,6 @@ written but the first rank's, and the buffers stay in the cache.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,14 +16,13 @@ from numpy.typing import NDArray
 
 from gembench.engine.fold import merge
 from gembench.engine.reductions import chain
-from gembench.engine.reductions.messages import LONGEST_SLEEP, YIELDS, Array, halves, pieces, wait_until
+from gembench.engine.reductions.messages import Array, halves, pieces, wait_until
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 CHUNK = 1 << 20  # bytes of a buffer
 BUFFERS = 16
-CROWDED = (5, 3e-4)  # looks and longest sleep where ranks outnumber cores: a look takes their time
 LINE = 64  # bytes of a cache line, which no two ranks write to
 
 
@@ -53,7 +51,6 @@ class _Window:
         memory = np.asarray(self._window.Shared_query(0)[0])
         self._done: NDArray[np.int64] = memory[:counts].view(np.int64)[:: LINE // 8]
         self._buffers = memory[counts:size].reshape(BUFFERS, CHUNK)
-        self._patience = CROWDED if node.size > _cores(node) else (YIELDS, LONGEST_SLEEP)
         self.chunk = 0  # the next one, counted over all reductions
         self._done[node.rank] = 0
         self._window.Sync()
@@ -70,7 +67,7 @@ class _Window:
             self._window.Sync()
             return bool(self._done[rank] > chunk)
 
-        wait_until(done, *self._patience)
+        wait_until(done)
 
     def advance(self, rank: int) -> None:
         """Tell that this rank is done with the next chunk."""
@@ -102,13 +99,6 @@ def _fold_on_node(node: MPI.Intracomm, window: _Window, score: Array, index: Arr
         else:
             merge(*mine, *passing)
         window.advance(node.rank)
-
-
-def _cores(node: MPI.Intracomm) -> int:
-    """Cores that the ranks of a node may use, all together."""
-    if not hasattr(os, "sched_getaffinity"):
-        return os.cpu_count() or 1
-    return len(set().union(*node.allgather(os.sched_getaffinity(0))))
 
 
 @dataclass(frozen=True)
