@@ -75,6 +75,9 @@ def test_nodes_have_limited_links_and_leave_nothing_behind():
                                text=True, check=True)
         assert "tbf" in shown.stdout
         assert "rate 100Mbit" in shown.stdout
+        control = subprocess.run([*nodes.command(1), "cat", "/proc/sys/net/ipv4/tcp_congestion_control"],
+                                 capture_output=True, text=True, check=True)
+        assert control.stdout == "reno\n"
         known = subprocess.run([*nodes.command(0), "ip", "neigh"], capture_output=True, text=True, check=True)
         assert known.stdout.count("PERMANENT") == 2
         assert [f"{name}" for name in nodes.namespaces] == [f"{owner()}-{number}" for number in range(3)]

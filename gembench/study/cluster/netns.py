@@ -28,6 +28,8 @@ SUBNET = "10.213.0"  # addresses inside the namespaces only
 BURST = 72 << 10  # bytes that pass at once: more than the longest packet of TCP, which tbf would else cut up
 QUEUE = 32 << 20  # bytes that may wait on a link: all of direct's senders, so that nothing is dropped
 INSIDE = "eth0"
+# Of TCP: every kernel has reno. bbr, where a machine has chosen it, sends next to nothing for 0.2 s every 10 s.
+CONGESTION = "echo reno > /proc/sys/net/ipv4/tcp_congestion_control"
 
 
 class EmulationError(RuntimeError):
@@ -130,6 +132,7 @@ def _build(switch: str, nodes: Nodes, bandwidth: float) -> None:
               for j in numbers if j != i),
         ])
         _limit(nodes.namespaces[i], [INSIDE], bandwidth)
+        _run(*nodes.command(i), "sh", "-c", CONGESTION)
 
 
 def _hardware(node: int) -> str:
@@ -147,7 +150,7 @@ def _batch(namespace: str, commands: Sequence[str]) -> None:
 
 
 def _run(*command: str, feed: Sequence[str] = ()) -> None:
-    """Run a program of iproute2.
+    """Run a program, most of them iproute2's.
 
     Raises EmulationError if it fails.
     """
