@@ -28,7 +28,7 @@ SUBNET = "10.213.0"  # addresses inside the namespaces only
 BURST = 72 << 10  # bytes that pass at once: more than the longest packet of TCP, which tbf would else cut up
 QUEUE = 32 << 20  # bytes that may wait on a link: all of direct's senders, so that nothing is dropped
 INSIDE = "eth0"
-# Of TCP: every kernel has reno. bbr, where a machine has chosen it, sends next to nothing for 0.2 s every 10 s.
+# Every kernel has reno; bbr, where a machine has chosen it, sends next to nothing for 0.2 s every 10 s.
 CONGESTION = "echo reno > /proc/sys/net/ipv4/tcp_congestion_control"
 
 
