@@ -1,4 +1,4 @@
-"""`tree`: MPI_Reduce with an operation of our own (gEMpicker 2013).
+"""`tree`: MPI_Reduce with an operation of our own (gEMpicker 2013), waited for without keeping the core.
 
 An element of the reduction is a block of BLOCK scores followed by their indices, so that the fold runs over
 contiguous maps, and an MPI that hands the operation a few elements at a time (Intel's in 32 KiB) may.
@@ -13,7 +13,7 @@ import numpy as np
 
 from gembench.engine.fold import NO_SCORE
 from gembench.engine.kernel import kernel
-from gembench.engine.reductions.messages import SLICE, Array, in_parts, pieces
+from gembench.engine.reductions.messages import SLICE, Array, in_parts, pieces, wait
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -35,10 +35,10 @@ def reduce(
         for part in pieces(score.size, PIECE):
             blocks = _blocks(score[part], index[part], block)
             if communicator.rank == root:
-                communicator.Reduce(MPI.IN_PLACE, [blocks, len(blocks), element], operation, root)
+                wait(communicator.Ireduce(MPI.IN_PLACE, [blocks, len(blocks), element], operation, root))
                 _unblock(blocks, score[part], index[part])
             else:
-                communicator.Reduce([blocks, len(blocks), element], None, operation, root)
+                wait(communicator.Ireduce([blocks, len(blocks), element], None, operation, root))
     finally:
         operation.Free()  # MPI holds only so many
         element.Free()
