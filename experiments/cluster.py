@@ -9,6 +9,7 @@ from gembench.study.cluster.series import Series
 from gembench.study.experiment import Experiment, grid
 
 ROUNDS = 4
+KLH = 180  # templates of the paper's case study
 STORAGES = {"griffon": ("shared", "local"), "adonis": ("shared", "cached", "local")}
 ONE_OR_TWO = tuple((nodes, "local", "templates", 1) for nodes in (1, 2))
 SIMULATED = [paper_bank(evidence, machine, storages) for evidence in ("simulated", "model")
@@ -21,14 +22,11 @@ SETTINGS = {
         Searches("model", "adonis", 4096, 400, tuple((p, "cached", "templates", 1) for p in (1, 8))),
     ],
     "default": [
-        Searches("real", "here", 2048, 48, ONE_OR_TWO), Searches("emulated", "1Gb/s", 2048, 48, ONE_OR_TWO),
-        *SIMULATED,
-    ],
-    "paper": [
-        Searches("real", "here", 2048, 180, ONE_OR_TWO), Searches("emulated", "1Gb/s", 2048, 180, ONE_OR_TWO),
+        Searches("real", "here", 2048, KLH, ONE_OR_TWO), Searches("emulated", "1Gb/s", 2048, KLH, ONE_OR_TWO),
         *SIMULATED,
     ],
 }
+SETTINGS["paper"] = SETTINGS["default"]
 LOOKS = {"shared": (style.VERMILION, "o", 4), "cached": (style.BLUE, "s", 7), "local": (style.GREEN, "D", 4)}
 TOLD = {"shared": "templates on one disk", "cached": "in the file server's memory",
         "local": "on a disk of every node"}

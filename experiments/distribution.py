@@ -97,6 +97,8 @@ def figure(rows):
 
 def panel(ax, rows):
     """One machine: a colour for each way to share out."""
+    from matplotlib.ticker import LogLocator
+
     for mode, color in COLORS.items():
         for evidence, look in LINES.items():
             mine = sorted((row for row in rows if row["distribute"] == mode and row["evidence"] == evidence),
@@ -112,6 +114,8 @@ def panel(ax, rows):
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xticks(counts, [f"{count}" for count in counts])
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # an axis may lie inside a decade
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.minorticks_off()
     ax.set(xlabel="Micrographs", ylabel="Seconds a micrograph")
 

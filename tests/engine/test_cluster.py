@@ -7,12 +7,14 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from gembench.engine import ranks
-from gembench.engine.cluster import choose
+from gembench.engine.cluster import choose, fair_share
 from gembench.engine.launch import Launch, launched
+from gembench.engine.templates import TemplateBank
 from gembench.errors import InputError
 
 PROGRAMS = Path(__file__).parents[1] / "mpi"
@@ -78,3 +80,18 @@ def test_without_mpi_the_remedy_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(InputError, match=r"^MPI: mpi4py cannot be used \(.*pip install 'gembench\[mpi\]'"):
         ranks.all_ranks()
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7, 40])
+def test_shares_hold_every_template_once_and_as_many_of_either_kind(parts):
+    y, x = np.indices((24, 24)) - 12
+    masks = np.array([(abs(x) < 9) & (abs(y) < 6), x**2 + y**2 < 100], np.float32)
+    bank = TemplateBank(np.random.default_rng(1).normal(size=(2, 24, 24)), masks, np.arange(15) * 24.0)
+    assert bank.disc_views == (False, True)
+    shares = [fair_share(bank, part, parts) for part in range(parts)]
+    assert sorted(index for share in shares for index in share) == list(range(30))
+    for view in (0, 1):
+        counts = [sum(int(bank.view(index)) == view for index in share) for share in shares]
+        assert max(counts) - min(counts) <= 1
+    order = list(bank.search_order())
+    assert all(sorted(share, key=order.index) == share for share in shares)
