@@ -114,7 +114,7 @@ def panel(ax, rows):
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xticks(counts, [f"{count}" for count in counts])
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # an axis may lie inside a decade
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))  # an axis may lie inside a decade
     ax.yaxis.set_major_formatter("{x:g}")
     ax.minorticks_off()
     ax.set(xlabel="Micrographs", ylabel="Seconds a micrograph")
