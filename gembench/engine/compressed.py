@@ -8,6 +8,9 @@ products are folded while they are in cache.
 
 Measured on KLH low-passed at 20 A, 180 turns of the side view: 61 basis templates leave an error of 1e-3, and
 360 turns need no more. What turning costs in transforms it then costs in matrix products at 90 GFLOP/s.
+Finer turns so cost little and find more: beside turns of 0.5 degrees, the best scores of 12 side views are
+lower by 5.7 % at 9 degrees, 1.3 % at 4, 0.26 % at 2 and 0.05 % at 1, and a micrograph of 2048^2 pixels takes
+1, 1.3, 1.5 and 2.3 times as long; by the method exact it takes as many times as there are more templates.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class DirectSums:
     """The bank's templates in one box, as rows of weights that are as long as those of a patch of the image.
 
     One patch holds what any template covers at some pixels, so that a correlation there is a single sum
-    without gaps. Rows of the mask one by one, whose ends do not fill registers, take several times as long.
+    without gaps. Rows of the mask one by one, whose ends do not fill registers, take nearly twice as long.
 
     weights: (K, n) S M / P of every template in the box that holds all, rows `patch[1]` numbers apart
     runs: (m, 3) int64, of every distinct mask: column, first row and the row after the last, in that box
