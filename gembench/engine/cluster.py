@@ -119,27 +119,6 @@ def _work_alone(
         done.put(error)
 
 
-def fair_share(bank: TemplateBank, part: int, parts: int) -> list[int]:
-    """The indices of one of `parts` shares of the bank, each with as many templates of either kind of view.
-
-    A view whose turns all have one mask, a disc, takes fewer transforms than others: a share of such views
-    alone is done long before the rest. Neighbours in search order stay together.
-    """
-    order = np.array(list(bank.search_order()), np.int64)
-    disc = np.array(bank.disc_views)[bank.view(order)]
-    mine: set[int] = set()
-    for kind, place in ((order[~disc], part), (order[disc], parts - 1 - part)):  # what is odd evens out
-        mine.update(kind[place * len(kind) // parts : (place + 1) * len(kind) // parts].tolist())
-    return [index for index in order.tolist() if index in mine]
-
-
-def search_of_share(bank: TemplateBank, part: int, parts: int, **options: Any) -> Search:
-    """A `Search` of one of `parts` fair shares of a bank."""
-    search = Search(bank, share=(part, parts), **options)
-    search.indices = fair_share(bank, part, parts)
-    return search
-
-
 class SharedSearch:
     """A search whose bank is divided over the ranks of a communicator; the root uses it as a `Search`.
 
@@ -156,7 +135,7 @@ class SharedSearch:
         check_reduction(reduction)
         self.communicator, self.reduction, self.threads = communicator, reduction, threads
         share = (communicator.rank, communicator.size)
-        self._search = search_of_share(bank, *share, threads=threads, **options)
+        self._search = Search(bank, threads=threads, share=share, **options)
         self.statistics = SearchStatistics()
 
     @property

@@ -34,12 +34,15 @@ def handed_out(items, work):
 
 
 def last_to_end(item):
-    """Item 0 waits until all others are done, which they never are if its rank keeps any of them waiting."""
+    """Item 0 waits until all others are begun, which they never are if its rank keeps any of them waiting.
+
+    Returns the item and how many are begun.
+    """
     (FOLDER / f"{item}").touch()
     end = time.monotonic() + 60
     while item == 0 and len(list(FOLDER.iterdir())) < 12 and time.monotonic() < end:
         time.sleep(0.01)
-    return len(list(FOLDER.iterdir()))
+    return item, len(list(FOLDER.iterdir()))
 
 
 def hand_outs():

@@ -16,7 +16,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from gembench.data.workload import Workload, egg_bank
-from gembench.engine.cluster import hand_out, search_of_share, take
+from gembench.engine.cluster import hand_out, take
 from gembench.engine.reductions import reduce_maps
 from gembench.engine.score_map import ScoreMap, finished
 from gembench.engine.search import Search
@@ -77,7 +77,7 @@ class Engines:
     def get(self, share: tuple[int, int]) -> Search:
         """The search of one part; templates are turned anew for every micrograph unless they are kept."""
         if share not in self.known:
-            self.known[share] = search_of_share(self.bank, *share, keep_bytes=KEEP if self.keep else 0)
+            self.known[share] = Search(self.bank, share=share, keep_bytes=KEEP if self.keep else 0)
         return self.known[share]
 
 
