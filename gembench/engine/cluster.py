@@ -23,7 +23,12 @@ from gembench.engine.fft import FFTLibrary
 from gembench.engine.methods import Counts
 from gembench.engine.plan import Method
 from gembench.engine.ranks import Distribution
-from gembench.engine.reductions import DEFAULT_REDUCTION, check_reduction, reduce_maps
+from gembench.engine.reductions import (
+    DEFAULT_REDUCTION,
+    check_reduction,
+    empty_maps,
+    reduce_maps,
+)
 from gembench.engine.reductions.messages import pieces, wait, wait_until
 from gembench.engine.score_map import ScoreMap, finished
 from gembench.engine.search import Search, SearchStatistics
@@ -183,6 +188,8 @@ class SharedSearch:
     def _together(self, image: Array, exclude: Array | None) -> ScoreMap | None:
         """The fold of all ranks' searches on the root. Raises an InputError on all ranks if any has one."""
         partial, problem = None, ""
+        shape = (image.shape[0], image.shape[1])
+        self._search.maps = empty_maps(self.communicator, shape, self._search.dtype, name=self.reduction)
         try:
             partial = self._search.partial(image, exclude=exclude)
         except InputError as error:

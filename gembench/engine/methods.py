@@ -96,13 +96,17 @@ class Correlator(Protocol):
 
 
 class _Maps:
-    """A running maximum over the micrograph and its index map."""
+    """A running maximum over the micrograph and its index map.
 
-    def __init__(self, plan: Plan, library: FFTLibrary) -> None:
+    maps: score and index to use, (H, W) of the plan's type and int32; by default of its own
+    """
+
+    def __init__(self, plan: Plan, library: FFTLibrary, maps: tuple[Array, Array] | None = None) -> None:
         self.plan, self.library = plan, library
         self.points = plan.transform[0] * plan.transform[1]
-        self.score = np.empty(plan.micrograph, plan.dtype)
-        self.index = np.empty(plan.micrograph, np.int32)
+        self.score, self.index = maps or (
+            np.empty(plan.micrograph, plan.dtype), np.empty(plan.micrograph, np.int32)
+        )
         self.counts = Counts()
         self.reset()
 
@@ -177,8 +181,8 @@ class ExactCorrelator(_Maps):
     running maximum, is read once for all of them.
     """
 
-    def __init__(self, plan: Plan, library: FFTLibrary) -> None:
-        super().__init__(plan, library)
+    def __init__(self, plan: Plan, library: FFTLibrary, maps: tuple[Array, Array] | None = None) -> None:
+        super().__init__(plan, library, maps)
         self._transform = BlockedTransform(library, plan.transform, plan.dtype)
         self._halves = self._transform.empty_halves(plan.halves)
         self._rows = self._transform.empty_rows(plan.halves, plan.box[0])

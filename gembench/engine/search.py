@@ -31,7 +31,7 @@ from gembench.engine.templates import RotatedTemplate, TemplateBank
 from gembench.errors import InputError
 
 Array = NDArray[Any]
-CORRELATORS: dict[Method, Callable[[Plan, FFTLibrary], Correlator]] = {
+CORRELATORS: dict[Method, Callable[[Plan, FFTLibrary, tuple[Array, Array] | None], Correlator]] = {
     "exact": ExactCorrelator,
     "paper": PaperCorrelator,
 }
@@ -74,6 +74,9 @@ class Search:
     share: (part, parts): only this part of the bank is searched, counted from 0
     batch: most templates that a consumer of the exact method takes at once, at least 1
     memory: bytes that the search's arrays and the kept templates must not exceed
+
+    maps: if set, score and index, (H, W) of `dtype` and int32, that `partial` is to fill and give for
+        micrographs of that shape
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Search:
         self.queue_depth = queue_depth or 2 * threads
         self.keep_bytes, self.batch, self.memory = keep_bytes, batch, memory
         self.statistics = SearchStatistics()
+        self.maps: tuple[Array, Array] | None = None
         self.plan: Plan | None = None
         self._correlators: list[Correlator] = []
         self._kept: list[Work] = []
@@ -152,7 +156,10 @@ class Search:
 
     def _prepare(self, shape: tuple[int, int]) -> None:
         """Plan and allocate for micrographs of `shape`, unless that is done."""
-        if self.plan is not None and self.plan.micrograph == shape:
+        maps = self.maps if self.maps is not None and self.maps[0].shape == shape else None
+        if self.plan is not None and self.plan.micrograph == shape and (
+            maps is None or self._correlators[0].score is maps[0]
+        ):
             return
         self.close()
         self.plan = make_plan(
@@ -163,7 +170,9 @@ class Search:
         if self._kept and self.plan.halves < self._kept_halves:
             self._kept = []
         self._kept_halves = self.plan.halves
-        self._correlators = [CORRELATORS[self.method](self.plan, self.library) for _ in range(self.threads)]
+        correlator = CORRELATORS[self.method]
+        self._correlators = [correlator(self.plan, self.library, maps)]
+        self._correlators += [correlator(self.plan, self.library, None) for _ in range(1, self.threads)]
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="consumer")
 
     def _produce_and_consume(self, frame: Frame, on_template: Callable[[int], None] | None) -> None:

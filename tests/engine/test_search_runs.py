@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from gembench.engine import search as search_module
 from gembench.engine.methods import ExactCorrelator, PaperCorrelator
+from gembench.engine.score_map import finished
 from gembench.engine.search import Search, search
 from gembench.engine.templates import TemplateBank, disc_mask, grid_angles
 from gembench.errors import InputError
@@ -222,3 +223,15 @@ def test_pieces_of_work_hold_neighbours_and_are_small(transforms):
             assert len(piece) <= 4
         else:
             assert sum(2 + len(group) for group in piece.groups) <= max(transforms, 3)
+
+
+@pytest.mark.parametrize("method", ["exact", "paper"])
+def test_maps_that_are_given_are_filled_for_micrographs_of_their_shape(method):
+    with Search(BANK, method=method, threads=2) as engine:
+        same(engine.run(FIRST), search(FIRST, BANK, method=method))
+        engine.maps = np.empty(FIRST.shape, np.float32), np.empty(FIRST.shape, np.int32)
+        for micrograph in (FIRST, OTHER, SECOND):
+            partial = engine.partial(micrograph)
+            given = micrograph.shape == FIRST.shape
+            assert (partial.score is engine.maps[0]) == (partial.index is engine.maps[1]) == given
+            same(finished(partial), search(micrograph, BANK, method=method))

@@ -9,7 +9,17 @@ import numpy as np
 from mpi4py import MPI
 
 from gembench.engine.fold import NO_SCORE, merge
-from gembench.engine.reductions import REDUCTIONS, builtin, chain, direct, reduce_maps, shared, tree
+from gembench.engine.reductions import (
+    REDUCTIONS,
+    builtin,
+    chain,
+    direct,
+    empty_maps,
+    node_maps,
+    reduce_maps,
+    shared,
+    tree,
+)
 from gembench.engine.score_map import ScoreMap
 from gembench.errors import InputError
 
@@ -48,10 +58,19 @@ def same(result, shape, dtype, root):
     )
 
 
-def outcome(name, shape, dtype, root, communicator=WORLD):
-    """'same', 'different', or why the reduction was refused."""
+def outcome(name, shape, dtype, root, communicator=WORLD, own=()):
+    """'same', 'different', or why the reduction was refused.
+
+    own: the ranks whose maps are arrays of their own, not those that the reduction likes best
+    """
+    partial = maps(WORLD.rank, shape, dtype)
+    best = empty_maps(communicator, shape, dtype, name=name, root=root)
+    assert (best is not None) == (name == "shared" and communicator.size > 1)
+    if best and WORLD.rank not in own:
+        best[0][:], best[1][:] = partial.score, partial.index
+        partial = ScoreMap(*best)
     try:
-        result = reduce_maps(communicator, maps(WORLD.rank, shape, dtype), name=name, threads=2, root=root)
+        result = reduce_maps(communicator, partial, name=name, threads=2, root=root)
     except InputError as error:
         return str(error)
     right = WORLD.allreduce(same(result, shape, dtype, root), MPI.LAND)
@@ -72,12 +91,33 @@ def outcomes(label, shapes, dtypes):
     }
 
 
+def unseen_memory(communicator):
+    """Where the last rank has no memory that others can see, or they see another's, none has any."""
+    found = {}
+    for name in ("_anonymous_file", "_opened"):
+        real = getattr(node_maps, name)
+        refused = {"_anonymous_file": lambda size: None, "_opened": not_there}[name]
+        if WORLD.rank == WORLD.size - 1:
+            setattr(node_maps, name, refused)
+        best = empty_maps(communicator, (50, 61 + len(found)), np.float32)
+        setattr(node_maps, name, real)
+        found[f"shared unseen, {name}"] = "same" if best is None else "different"
+    return found
+
+
+def not_there(*memory):
+    raise PermissionError("no entry")
+
+
 def main():
     found = outcomes("whole", [(1, 1), (203, 331)], [np.float32, np.float64])
     cut_small()
     copy = WORLD.Dup()  # with a window of its own
     for _ in range(3):
-        found["shared in pieces"] = outcome("shared", (97, 301), np.float32, 0, copy)
+        for own in ([], range(WORLD.size), [0], [WORLD.size - 1]):
+            label = f"shared in pieces, arrays of their own: {list(own)}"
+            found[label] = outcome("shared", (97, 301), np.float32, 0, copy, own)
+    found |= unseen_memory(copy)
     copy.Free()
     for name in ("direct", "tree", "maxloc", "key", "scatter", "chain"):
         found[f"{name} in pieces"] = outcome(name, (97, 301), np.float32, 0)

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from gembench.engine.reductions import builtin, chain, direct, shared, tree
+from gembench.engine.reductions.messages import Array
 from gembench.engine.score_map import ScoreMap
 from gembench.errors import InputError
 
@@ -35,6 +37,18 @@ def check_reduction(name: str) -> None:
     """Raise InputError unless this is the name of a reduction."""
     if name not in REDUCTIONS:
         raise InputError(f"reduction {name}: choose one of {', '.join(REDUCTIONS)}")
+
+
+def empty_maps(
+    communicator: MPI.Intracomm, shape: tuple[int, int], dtype: DTypeLike, *, name: str = DEFAULT_REDUCTION,
+    root: int = 0,
+) -> tuple[Array, Array] | None:
+    """Maps (H, W) of scores and int32 indices, not filled, that a reduction takes less time for than others.
+
+    Every rank must call. The same maps are given again for the same shape and type; None where any will do.
+    """
+    check_reduction(name)
+    return shared.empty_maps(communicator, shape, dtype, root=root) if name == "shared" else None
 
 
 def reduce_maps(

@@ -15,7 +15,7 @@ from mpi4py import MPI
 from numpy.typing import NDArray
 
 from gembench.engine.fold import merge
-from gembench.engine.reductions import reduce_maps
+from gembench.engine.reductions import empty_maps, reduce_maps
 from gembench.engine.reductions.keys import packed, unpack
 from gembench.engine.score_map import ScoreMap
 from gembench.study.cluster.fresh import expected, fresh_maps, same
@@ -74,11 +74,13 @@ def one_round(plan: dict[str, Any], n: int, communicators: dict[int, MPI.Intraco
         if world.rank == 0:
             tell(nodes=nodes, round=number, copied=rate)
         for name, threads in plan["strategies"][:: 1 if number % 2 else -1]:
-            np.copyto(work.score, fresh.score)
-            np.copyto(work.index, fresh.index)
+            liked = empty_maps(communicator, (n, n), fresh.score.dtype, name=name)
+            maps = ScoreMap(*liked) if liked else work
+            np.copyto(maps.score, fresh.score)
+            np.copyto(maps.index, fresh.index)
             if world.rank == 0:
                 tell(begun=name, nodes=nodes, threads=threads)
-            seconds, result = timed(communicator, work, name, threads)
+            seconds, result = timed(communicator, maps, name, threads)
             if result is not None:
                 right = same(result, wanted[nodes])
                 tell(nodes=nodes, strategy=name, threads=threads, round=number, seconds=seconds, right=right)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gembench.data.workload import Workload, egg_bank
 from gembench.engine.cluster import hand_out, take
-from gembench.engine.reductions import reduce_maps
+from gembench.engine.reductions import empty_maps, reduce_maps
 from gembench.engine.score_map import ScoreMap, finished
 from gembench.engine.search import Search
 from gembench.engine.templates import TemplateBank
@@ -47,6 +47,8 @@ def by_templates(communicator: MPI.Intracomm, search: Search, micrographs: list[
     """All ranks search each micrograph with their share of the bank; checksums on the root."""
     sums = []
     for micrograph in micrographs:
+        shape = (micrograph.shape[0], micrograph.shape[1])
+        search.maps = empty_maps(communicator, shape, search.dtype)
         whole = reduce_maps(communicator, search.partial(micrograph))
         if whole is not None:
             sums.append(checksum(finished(whole)))
