@@ -8,7 +8,7 @@ from gembench.study.cluster.searches import Searches, paper_bank
 from gembench.study.cluster.series import Series
 from gembench.study.experiment import Experiment, grid
 
-ROUNDS = 4
+ROUNDS = 2
 KLH = 180  # templates of the paper's case study
 STORAGES = {"griffon": ("shared", "local"), "adonis": ("shared", "cached", "local")}
 ONE_OR_TWO = tuple((nodes, "local", "templates", 1) for nodes in (1, 2))

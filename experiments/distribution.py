@@ -8,7 +8,7 @@ from gembench.study.cluster.searches import Searches
 from gembench.study.cluster.series import Series
 from gembench.study.experiment import Experiment, grid
 
-ROUNDS = 4
+ROUNDS = 2
 MODES = ("micrographs", "templates")
 KLH = 180  # templates of the paper's case study
 
