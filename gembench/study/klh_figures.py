@@ -75,9 +75,9 @@ def _curves(rows: list[Any]) -> Any:
     figure, (left, right) = style.figure(1, 2, width=style.PAGE, height=3.6)
     roc, pr, points = {}, {}, {}
     for row in rows:
-        name = f"{PROTOCOL_NAMES[row['protocol']]}, {row['angle_step']}°"
         if row["symmetry"] or row["protocol"] not in PROTOCOL_NAMES:
-            continue
+            continue  # the curves of another row
+        name = f"{PROTOCOL_NAMES[row['protocol']]}, {row['angle_step']}°"
         roc[name] = row.arrays["roc_fpr"], row.arrays["roc_tpr"]
         pr[name] = row.arrays["recall"], row.arrays["precision"]
         if row["protocol"] == "gembench" and row["angle_step"] == 4:
