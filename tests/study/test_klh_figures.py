@@ -22,7 +22,8 @@ def test_rows_whose_curves_are_those_of_another_are_left_out():
     rows = [Row("paper"), Row("paper", symmetry=True), Row("gembench"), Row("banded"), Row("gembench", 9)]
     figures = klh_figures.draw(rows)
     assert list(figures) == ["roc_simulated"]
-    shown = " ".join(text.get_text() for ax in figures["roc_simulated"].axes for text in ax.get_legend().texts)
+    legends = [ax.get_legend() for ax in figures["roc_simulated"].axes]
+    shown = " ".join(text.get_text() for legend in legends for text in legend.texts)
     assert all(name in shown for name in ("as in the paper, 4°", "gembench, 4°", "gembench, 9°"))
     assert "banded" not in shown
     plt.close("all")
