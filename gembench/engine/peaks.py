@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.kernel import kernel
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.templates import TemplateBank
@@ -72,9 +73,9 @@ def find_picks(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings, micro
     )
 
 
-def _by_score(maps: ScoreMap, places: Array) -> Array:
-    """Flat places, given in reading order, best score first; equals stay in that order."""
-    return np.asarray(places[np.argsort(-maps.score.reshape(-1)[places], kind="stable")])
+def by_score(score: Array, places: Array) -> Array:
+    """Flat places of a map (H, W), best score first; equals stay in their order."""
+    return np.asarray(places[np.argsort(-score.reshape(-1)[places], kind="stable")])
 
 
 def _from(maps: ScoreMap, threshold: float) -> Array:
@@ -84,27 +85,44 @@ def _from(maps: ScoreMap, threshold: float) -> Array:
 
 def _nms(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> tuple[Array, Array]:
     score = maps.score
-    places = _by_score(maps, _maxima(score, _from(maps, settings.threshold)))
+    places = _from(maps, settings.threshold)
+    places = by_score(score, places[maxima(score, places)])
     rows, columns = np.divmod(places, score.shape[1])
     if len(rows):
         first = _first_of_plateau(score.shape, rows, columns)
         rows, columns = rows[first], columns[first]
-        alone = _far_enough(rows, columns, settings.distance)
+        alone = far_enough(rows, columns, settings.distance)
         rows, columns = rows[alone], columns[alone]
     # Only now, so that the shoulder of a peak that is left out does not take its place.
-    keep = _inside(rows, columns, score.shape, (1, 1), settings.border)
+    keep = inside(rows, columns, score.shape, (1, 1), settings.border)
     keep &= score[rows, columns] <= settings.high_threshold
     return rows[keep], columns[keep]
 
 
-def _maxima(score: Array, places: Array) -> Array:
-    """Those of some flat places with no higher neighbour among eight."""
+def maxima(score: Array, places: Array, slack: Array | None = None, tolerance: float = 0.0) -> Array:
+    """Whether pixels of a map (H, W) are not below any of their neighbours: (n,) bool; places: (n,) flat.
+
+    slack: (H, W), 0 if not given; the pixels are raised by `tolerance` times theirs, and where that is
+        negative all are lowered by theirs instead
+    """
+    out = np.ones(len(places), np.bool_)
+    none = np.broadcast_to(score.dtype.type(0), score.shape)
+    _find_maxima(score, none if slack is None else slack, places, tolerance, out)
+    return out
+
+
+@kernel
+def _find_maxima(score: Array, slack: Array, places: Array, tolerance: float, out: Array) -> None:
+    """See `maxima`; `out` (n,) is true before, and false where a neighbour is higher."""
     height, width = score.shape
-    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)):
-        rows, columns = np.divmod(places, width)
-        beside = score[np.clip(rows + dy, 0, height - 1), np.clip(columns + dx, 0, width - 1)]
-        places = places[score[rows, columns] >= beside]
-    return places
+    for i in range(len(places)):
+        y, x = divmod(places[i], width)
+        here = score[y, x] + (-slack[y, x] if tolerance < 0 else tolerance * slack[y, x])
+        for v in range(max(y - 1, 0), min(y + 2, height)):
+            for u in range(max(x - 1, 0), min(x + 2, width)):
+                value = score[v, u] - slack[v, u] if tolerance < 0 else score[v, u]
+                if value > here:
+                    out[i] = False
 
 
 def _first_of_plateau(shape: tuple[int, ...], rows: Array, columns: Array) -> Array:
@@ -117,7 +135,7 @@ def _first_of_plateau(shape: tuple[int, ...], rows: Array, columns: Array) -> Ar
     return np.sort(np.unique(plateau, return_index=True)[1])
 
 
-def _far_enough(rows: Array, columns: Array, distance: float) -> Array:
+def far_enough(rows: Array, columns: Array, distance: float) -> Array:
     """Positions, in a list of points that is best first, of those with none better closer than `distance`."""
     from scipy.spatial import KDTree
 
@@ -155,10 +173,12 @@ def _walk(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> list[in
     picked: list[int] = []
     for places in _portions(maps, settings.threshold):
         rows, columns = np.divmod(places, shape[1])
-        inside = _inside(rows, columns, shape, bank.box, settings.border)
-        for place, y, x, counts in zip(*(of.tolist() for of in (places, rows, columns, inside)), strict=True):
+        counted = inside(rows, columns, shape, bank.box, settings.border)
+        lists = (of.tolist() for of in (places, rows, columns, counted))
+        for place, y, x, counts in zip(*lists, strict=True):
             if not blank[y, x]:
-                _blank_under(blank, bank.mask(int(maps.index[y, x])), y, x)
+                mask = bank.mask(int(maps.index[y, x]))
+                blank_under(blank, mask, y - mask.shape[0] // 2, x - mask.shape[1] // 2)
                 if counts:
                     picked.append(place)
                     if len(picked) == settings.max_picks:
@@ -175,14 +195,12 @@ def _portions(maps: ScoreMap, threshold: float) -> Iterator[Array]:
     while len(places):
         scores = maps.score.reshape(-1)[places]
         lowest = np.partition(scores, -number)[-number] if number < len(places) else threshold
-        yield _by_score(maps, places[scores >= lowest])
+        yield by_score(maps.score, places[scores >= lowest])
         places, number = places[scores < lowest], 4 * number
 
 
-def _inside(
-    rows: Array, columns: Array, shape: tuple[int, ...], box: tuple[int, int], border: float
-) -> Array:
-    """Whether a box of pixels about some centres keeps `border` pixels from every edge: (n,) bool."""
+def inside(rows: Any, columns: Any, shape: tuple[int, ...], box: tuple[int, int], border: float) -> Array:
+    """Whether a box of pixels about centres keeps `border` pixels from every edge: bool, for each centre."""
     y, x = (
         (at - size // 2 >= border) & (at - size // 2 + size <= length - border)
         for at, size, length in zip((rows, columns), box, shape, strict=True)
@@ -190,9 +208,8 @@ def _inside(
     return np.asarray(y & x)
 
 
-def _blank_under(blank: Array, mask: Array, y: int, x: int) -> None:
-    """Set `blank` where `mask`, its centre pixel at (y, x), covers it."""
-    top, left = y - mask.shape[0] // 2, x - mask.shape[1] // 2
+def blank_under(blank: Array, mask: Array, top: int, left: int) -> None:
+    """Set `blank` where `mask`, its first pixel at (top, left), covers it."""
     y0, x0 = max(top, 0), max(left, 0)
     y1, x1 = min(top + mask.shape[0], blank.shape[0]), min(left + mask.shape[1], blank.shape[1])
     blank[y0:y1, x0:x1] |= mask[y0 - top : y1 - top, x0 - left : x1 - left]

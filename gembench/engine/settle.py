@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gembench.engine.fine import EXACT, SEEN, FineMap
 from gembench.engine.kernel import kernel
-from gembench.engine.peaks import PeakSettings
+from gembench.engine.peaks import PeakSettings, blank_under, by_score, far_enough, inside, maxima
 
 Array = NDArray[Any]
 FLAT = 1.0  # of a pixel's ripple, by which a peak may seem to lie below its neighbours
@@ -58,28 +58,20 @@ def look_down_to(fine: FineMap, level: float, closed: Array) -> None:
 def _likely_maxima(fine: FineMap, level: float, closed: Array) -> Array:
     """Flat places of pixels that may reach the level, are open, and hardly below any of their neighbours."""
     places = fine.open_places(level, closed)
-    return places[maxima(fine.score, fine.ripple, places, FLAT)]
+    return places[maxima(fine.score, places, fine.ripple, FLAT)]
 
 
 def _false_maxima(fine: FineMap, level: float, closed: Array) -> Array:
     """Flat places of open pixels that are not exact, and maxima once scores are lowered by their slack."""
     places = fine.open_places(level, closed)
     places = places[fine.score.ravel()[places] - fine.slack.ravel()[places] >= level]
-    return np.asarray(places[maxima(fine.score, fine.slack, places, -1.0)])
+    return np.asarray(places[maxima(fine.score, places, fine.slack, -1.0)])
 
 
 def _leaders(fine: FineMap, places: Array, distance: float) -> Array:
     """Those of some pixels that are the best within `distance`, by their scores so far."""
-    from scipy.spatial import KDTree
-
-    places = places[np.argsort(-fine.score.ravel()[places], kind="stable")]
-    points = np.column_stack(np.divmod(places, fine.score.shape[1]))
-    tree, free, leaders = KDTree(points), np.ones(len(points), bool), []
-    for i in range(len(points)):
-        if free[i]:
-            leaders.append(i)
-            free[tree.query_ball_point(points[i], distance)] = False
-    return np.asarray(places[leaders])
+    places = by_score(fine.score, places)
+    return np.asarray(places[far_enough(*np.divmod(places, fine.score.shape[1]), distance)])
 
 
 def _best_quarter(fine: FineMap, places: Array) -> Array:
@@ -98,8 +90,8 @@ def _close_around(fine: FineMap, closed: Array, exact: Array, level: float, dist
 
     width = closed.shape[1]
     peaks = exact[fine.score.ravel()[exact] >= level]
-    peaks = peaks[maxima(fine.score, fine.slack, peaks, 0.0)]
-    peaks = peaks[np.argsort(-fine.score.ravel()[peaks], kind="stable")]
+    peaks = peaks[maxima(fine.score, peaks, fine.slack, 0.0)]
+    peaks = by_score(fine.score, peaks)
     rivals = np.concatenate([peaks, _likely_maxima(fine, level, closed)])
     if not len(peaks):
         return False
@@ -144,7 +136,7 @@ def refine_peaks(fine: FineMap, places: Array, settings: PeakSettings) -> Array:
         y, x = _around(fine, *np.divmod(made, width), 1, exact=True)
         peaks = np.unique(y * width + x)
         peaks = peaks[fine.score.ravel()[peaks] >= settings.threshold]
-        y, x = np.divmod(peaks[maxima(fine.score, fine.slack, peaks, -1.0)], width)
+        y, x = np.divmod(peaks[maxima(fine.score, peaks, fine.slack, -1.0)], width)
         y, x = _rivals(fine, y, x, settings.distance)
     return np.concatenate(all_made)
 
@@ -207,8 +199,8 @@ def _walk(fine: FineMap, settings: PeakSettings, box: tuple[int, int], masks: An
                     taken.append(place)
                     y, x = divmod(place, blank.shape[1])
                     mask, offset = masks[int(fine.index[y, x])]
-                    _blank(blank, mask, offset, y, x)
-                    picked += _counts(y, x, blank.shape, box, settings.border)
+                    blank_under(blank, mask, y + offset[0], x + offset[1])
+                    picked += bool(inside(y, x, blank.shape, box, settings.border))
                     if picked == settings.max_picks:
                         return taken
             elif at < len(hot):
@@ -216,12 +208,6 @@ def _walk(fine: FineMap, settings: PeakSettings, box: tuple[int, int], masks: An
             else:
                 break
     return taken
-
-
-def _counts(y: int, x: int, shape: tuple[int, ...], box: tuple[int, int], border: float) -> bool:
-    """Whether a pick's box keeps `border` pixels from every edge."""
-    return all(border <= at - size // 2 and at - size // 2 + size <= length - border
-               for at, size, length in zip((y, x), box, shape, strict=True))
 
 
 def _take_exact(fine: FineMap, place: int, blank: Array, exact: list[tuple[float, int]]) -> None:
@@ -233,38 +219,6 @@ def _take_exact(fine: FineMap, place: int, blank: Array, exact: list[tuple[float
     rows, columns = rows + area[0].start, columns + area[1].start
     for made in fine.refine(rows, columns).tolist():
         heapq.heappush(exact, (-float(fine.score.flat[made]), made))
-
-
-def _blank(blank: Array, mask: Array, offset: tuple[int, int], y: int, x: int) -> None:
-    """Set `blank` where a template's cut mask, its centre pixel at (y, x), covers it."""
-    top, left = y + offset[0], x + offset[1]
-    y0, x0 = max(top, 0), max(left, 0)
-    y1, x1 = min(top + mask.shape[0], blank.shape[0]), min(left + mask.shape[1], blank.shape[1])
-    blank[y0:y1, x0:x1] |= mask[y0 - top : y1 - top, x0 - left : x1 - left]
-
-
-def maxima(score: Array, slack: Array, places: Array, tolerance: float) -> Array:
-    """Whether pixels, raised by `tolerance` times their slack, are not below their neighbours: (n,) bool.
-
-    places: flat. A negative tolerance lowers all by their slack instead.
-    """
-    out = np.ones(len(places), np.bool_)
-    find_maxima(score, slack, places, tolerance, out)
-    return out
-
-
-@kernel
-def find_maxima(score: Array, slack: Array, places: Array, tolerance: float, out: Array) -> None:
-    """See `maxima`; `out` (n,) is true before, and false where a neighbour is higher."""
-    height, width = score.shape
-    for i in range(len(places)):
-        y, x = divmod(places[i], width)
-        here = score[y, x] + (-slack[y, x] if tolerance < 0 else tolerance * slack[y, x])
-        for v in range(max(y - 1, 0), min(y + 2, height)):
-            for u in range(max(x - 1, 0), min(x + 2, width)):
-                value = score[v, u] - slack[v, u] if tolerance < 0 else score[v, u]
-                if value > here:
-                    out[i] = False
 
 
 @kernel

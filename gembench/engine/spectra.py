@@ -109,9 +109,8 @@ class BlockedTransform:
 
         of: a `fused.SIGMA`; y: a multiple of BLOCK; floor: see `correlate.variance_floor`
         """
-        for rows, half in zip(self._along_x, (of["mean"], of["square"]), strict=True):
-            rows.irfft(halves[half, y : y + BLOCK, : self.frequencies])
-        mean, square = (rows.real for rows in self._along_x)
+        mean = self.inverse_rows(halves[of["mean"]], y, buffer=0)
+        square = self.inverse_rows(halves[of["square"]], y, buffer=1)
         height = min(BLOCK, of["height"] - y)
         inverse_sigma(mean, square, 0, of["column"], *floor, out, 0, height, of["width"])
 
@@ -125,11 +124,11 @@ class BlockedTransform:
         next to each other; inverse: the map of 1 / sigma if it is there as a `whole`, else a buffer for
         BLOCK rows of it
         """
-        rows = self._along_x[0]
         if self._native_rows:
+            real, squares = (rows.real for rows in self._along_x)
             require(fold_block(
-                *self._native_rows, halves, y, sigmas, scores, rows.real, self._along_x[1].real, *floor,
-                inverse, whole, score, index,
+                *self._native_rows, halves, y, sigmas, scores, real, squares, *floor, inverse, whole, score,
+                index,
             ))
             return
         sigma = -1
@@ -140,8 +139,8 @@ class BlockedTransform:
             if not whole and one["sigma"] != sigma:
                 sigma = one["sigma"]
                 self.inverse_sigma(sigmas[sigma], halves, y, floor, inverse)
-            rows.irfft(halves[one["half"], y : y + BLOCK, : self.frequencies])
-            fold(rows.real, first - y, one["column"] + one["left"], inverse, first if whole else first - y,
+            numerator = self.inverse_rows(halves[one["half"]], y, buffer=0)
+            fold(numerator, first - y, one["column"] + one["left"], inverse, first if whole else first - y,
                  one["left"], one["index"], score, index, one["map_top"] + first - one["top"],
                  one["map_left"], last - first, one["right"] - one["left"])
 

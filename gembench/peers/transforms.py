@@ -51,10 +51,11 @@ class Transforms(Peer):
         image = np.ascontiguousarray(micrograph - micrograph.mean(), np.float32)
         shape = (image.shape[0], image.shape[1])
         library = self._fastest.get(shape) or self._fastest.setdefault(shape, fastest(image))
-        back = library.irfft2(library.rfft2(image), shape) / np.float32(image.size)
+        spectrum = library.rfft2(image)
+        back = library.irfft2(spectrum.copy(), shape) / np.float32(image.size)
         if not np.allclose(back, image, atol=1e-4 * float(np.abs(image).max())):
             raise RuntimeError(f"{library.name} does not give back what it has transformed")
-        spectrum = np.zeros_like(library.rfft2(image))  # which stays what it is, over and over
+        spectrum[:] = 0  # which stays what it is, over and over
         pace, start = SteadyPace(self.threads, self.clock), self.clock()
         for _ in range(len(self.bank)):
             for _ in range(self.each):

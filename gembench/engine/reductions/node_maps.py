@@ -35,7 +35,7 @@ class NodeMaps:
     def __init__(
         self, node: MPI.Intracomm, shape: tuple[int, int], dtype: DTypeLike, memory: list[mmap.mmap]
     ) -> None:
-        self.shape, self.dtype = shape, np.dtype(dtype)
+        self.dtype = np.dtype(dtype)
         pixels = shape[0] * shape[1]
         indices_at = HEAD + _pages(pixels * self.dtype.itemsize)
         self.scores = [np.frombuffer(one, self.dtype, pixels, HEAD)[None] for one in memory]

@@ -53,7 +53,8 @@ def empty_maps(
     other's memory.
     """
     nodes = _nodes(communicator, root)
-    if nodes.maps is None or (nodes.maps.shape, nodes.maps.dtype) != (shape, np.dtype(dtype)):
+    if nodes.asked != (shape, np.dtype(dtype)):
+        nodes.asked = shape, np.dtype(dtype)
         nodes.maps = node_maps(nodes.node, shape, dtype) if nodes.node.size > 1 else None
     return None if nodes.maps is None else (nodes.maps.score, nodes.maps.index)
 
@@ -156,12 +157,13 @@ def _fold_slice(node: MPI.Intracomm, maps: NodeMaps) -> None:
 class _Nodes:
     """The ranks of this node, the root or the lowest first; the first ranks of all nodes, on these.
 
-    maps: the latest that were asked for
+    asked: shape and type of the latest maps that were asked for; maps: those, if the ranks can see them
     """
 
     node: MPI.Intracomm
     heads: MPI.Intracomm | None
     window: _Window | None
+    asked: tuple[tuple[int, int], np.dtype[Any]] | None = None
     maps: NodeMaps | None = None
 
     def free(self) -> None:
