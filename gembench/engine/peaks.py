@@ -107,17 +107,18 @@ def maxima(score: Array, places: Array, slack: Array | None = None, tolerance: f
     """
     out = np.ones(len(places), np.bool_)
     none = np.broadcast_to(score.dtype.type(0), score.shape)
-    _find_maxima(score, none if slack is None else slack, places, tolerance, out)
+    # In the map's own type: a sum that is rounded and one that is not would make a pixel its own better.
+    _find_maxima(score, none if slack is None else slack, places, score.dtype.type(tolerance), out)
     return out
 
 
 @kernel
-def _find_maxima(score: Array, slack: Array, places: Array, tolerance: float, out: Array) -> None:
+def _find_maxima(score: Array, slack: Array, places: Array, tolerance: Any, out: Array) -> None:
     """See `maxima`; `out` (n,) is true before, and false where a neighbour is higher."""
     height, width = score.shape
     for i in range(len(places)):
         y, x = divmod(places[i], width)
-        here = score[y, x] + (-slack[y, x] if tolerance < 0 else tolerance * slack[y, x])
+        here = score[y, x] - slack[y, x] if tolerance < 0 else score[y, x] + tolerance * slack[y, x]
         for v in range(max(y - 1, 0), min(y + 2, height)):
             for u in range(max(x - 1, 0), min(x + 2, width)):
                 value = score[v, u] - slack[v, u] if tolerance < 0 else score[v, u]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from gembench.engine.peaks import PEAK_RULES, PeakSettings, find_picks
+from gembench.engine.peaks import PEAK_RULES, PeakSettings, find_picks, maxima
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.search import search
 from gembench.engine.templates import TemplateBank, disc_mask, grid_angles, rotate
@@ -59,6 +59,27 @@ def test_peaks_exactly_at_the_distance_are_kept(at, kept):
 
 def test_suppressed_peaks_suppress_nothing():
     assert nms({(20, 20): 0.9, (20, 28): 0.8, (20, 36): 0.7}, distance=10) == [(20, 20), (20, 36)]
+
+
+def highest_neighbours(values):
+    """The highest of each pixel and its eight neighbours."""
+    return ndimage.maximum_filter(values, 3, mode="constant", cval=-np.inf)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_maxima_of_lowered_and_of_raised_scores(dtype):
+    rng = np.random.default_rng(3)
+    score, slack = rng.random((2, 90, 70)).astype(dtype)
+    slack *= dtype(0.1)
+    places = rng.permutation(score.size)
+    lowered, raised = score - slack, score + dtype(0.5) * slack
+    for found, expected in [
+        (maxima(score, places), score == highest_neighbours(score)),
+        (maxima(score, places, slack, -1.0), lowered == highest_neighbours(lowered)),
+        (maxima(score, places, slack, 0.5), raised >= highest_neighbours(score)),
+    ]:
+        assert 300 < expected.sum() < 2000
+        np.testing.assert_array_equal(found, expected.ravel()[places])
 
 
 @pytest.mark.parametrize("distance", [0, 3])
