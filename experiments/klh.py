@@ -30,7 +30,6 @@ PROTOCOLS["banded"] = PROTOCOLS["gembench"] | {
     "method": "banded", "peaks": replace(PROTOCOLS["gembench"]["peaks"], threshold=0.4)
 }
 SAME = 0.25  # least score at which the picks of banded must be those of exact, within a pixel
-TIE = 1e-6  # of scores equal but for rounding, as of a symmetric template and its turn on neighbouring pixels
 # gEMpicker's settings for KLH: also both of any pair within 175 px dropped, 100 px kept beyond the half box
 GEMPICKER = PeakSettings("gempicker", 0.3, 0.9, 175, 100, 100)
 STATISTICS = (
@@ -137,22 +136,16 @@ def against_exact(inputs):
     peaks = replace(inputs.settings.peaks, threshold=SAME)
     both = [picked_in_turn(inputs, replace(inputs.settings, method=method, peaks=peaks))
             for method in ("banded", "exact")]
-    counts, furthest = {"compared_with_exact": 0, "missed_of_exact": 0, "not_of_exact": 0, "ties": 0}, 0.0
+    compared = missed = added = 0
+    furthest = 0.0
     for mine, exact in zip(*both, strict=True):
-        mine, exact = mine.picks, exact.picks
-        same = match(mine, exact, 1.0)
+        same = match(mine.picks, exact.picks, 1.0)
+        compared += len(exact.picks)
+        missed += len(exact.picks) - len(same.truth)
+        added += len(mine.picks) - len(same.pick)
         furthest = max(furthest, float(same.distance.max(initial=0)))
-        mine, others = without(mine, same.pick), without(exact, same.truth)
-        beside = match(mine, others, 2.0)
-        ties = int((np.abs(mine.score[beside.pick] - others.score[beside.truth]) < TIE).sum())
-        numbers = len(exact), len(others) - ties, len(mine) - ties, ties
-        counts = {name: counts[name] + number for name, number in zip(counts, numbers, strict=True)}
-    return counts | {"furthest_from_exact_px": furthest}
-
-
-def without(picks, some):
-    """Picks without those of some positions in the list."""
-    return picks[np.setdiff1d(np.arange(len(picks)), some)]
+    return {"compared_with_exact": compared, "missed_of_exact": missed, "not_of_exact": added,
+            "furthest_from_exact_px": furthest}
 
 
 def paper_metrics(output, inputs):

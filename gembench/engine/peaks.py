@@ -19,6 +19,10 @@ Array = NDArray[Any]
 PeakRule = Literal["nms", "gempicker"]
 PEAK_RULES: tuple[PeakRule, ...] = ("nms", "gempicker")
 PORTION = 1 << 14  # pixels that are sorted first
+# A template that looks the same after half a turn about a point beside its centre pixel makes two equal peaks
+# on neighbouring pixels, and rounding would decide between them: the first of these twins is the peak.
+TIE = 5e-6  # of the score; rounding of float32 is some 1e-6
+TWIN = 2  # pixels, along each axis
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class PeakSettings:
         'gempicker' follows the original program: take the best, blank the area under its turned mask, drop
         it if its box comes closer to an edge than `border`, go on until `threshold`; then drop both of any
         two closer than `distance`, and all above `high_threshold`
+    With either, pixels up to `TWIN` apart whose scores differ by no more than rounding are one peak, at the
+    first of them in reading order.
     threshold, high_threshold: scores; distance: pixels between centres
     border: pixels; with 'nms' from an edge to the centre, with 'gempicker' to the template's box
     max_picks: the best so many on a micrograph, None for all
@@ -89,8 +95,9 @@ def _nms(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> tuple[Ar
     places = by_score(score, places[maxima(score, places)])
     rows, columns = np.divmod(places, score.shape[1])
     if len(rows):
-        first = _first_of_plateau(score.shape, rows, columns)
-        rows, columns = rows[first], columns[first]
+        places = places[_first_of_plateau(score.shape, rows, columns)]
+        places = first_twins(score, maps.index, places)
+        rows, columns = np.divmod(places[np.sort(np.unique(places, return_index=True)[1])], score.shape[1])
         alone = far_enough(rows, columns, settings.distance)
         rows, columns = rows[alone], columns[alone]
     # Only now, so that the shoulder of a peak that is left out does not take its place.
@@ -124,6 +131,33 @@ def _find_maxima(score: Array, slack: Array, places: Array, tolerance: Any, out:
                 value = score[v, u] - slack[v, u] if tolerance < 0 else score[v, u]
                 if value > here:
                     out[i] = False
+
+
+def first_twins(score: Array, index: Array, places: Array, blank: Array | None = None) -> Array:
+    """For each pixel the first, in reading order, of those around it that score the same but for rounding.
+
+    score, index: (H, W) as in `ScoreMap`; places: (n,) flat, and as many are returned; blank: (H, W) bool,
+        pixels that do not count
+    """
+    first = np.empty_like(places)
+    none = np.broadcast_to(np.False_, score.shape)
+    _find_twins(score, index, none if blank is None else blank, places, score.dtype.type(TIE), first)
+    return first
+
+
+@kernel
+def _find_twins(score: Array, index: Array, blank: Array, places: Array, tie: Any, first: Array) -> None:
+    """See `first_twins`."""
+    width = score.shape[1]
+    for i in range(len(places)):
+        y, x = divmod(places[i], width)
+        first[i] = places[i]
+        # Backwards, so that the last one found is the first in reading order.
+        for v in range(y, max(y - TWIN, 0) - 1, -1):
+            for u in range(min(x + TWIN, width - 1), max(x - TWIN, 0) - 1, -1):
+                earlier = v < y or u < x
+                if earlier and index[v, u] >= 0 and not blank[v, u] and abs(score[v, u] - score[y, x]) <= tie:
+                    first[i] = v * width + u
 
 
 def _first_of_plateau(shape: tuple[int, ...], rows: Array, columns: Array) -> Array:
@@ -171,16 +205,17 @@ def _walk(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> list[in
     """The flat places of the best, the best beside its turned mask, and so on, that have their box inside."""
     shape = (maps.score.shape[0], maps.score.shape[1])
     blank = np.zeros(shape, bool)
+    blanked = blank.reshape(-1)
     picked: list[int] = []
     for places in _portions(maps, settings.threshold):
-        rows, columns = np.divmod(places, shape[1])
-        counted = inside(rows, columns, shape, bank.box, settings.border)
-        lists = (of.tolist() for of in (places, rows, columns, counted))
-        for place, y, x, counts in zip(*lists, strict=True):
-            if not blank[y, x]:
+        for best in places.tolist():
+            while not blanked[best]:
+                place = int(first_twins(maps.score, maps.index, np.array([best]), blank)[0])
+                y, x = divmod(place, shape[1])
                 mask = bank.mask(int(maps.index[y, x]))
                 blank_under(blank, mask, y - mask.shape[0] // 2, x - mask.shape[1] // 2)
-                if counts:
+                blanked[place] = True  # even where the mask has a hole
+                if inside(y, x, shape, bank.box, settings.border):
                     picked.append(place)
                     if len(picked) == settings.max_picks:
                         return picked

@@ -14,12 +14,22 @@ from numpy.typing import NDArray
 
 from gembench.engine.fine import EXACT, SEEN, FineMap
 from gembench.engine.kernel import kernel
-from gembench.engine.peaks import PeakSettings, blank_under, by_score, far_enough, inside, maxima
+from gembench.engine.peaks import (
+    TIE,
+    TWIN,
+    PeakSettings,
+    blank_under,
+    by_score,
+    far_enough,
+    first_twins,
+    inside,
+    maxima,
+)
 
 Array = NDArray[Any]
 FLAT = 1.0  # of a pixel's ripple, by which a peak may seem to lie below its neighbours
 LEVEL = 0.05  # of the score, by which one level lies below the other
-RING = 2  # pixels around an exact maximum that are made exact: a twin may lie beside it
+MOVED = TWIN * 2**0.5  # pixels between a maximum and its pick, the first of its twins
 
 
 def levels(fine: FineMap, threshold: float) -> list[float]:
@@ -29,15 +39,16 @@ def levels(fine: FineMap, threshold: float) -> list[float]:
 
 def settle_maxima(fine: FineMap, settings: PeakSettings) -> None:
     """Make every local maximum that `nms` can keep exact, with the pixels around it."""
-    closed = ~fine.allowed  # also what lies too close to a pick that is certain
+    closed = ~fine.allowed  # also what lies so close to a pick that is certain that it cannot be moved away
+    taken = np.zeros_like(closed)  # where no other pick can be
     exact = np.empty(0, np.int64)
-    for level in levels(fine, settings.threshold) if settings.distance > 2 * RING else []:
+    for level in levels(fine, settings.threshold) if settings.distance > 2 * TWIN else []:
         look_down_to(fine, level, closed)
         progress = True
         while len(likely := _likely_maxima(fine, level, closed)):
             chosen = _leaders(fine, likely, settings.distance) if progress else _best_quarter(fine, likely)
             exact = np.concatenate([exact, refine_peaks(fine, chosen, settings)])
-            progress = _close_around(fine, closed, exact, level, settings.distance)
+            progress = _close_around(fine, closed, taken, exact, level, settings.distance)
             exact = exact[~closed.ravel()[exact]]
     look_down_to(fine, settings.threshold, closed)
     refine_peaks(fine, _likely_maxima(fine, settings.threshold, closed), settings)
@@ -80,11 +91,13 @@ def _best_quarter(fine: FineMap, places: Array) -> Array:
     return np.asarray(places[order[: max(16, len(places) // 4)]])
 
 
-def _close_around(fine: FineMap, closed: Array, exact: Array, level: float, distance: float) -> bool:
-    """Close what lies within `distance` of the exact maxima that must become picks; whether there were any.
+def _close_around(
+    fine: FineMap, closed: Array, taken: Array, exact: Array, level: float, distance: float
+) -> bool:
+    """Close what the exact maxima that must become picks rule out; whether there were any.
 
-    exact: flat places of the pixels that are exact and open. Nothing that may be a maximum outdoes such a
-    pick from within the distance.
+    closed, taken: (H, W) bool, see `settle_maxima`; exact: flat places of the pixels that are exact and open.
+    Nothing that may be a maximum outdoes such a pick from within the distance.
     """
     from scipy.spatial import KDTree
 
@@ -96,20 +109,28 @@ def _close_around(fine: FineMap, closed: Array, exact: Array, level: float, dist
     if not len(peaks):
         return False
     points, upper = np.column_stack(np.divmod(rivals, width)), fine.upper_at(rivals)
-    tree, reach, progress = KDTree(points), int(np.ceil(distance)), False
-    for i, place in enumerate(peaks.tolist()):
-        y, x = divmod(place, width)
-        if closed[y, x]:
+    tree, progress = KDTree(points), False
+    picks = first_twins(fine.score, fine.index, peaks)
+    for i, (place, pick) in enumerate(zip(peaks.tolist(), picks.tolist(), strict=True)):
+        if closed.flat[place] or taken.flat[pick]:
+            closed.flat[place] = True
             continue
-        near = np.array(tree.query_ball_point(points[i], distance))
+        near = np.array(tree.query_ball_point(points[i], distance + 2 * MOVED))
         near = near[(upper[near] >= upper[i]) & (near != i)]
-        near = near[np.hypot(*(points[near] - points[i]).T) < distance]
         if closed.ravel()[rivals[near]].all():
-            area, (rows, columns) = _overlap(closed.shape, y, x, reach)
-            dy, dx = np.ogrid[rows, columns]
-            closed[area] |= (dy - reach) ** 2 + (dx - reach) ** 2 < distance**2
+            y, x = divmod(pick, width)
+            _stamp(closed, y, x, distance - MOVED)
+            _stamp(taken, y, x, distance)
             progress = True
     return progress
+
+
+def _stamp(pixels: Array, y: int, x: int, radius: float) -> None:
+    """Set the pixels (H, W) closer to one of them than `radius`."""
+    reach = int(np.ceil(radius))
+    area, (rows, columns) = _overlap(pixels.shape, y, x, reach)
+    dy, dx = np.ogrid[rows, columns]
+    pixels[area] |= (dy - reach) ** 2 + (dx - reach) ** 2 < radius**2
 
 
 def _overlap(shape: tuple[int, ...], y: int, x: int, reach: int) -> tuple[Any, Any]:
@@ -133,11 +154,12 @@ def refine_peaks(fine: FineMap, places: Array, settings: PeakSettings) -> Array:
         made = fine.refine(y, x)
         all_made.append(made)
         # What was made exact may also leave one of its neighbours a maximum.
-        y, x = _around(fine, *np.divmod(made, width), 1, exact=True)
+        y, x = _around(fine, *np.divmod(made, width), TWIN, exact=True)
         peaks = np.unique(y * width + x)
         peaks = peaks[fine.score.ravel()[peaks] >= settings.threshold]
-        y, x = np.divmod(peaks[maxima(fine.score, peaks, fine.slack, -1.0)], width)
-        y, x = _rivals(fine, y, x, settings.distance)
+        peaks = peaks[maxima(fine.score, peaks, fine.slack, -1.0)]
+        peaks = np.union1d(peaks, first_twins(fine.score, fine.index, peaks))
+        y, x = _rivals(fine, *np.divmod(peaks, width), settings.distance)
     return np.concatenate(all_made)
 
 
@@ -146,12 +168,12 @@ def _rivals(fine: FineMap, y: Array, x: Array, distance: float) -> tuple[Array, 
 
     A lower twin does not where the maximum rules it out.
     """
-    dy, dx = np.mgrid[-RING : RING + 1, -RING : RING + 1].reshape(2, -1, 1)
+    dy, dx = np.mgrid[-TWIN : TWIN + 1, -TWIN : TWIN + 1].reshape(2, -1, 1)
     v, u = y + dy, x + dx
     chosen = (v >= 0) & (v < fine.allowed.shape[0]) & (u >= 0) & (u < fine.allowed.shape[1])
     v, u, height = v[chosen], u[chosen], np.broadcast_to(fine.score[y, x], chosen.shape)[chosen]
-    counts = (distance <= 2 * RING) | (np.maximum(abs(dy), abs(dx)) <= 1) | np.zeros_like(chosen)
-    used = counts[chosen] | (fine.score[v, u] + fine.slack[v, u] >= height)
+    counts = (distance <= 2 * TWIN) | (np.maximum(abs(dy), abs(dx)) <= 1) | np.zeros_like(chosen)
+    used = counts[chosen] | (fine.score[v, u] + fine.slack[v, u] >= height - TIE)
     used &= fine.allowed[v, u] & (fine.state[v, u] != EXACT)
     return v[used], u[used]
 
@@ -194,27 +216,32 @@ def _walk(fine: FineMap, settings: PeakSettings, box: tuple[int, int], masks: An
                 at += 1
             limit = upper[at] if at < len(hot) else level
             if exact and -exact[0][0] >= limit:
-                place = heapq.heappop(exact)[1]
-                if not blank.flat[place]:
+                best = heapq.heappop(exact)[1]
+                while not blank.flat[best]:
+                    _take_exact(fine, best, TWIN, blank, exact)
+                    place = int(first_twins(fine.score, fine.index, np.array([best]), blank)[0])
                     taken.append(place)
                     y, x = divmod(place, blank.shape[1])
                     mask, offset = masks[int(fine.index[y, x])]
                     blank_under(blank, mask, y + offset[0], x + offset[1])
+                    blank[y, x] = True
                     picked += bool(inside(y, x, blank.shape, box, settings.border))
                     if picked == settings.max_picks:
                         return taken
             elif at < len(hot):
-                _take_exact(fine, int(hot[at]), blank, exact)
+                _take_exact(fine, int(hot[at]), fine.coarse.grid.step, blank, exact)
             else:
                 break
     return taken
 
 
-def _take_exact(fine: FineMap, place: int, blank: Array, exact: list[tuple[float, int]]) -> None:
-    """Make a pixel exact, with those around it that may be as high."""
+def _take_exact(
+    fine: FineMap, place: int, reach: int, blank: Array, exact: list[tuple[float, int]]
+) -> None:
+    """Make a pixel exact, with those within `reach` of it that may be as high."""
     y, x = divmod(place, blank.shape[1])
-    area, _ = _overlap(blank.shape, y, x, fine.coarse.grid.step)
-    near = (fine.score[area] + fine.slack[area] >= fine.score[y, x]) & (fine.state[area] == SEEN)
+    area, _ = _overlap(blank.shape, y, x, reach)
+    near = (fine.score[area] + fine.slack[area] >= fine.score[y, x] - TIE) & (fine.state[area] == SEEN)
     rows, columns = np.nonzero(near & ~blank[area])
     rows, columns = rows + area[0].start, columns + area[1].start
     for made in fine.refine(rows, columns).tolist():

@@ -165,6 +165,22 @@ def test_scores_lowered_by_their_slack_make_no_picks():
     assert assert_same_picks(maps, search(micrograph, bank, edges="reflect"), bank, peaks) > 100
 
 
+@pytest.mark.parametrize("peaks", [NMS, WALK], ids=["nms", "gempicker"])
+def test_twins_of_a_template_that_looks_the_same_after_half_a_turn(peaks):
+    view = smooth(np.random.default_rng(4), (BOX, BOX), BOX / 11)
+    mask = np.zeros((BOX, BOX), bool)
+    mask[3 : BOX - 3, 6 : BOX - 6] = True
+    bank = TemplateBank(view + view[::-1, ::-1], mask, grid_angles(15))
+    micrograph = a_micrograph(bank, seed=5, planted=12)
+    maps, _ = banded(micrograph, bank, peaks)
+    exact = search(micrograph, bank)
+    picks = find_picks(exact, bank, peaks)
+    rows, columns = picks.y.round().astype(int), picks.x.round().astype(int)
+    around = [exact.score[y - 1 : y + 2, x - 1 : x + 2].ravel() for y, x in zip(rows, columns, strict=True)]
+    assert sum(np.diff(np.sort(nine)[-2:])[0] < 1e-6 for nine in around if len(nine) == 9) >= 5
+    assert assert_same_picks(maps, exact, bank, peaks) >= 10
+
+
 def test_nothing_reaches_the_threshold():
     bank = a_bank()
     micrograph = a_micrograph(bank, planted=0)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 from gembench.engine.peaks import PEAK_RULES, PeakSettings, find_picks, maxima
 from gembench.engine.score_map import ScoreMap
@@ -38,8 +39,12 @@ def positions(picks) -> list[tuple[float, float]]:
     return list(zip(picks.y.tolist(), picks.x.tolist(), strict=True))
 
 
+def nms_of(maps, **options) -> list[tuple[float, float]]:
+    return positions(find_picks(maps, BANK, PeakSettings("nms", subpixel=False, **options)))
+
+
 def nms(points, **options) -> list[tuple[float, float]]:
-    return positions(find_picks(maps_of(points), BANK, PeakSettings("nms", subpixel=False, **options)))
+    return nms_of(maps_of(points), **options)
 
 
 def test_local_maxima_best_first():
@@ -91,6 +96,59 @@ def test_a_plateau_is_one_peak(distance):
 
 def test_neighbouring_peaks_without_a_distance():
     assert nms({(20, 20): 0.5, (20, 22): 0.6, (22, 20): 0.4, (21, 21): 0.3}) == [(20, 22), (20, 20), (22, 20)]
+
+
+@pytest.mark.parametrize("rule", PEAK_RULES)
+@pytest.mark.parametrize("by", [-4e-6, -1e-7, 0, 1e-7, 4e-6])
+@pytest.mark.parametrize("beside", [(0, 1), (1, 0), (1, -1), (2, 2), (2, -2), (0, 2)])
+def test_of_peaks_that_rounding_decides_between_the_first_is_picked(beside, by, rule):
+    other = 20 + beside[0], 30 + beside[1]
+    maps = maps_of({(20, 30): 0.5, other: 0.5 + by, (22, 33): 0.4})
+    maps.index[20, 30], maps.index[other] = 3, 7
+    picks = find_picks(maps, BANK, PeakSettings(rule, distance=4, subpixel=False))
+    assert positions(picks) == [(20, 30)]
+    assert picks.template.tolist() == [3]
+
+
+@pytest.mark.parametrize("rule", PEAK_RULES)
+@pytest.mark.parametrize(("beside", "by"), [((0, 1), 1e-5), ((1, 1), 1e-3), ((3, 0), 1e-7), ((0, 3), 1e-7)])
+def test_a_peak_that_is_higher_or_further_is_not_taken_for_a_twin(beside, by, rule):
+    other = 20 + beside[0], 30 + beside[1]
+    maps = maps_of({(20, 30): 0.5, other: 0.5 + by})
+    assert positions(find_picks(maps, BANK, PeakSettings(rule, distance=5, subpixel=False)))[0] == other
+
+
+def test_a_twin_that_is_not_scored_is_none():
+    maps = maps_of({(20, 30): 0.5, (20, 31): 0.5, (21, 31): 0.5000001})
+    maps.index[20] = -1
+    assert nms_of(maps) == [(21, 31)]
+
+
+def test_twins_without_a_distance_are_one_peak():
+    assert nms({(20, 20): 0.5, (22, 21): 0.5 + 1e-7, (40, 40): 0.6}, distance=0) == [(40, 40), (20, 20)]
+
+
+@pytest.mark.parametrize("rule", PEAK_RULES)
+def test_picks_of_a_template_and_its_half_turn_do_not_depend_on_rounding(rule):
+    rng = np.random.default_rng(8)
+    view = ndimage.gaussian_filter(rng.normal(size=(20, 20)), 2)
+    view += view[::-1, ::-1]  # the same after half a turn about a point half a pixel off the centre pixel
+    mask = np.zeros((20, 20), bool)
+    mask[2:18, 2:18] = True
+    bank = TemplateBank(view, mask, [0.0, 180.0])
+    micrograph = 0.1 * rng.normal(size=(150, 150))
+    for y, x in np.mgrid[5:130:30, 7:130:30].reshape(2, -1).T:
+        micrograph[y : y + 20, x : x + 20] += view / view.std()
+    chosen = PeakSettings(rule, 0.9)
+    ways = ("scipy", "float64"), ("scipy", "float32"), ("numpy", "float32")
+    first, *others = (find_picks(search(micrograph, bank, library=library, dtype=dtype), bank, chosen)
+                      for library, dtype in ways)
+    assert len(first) == 25
+    for other in others:
+        assert len(other) == 25
+        apart, at = KDTree(other.xy).query(first.xy)
+        assert apart.max() < 1e-3
+        np.testing.assert_array_equal(other.template[at], first.template)
 
 
 @pytest.mark.parametrize(("at", "border", "kept"), [
