@@ -34,16 +34,18 @@ from gembench.engine.correlate import standardised, variance_floor
 from gembench.engine.fft import fft_library
 from gembench.engine.fine import EXACT, SEEN, Coarse, FineMap
 from gembench.engine.fold import BLOCK, NO_SCORE
+from gembench.engine.interpolation import of_least_error, polynomial
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.plan import Edges, Plan, make_plan
 from gembench.engine.refine import DirectSums
 from gembench.engine.resample import (
     RADII,
     CoarseGrid,
-    interpolation_loss,
+    doubled,
     ring_frequencies,
     ring_of,
     ring_power,
+    rings,
 )
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.search import Search, SearchStatistics, checked
@@ -59,6 +61,7 @@ RISE = 0.09  # of a peak's height that may hide between coarse pixels
 RISE_DEVIATIONS = 4.0  # of a peak's curvature that are reckoned with
 TOLERANCE = 1e-3  # of the compression
 DOUBTFUL = 5e-4  # part of the micrograph in which every template may have to be summed directly
+LEAST_STRENGTH = 0.5  # of errors around a pixel, beside those of the whole micrograph
 GROUPS = (360, 180, 90, 45)  # templates compressed together: the products cost as the square of their number
 
 
@@ -84,6 +87,11 @@ class Prepared:
 
     grid: CoarseGrid
     groups: list[CompressedGroup] = field(default_factory=list)
+
+
+def _doubtful(coarse: Coarse) -> float:
+    """The part of the micrograph where some sigma is too small for its error."""
+    return float(coarse.doubtful(coarse.lowest, coarse.strength)[coarse.index >= 0].mean())
 
 
 class BandedSearch:
@@ -172,7 +180,7 @@ class BandedSearch:
             spectra = [prepared.grid.spectrum(self.library, one) for one in (frame, square)]
             del square
             coarse = self._coarse(prepared, spectra, powers)
-        if coarse is None or coarse.doubtful[coarse.index >= 0].mean() > DOUBTFUL:
+        if coarse is None or _doubtful(coarse) > DOUBTFUL:
             why = "is not low-pass filtered" if coarse is None else "is almost constant in places"
             log.warning("the micrograph %s: it is searched by the method exact", why)
             del frame, coarse
@@ -228,7 +236,8 @@ class BandedSearch:
         for window in windows:
             self._allowed[window.map_rows, window.map_columns] = True
         box = common_box(templates)
-        self._length = max(64, max(part.stop - part.start for part in box))
+        self._box = [part.stop - part.start for part in box]
+        self._length = max(64, *self._box)
         image = np.empty((1, box[0].stop - box[0].start, box[1].stop - box[1].start), plan.dtype)
         self._energies = np.empty((len(templates), RADII))
         for energies, template in zip(self._energies, templates, strict=True):
@@ -300,17 +309,45 @@ class BandedSearch:
                 ), range(0, grid.shape[0], BLOCK),
             )
             all_maps.append(maps)
-        blurred = self._energies @ (powers[0] * interpolation_loss(step))
+        between = of_least_error(step, self._energies.mean(0) * np.sqrt(powers[0])), polynomial(step)
         lost = np.concatenate([group.weights.errors(powers[0]) for group in groups])
-        errors = np.sqrt(lost**2 + blurred).astype(score.dtype)
-        mask_errors = np.concatenate([group.masks.errors(powers[1])[group.mask_of] for group in groups])
+        errors = np.hypot(lost, between[0].errors(self._energies, powers[0])).astype(score.dtype)
+        mask_errors = np.concatenate([
+            np.hypot(masks.errors(powers[1]), between[1].errors(masks.energies, powers[1]))[group.mask_of]
+            for group in groups for masks in [group.masks]
+        ]).astype(score.dtype)
+        missing = between[0].missing_peak(self._energies, powers[0]).astype(score.dtype)
         self.statistics = BandedStatistics(step=step, error=float(errors.max()))
         self.statistics.basis = sum(len(g.weights.spectra) + len(g.masks.spectra) for g in groups)
         self.statistics.counts.forward = 2
         self.statistics.counts.inverse = sum(group.transforms for group in groups)
         self.statistics.counts.templates = len(self.bank)
-        return Coarse(grid, groups, all_maps, score, index, inverse, lowest, errors, mask_errors,
-                      self._rise(powers[0], step))
+        weak = np.concatenate([group.weights.lost for group in groups]).mean(0)
+        weak += self._energies.mean(0) * between[0].blur
+        of_masks = np.concatenate([group.masks.lost + group.masks.energies * between[1].blur
+                                   for group in groups]).mean(0)
+        strength = np.stack([self._strength(grid, *each) for each in zip(spectra, (weak, of_masks), powers,
+                                                                         strict=True)])
+        return Coarse(grid, groups, all_maps, score, index, inverse, lowest, errors, mask_errors, missing,
+                      strength, between, self._rise(powers[0], step))
+
+    def _strength(self, grid: CoarseGrid, spectrum: Array, energies: Array, power: Array) -> Array:
+        """How much larger than `power` tells an error is around each coarse pixel: (ny, nx).
+
+        The error is the correlation with something of the size of the templates that has `energies` (RADII,)
+        in each ring: noise of that spectrum stands for it.
+        """
+        from scipy.ndimage import uniform_filter
+
+        within = slice(ring_of(0.5 / grid.step))
+        length = self._length
+        number = np.bincount(rings(length).ravel(), np.tile(doubled(length), length), RADII)
+        gain = np.sqrt(energies * length**2 / np.maximum(number, 1)).astype(spectrum.real.dtype)
+        error = self.library.irfft2(spectrum * gain[grid.rings()], grid.shape)
+        error *= error
+        square = uniform_filter(error, [max(1, n // grid.step) for n in self._box], mode="wrap")
+        square *= error.dtype.type(1 / (energies[within] @ power[within]))
+        return np.asarray(np.sqrt(np.maximum(square, LEAST_STRENGTH**2, out=square), out=square))
 
     def _settled(
         self, coarse: Coarse, frame: Array, floor: tuple[Any, Any], exclude: Array | None

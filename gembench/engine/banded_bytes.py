@@ -45,7 +45,7 @@ def preparing_bytes(plan: Plan, templates: list[RotatedTemplate], step: int, gro
 def prepared_bytes(groups: list[CompressedGroup]) -> int:
     """Of compressed groups."""
     return sum(one.nbytes for group in groups for basis in (group.weights, group.masks)
-               for one in (basis.coefficients, basis.spectra, basis.lost))
+               for one in (basis.coefficients, basis.spectra, basis.energies, basis.lost))
 
 
 def searching_bytes(plan: Plan, grid: CoarseGrid, groups: list[CompressedGroup], templates: int) -> int:

@@ -36,11 +36,13 @@ class Basis:
     """Images as sums of a few.
 
     coefficients: (K, r); spectra: (r, ny, nx // 2 + 1), conjugate, on the coarse grid
-    lost: (K, RADII), what is lost of each image in each ring: the summed square of its spectrum, a pixel
+    energies: (K, RADII), each image in each ring: the summed square of its spectrum, a pixel
+    lost: (K, RADII), what is lost of that
     """
 
     coefficients: Array
     spectra: Array
+    energies: Array
     lost: Array
 
     def errors(self, power: Array) -> Array:
@@ -120,8 +122,9 @@ def make_basis(
     rest = coefficients @ basis
     lost = ring_energies(np.subtract(flat, rest, out=rest).reshape(images.shape), length)
     beyond = ring_of(0.5 / grid.step)
-    lost[:, beyond:] = ring_energies(images, length)[:, beyond:]
-    return Basis(coefficients, _spectra(basis.reshape(rank, *images.shape[1:]), box, grid), lost)
+    energies = ring_energies(images, length)
+    lost[:, beyond:] = energies[:, beyond:]
+    return Basis(coefficients, _spectra(basis.reshape(rank, *images.shape[1:]), box, grid), energies, lost)
 
 
 def group_bytes(
@@ -172,8 +175,8 @@ class CompressedGroup:
         firsts = np.unique(self.mask_of, return_index=True)[1]
         for image, template in zip(images, (templates[i] for i in firsts), strict=False):
             in_box(template.mask / template.mask.sum(), template.offset, box, image)
-        # sigma enters as a quotient of scores well below 1: the masks may err more
-        self.masks = make_basis(images[: len(firsts)], box, grid, length, 1.5 * tolerance)
+        # Few grey values far off make T^2 much stronger than the prior says, and sigma with it less certain.
+        self.masks = make_basis(images[: len(firsts)], box, grid, length, tolerance)
 
     @property
     def transforms(self) -> int:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.compressed import CompressedGroup, fold_points
+from gembench.engine.interpolation import Interpolation
 from gembench.engine.kernel import kernel
-from gembench.engine.refine import ABREAST, DirectSums, between, gather_cells, near_best
+from gembench.engine.refine import ABREAST, DirectSums, gather_cells, near_best
 from gembench.engine.resample import TAPS, CoarseGrid, upsampled
 from gembench.engine.score_map import ScoreMap
 
@@ -27,6 +28,9 @@ class Coarse:
     score, index, inverse, lowest: (ny, nx), see `CompressedGroup.fold`; maps: one a group
     errors, mask_errors: (K,) each template's rms errors of the numerator and of the mean of T^2 under its
         mask, where the micrograph has variance 1
+    missing: (K,) the part of a template's score that may be missing at a peak between coarse pixels
+    strength: (2, ny, nx), how much larger than elsewhere both errors are around each coarse pixel
+    between: how numerators, and means under masks, are read between coarse pixels
     rise: how much higher than on the coarse pixels around it a peak may be: relative to its height, and in
         units of 1 / sigma
     """
@@ -40,26 +44,28 @@ class Coarse:
     lowest: Array
     errors: Array
     mask_errors: Array
+    missing: Array
+    strength: Array
+    between: tuple[Interpolation, Interpolation]
     rise: tuple[float, float]
 
-    @property
-    def doubtful(self) -> Array:
-        """Where some sigma is too small for its error, (ny, nx) bool."""
-        return np.asarray(self.lowest < self.least_variance)
+    def doubtful(self, lowest: Array, strength: Array) -> Array:
+        """Where an approximate sigma^2 says nothing, its error being more than half of it: bool.
 
-    @property
-    def least_variance(self) -> float:
-        """The sigma^2 below which an approximate one says nothing."""
-        return 2 * DEVIATIONS * float(self.mask_errors.max())
+        lowest: the smallest under any mask; strength: (2, ...) there
+        """
+        return np.asarray(lowest < 2 * DEVIATIONS * float(self.mask_errors.max()) * strength[1])
 
-    def ripple(self, index: Array, inverse: Array) -> Array:
+    def ripple(self, score: Array, index: Array, inverse: Array, strength: Array) -> Array:
         """The part of the slack that may change from pixel to pixel: sigma's error is smooth."""
-        return np.asarray(DEVIATIONS * self.errors[index] * inverse, self.score.dtype)
+        error = DEVIATIONS * self.errors[index] * strength[0] * inverse + self.missing[index] * np.abs(score)
+        return np.asarray(error, self.score.dtype)
 
-    def slack(self, score: Array, index: Array, inverse: Array) -> Array:
+    def slack(self, score: Array, index: Array, inverse: Array, strength: Array) -> Array:
         """What the exact score may differ by, for the template `index` and its 1 / sigma, `inverse`."""
-        error = self.errors[index] + 0.5 * self.mask_errors[index] * np.abs(score) * inverse
-        return np.asarray(DEVIATIONS * error * inverse, self.score.dtype)
+        of_variance = DEVIATIONS * self.mask_errors[index] * strength[1]
+        slack = self.ripple(score, index, inverse, strength) + 0.5 * of_variance * np.abs(score) * inverse**2
+        return np.asarray(slack, self.score.dtype)
 
 
 class FineMap:
@@ -84,7 +90,8 @@ class FineMap:
         self.first_cell = (margin // step, margin // step)
         self.cells = tuple(-(-(margin + n) // step) - margin // step for n in shape)
         self.bound = self._cell_bounds()
-        self._between = between(step, coarse.score.dtype)
+        self._strength = np.stack([self._cut(at_corners(each)) for each in coarse.strength])
+        self._between = [one.weights.astype(coarse.score.dtype) for one in coarse.between]
         self.looked = np.zeros(self.cells, bool)
         scored = np.where(coarse.index < 0, coarse.score.dtype.type(0), coarse.score)
         self.score = upsampled(scored, step, (margin, margin), shape)
@@ -105,13 +112,12 @@ class FineMap:
     def _cell_bounds(self) -> Array:
         """The highest score that any pixel of each cell may have."""
         coarse = self.coarse
-        slack = coarse.slack(coarse.score, coarse.index, coarse.inverse)
+        slack = coarse.slack(coarse.score, coarse.index, coarse.inverse, coarse.strength)
+        doubtful = coarse.doubtful(coarse.lowest, coarse.strength)
         relative, beyond = coarse.rise
         upper = coarse.score * (1 + relative) + beyond * coarse.inverse + slack
-        upper = np.where(coarse.index < 0, 0, np.where(coarse.doubtful, 1, upper)).astype(slack.dtype)
-        for axis in range(2):  # all four corners
-            upper = np.maximum(upper, np.roll(upper, -1, axis))
-        return np.minimum(self._cut(upper), upper.dtype.type(1))
+        upper = np.where(coarse.index < 0, 0, np.where(doubtful, 1, upper)).astype(slack.dtype)
+        return np.minimum(self._cut(at_corners(upper)), upper.dtype.type(1))
 
     def pixels_of(self, rows: Array, columns: Array) -> tuple[Array, Array]:
         """The map's rows and columns of all pixels of some cells, (c * step * step,), cell by cell."""
@@ -135,18 +141,18 @@ class FineMap:
         each = max(1, BATCH // self.coarse.grid.step**2)
         for start in range(0, len(rows), each):
             part = slice(start, start + each)
-            y, x, _, score, index, inverse, doubtful = self._compared(rows[part], columns[part])
+            y, x, _, score, index, inverse, strength, doubtful = self._compared(rows[part], columns[part])
             height, width = self.allowed.shape
             inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
             y, x = y[inside], x[inside]
             seen = self.allowed[y, x] & (self.state[y, x] == GUESSED)
             inside[inside] = seen
             y, x = y[seen], x[seen]
-            score, inverse = score[inside], inverse[inside]
+            score, inverse, strength = score[inside], inverse[inside], strength[:, inside]
             self.score[y, x], self.index[y, x] = score, index[inside]
-            slack = self.coarse.slack(score, self.index[y, x], inverse)
+            slack = self.coarse.slack(score, self.index[y, x], inverse, strength)
             self.slack[y, x] = np.where(doubtful[inside], 2, slack)
-            ripple = self.coarse.ripple(self.index[y, x], inverse)
+            ripple = self.coarse.ripple(score, self.index[y, x], inverse, strength)
             self.ripple[y, x] = np.where(doubtful[inside], 2, ripple)
             self.state[y, x] = SEEN
             self._seen.append(y * width + x)
@@ -168,20 +174,23 @@ class FineMap:
         y, x = self.pixels_of(rows, columns)
         n, dtype = len(y), coarse.score.dtype
         score, index = np.full(n, -2, dtype), np.full(n, -1, np.int32)
-        inverse, doubtful = np.zeros(n, dtype), np.zeros(n, bool)
+        inverse, least = np.zeros(n, dtype), np.full(n, np.inf, dtype)
         frame_y, frame_x = (y + self.margin).astype(np.int32), (x + self.margin).astype(np.int32)
         at = ((rows + self.first_cell[0]) % grid.shape[0], (columns + self.first_cell[1]) % grid.shape[1])
         scores = []
         for group, maps in zip(coarse.groups, coarse.maps, strict=True):
             patches = np.empty((len(maps), len(rows), TAPS**2), dtype)
             gather_cells(maps, *at, patches)
-            values = (patches.reshape(-1, TAPS**2) @ self._between).reshape(len(maps), n)
+            values, rank = np.empty((len(maps), n), dtype), len(group.weights.spectra)
+            for some, between in zip((slice(rank), slice(rank, None)), self._between, strict=True):
+                np.matmul(patches[some], between, out=values[some].reshape(-1, len(rows), between.shape[1]))
             numerators, inverses, lowest = group.products(values, group.workspace(n))
-            doubtful |= lowest < coarse.least_variance
+            np.minimum(least, lowest, out=least)
             fold_points(numerators, inverses, group.mask_of, group.windows, np.int32(group.first), frame_y,
                         frame_x, score, index, inverse)
             scores.append(numerators)
-        return y, x, scores, score, index, inverse, doubtful
+        strength = np.repeat(self._strength[:, rows, columns], grid.step**2, axis=1)
+        return y, x, scores, score, index, inverse, strength, coarse.doubtful(least, strength)
 
     def refine(self, y: Array, x: Array) -> Array:
         """Make the pixels y, x (n,) of the map exact; returns the flat places of all that became so."""
@@ -200,11 +209,12 @@ class FineMap:
 
     def _refine_cells(self, rows: Array, columns: Array, wanted: Array) -> Array:
         """Make the `wanted` pixels of some cells exact, and those they are scored together with."""
-        y, x, scores, best, index, inverse, doubtful = self._compared(rows, columns)
+        y, x, scores, best, index, inverse, strength, doubtful = self._compared(rows, columns)
         groups = self._groups(y, x, wanted)
-        uncertain = np.where(doubtful, 2, 0.5 * self.coarse.slack(best, index, inverse))
+        uncertain = np.where(doubtful, 2, 0.5 * self.coarse.slack(best, index, inverse, strength))
         # A template's own uncertainty, for the 1 / sigma of the best: they differ little.
         of_each = 0.5 * DEVIATIONS * (self.coarse.errors + 0.25 * self.coarse.mask_errors)
+        inverse *= strength.max(0)
         found = np.empty((len(groups), sum(len(one) for one in scores)), np.int64)
         count = np.zeros(len(groups), np.int64)
         for group, one in zip(self.coarse.groups, scores, strict=True):
@@ -250,6 +260,13 @@ class FineMap:
         """
         finish(self.state, self.slack, self.allowed, self.score)
         return ScoreMap(self.score, self.index)
+
+
+def at_corners(values: Array) -> Array:
+    """The highest of the coarse pixels (ny, nx) at the four corners of each cell, cyclically."""
+    for axis in range(2):
+        values = np.maximum(values, np.roll(values, -1, axis))
+    return values
 
 
 @kernel

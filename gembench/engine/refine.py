@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gembench.engine.compressed import common_box, in_box
 from gembench.engine.kernel import kernel, summing
-from gembench.engine.resample import TAPS, lagrange
+from gembench.engine.resample import TAPS
 from gembench.engine.templates import RotatedTemplate
 
 Array = NDArray[Any]
@@ -209,17 +209,6 @@ def sum_runs(totals: Array, runs: Array, down: int, right: int, moments: Array) 
         for j in range(ABREAST):
             moments[0, j] += totals[0, below, column + j] - totals[0, above, column + j]
             moments[1, j] += totals[1, below, column + j] - totals[1, above, column + j]
-
-
-def between(step: int, dtype: Any) -> Array:
-    """What takes 6 x 6 coarse pixels to the step x step pixels of the cell in their middle.
-
-    (36, step * step), by Lagrange interpolation along both axes; the cell begins on coarse pixel (2, 2).
-    """
-    weights = np.empty((step, TAPS))
-    for phase in range(step):
-        lagrange(phase / step, weights[phase])
-    return np.ascontiguousarray(np.kron(weights, weights).T.astype(dtype))
 
 
 @kernel

@@ -82,6 +82,10 @@ class CoarseGrid:
             out[:, -1] = 0
         return out
 
+    def rings(self) -> Array:
+        """The ring of every frequency of its real transforms: (ny, nx // 2 + 1) int32."""
+        return _rings(self)
+
     def frequencies(self) -> tuple[Array, Array]:
         """Along y (ny,) and x (nx // 2 + 1,), in cycles a pixel of the frame."""
         return np.fft.fftfreq(self.shape[0], self.step), np.fft.rfftfreq(self.shape[1], self.step)
@@ -106,6 +110,14 @@ def _continued(image: Array, height: int) -> Array:
 
 
 @lru_cache(4)
+def _rings(grid: CoarseGrid) -> Array:
+    """See `CoarseGrid.rings`."""
+    y, x = grid.frequencies()
+    radius = np.hypot(y[:, None], x) * (RADII / np.sqrt(0.5))
+    return np.asarray(np.minimum(radius, RADII - 1).astype(np.int32))
+
+
+@lru_cache(4)
 def rings(length: int) -> Array:
     """The ring of every frequency of a (length, length) real transform: (length, length // 2 + 1) int."""
     radius = np.hypot(np.fft.fftfreq(length)[:, None], np.fft.rfftfreq(length)[None])
@@ -120,18 +132,6 @@ def ring_of(frequency: float) -> int:
 def ring_frequencies() -> Array:
     """The frequency in the middle of each ring, in radians a pixel: (RADII,)."""
     return np.asarray((np.arange(RADII) + 0.5) * (2 * np.pi * np.sqrt(0.5) / RADII))
-
-
-def interpolation_loss(step: int) -> Array:
-    """The mean square error of the interpolation for each ring, of waves along an axis: (RADII,)."""
-    phases, weights = np.arange(step) / step, np.empty(TAPS)
-    wave = np.minimum(ring_frequencies() * step, np.pi)  # radians a coarse pixel
-    loss = np.zeros(RADII)
-    for phase in phases:
-        lagrange(phase, weights)
-        made = np.exp(1j * np.outer(wave, np.arange(TAPS) - 2)) @ weights
-        loss += np.abs(made - np.exp(1j * wave * phase)) ** 2
-    return loss / step
 
 
 @lru_cache(4)

@@ -181,6 +181,31 @@ def test_twins_of_a_template_that_looks_the_same_after_half_a_turn(peaks):
     assert assert_same_picks(maps, exact, bank, peaks) >= 10
 
 
+@pytest.mark.parametrize("loud", [1, 2])
+@pytest.mark.parametrize("kind", ["own", "disc"])
+def test_every_score_lies_within_its_slack(kind, loud, monkeypatch):
+    bank = a_bank(kind)
+    micrograph = a_micrograph(bank, seed=3, planted=12)
+    y, x = np.ogrid[: SHAPE[0], : SHAPE[1]]
+    loudness = 1 + (loud - 1) / (1 + np.exp((np.hypot(y - 60, x - 70) - 60) / 6))
+    micrograph = (micrograph * loudness).astype(np.float32)
+    seen = {}
+
+    def look_everywhere(fine, _settings):
+        fine.look(*(at.ravel() for at in np.indices(fine.cells)))
+        seen.update(score=fine.score.copy(), slack=fine.slack.copy(), bound=fine.bound, fine=fine)
+
+    monkeypatch.setattr("gembench.engine.banded.settle_maxima", look_everywhere)
+    _, statistics = banded(micrograph, bank)
+    exact = search(micrograph, bank)
+    assert statistics.step > 1
+    scored = exact.index >= 0
+    assert (np.abs(exact.score - seen["score"]) <= seen["slack"])[scored].all()
+    assert np.median(seen["slack"][scored]) < 0.04
+    rows, columns = seen["fine"].cell_of(*np.nonzero(scored))
+    assert (exact.score[scored] <= seen["bound"][rows, columns]).all()
+
+
 def test_nothing_reaches_the_threshold():
     bank = a_bank()
     micrograph = a_micrograph(bank, planted=0)

@@ -8,12 +8,14 @@ from scipy import ndimage
 
 from gembench.engine.compressed import CompressedGroup, common_box, in_box, make_basis, ring_energies
 from gembench.engine.fft import fft_library
-from gembench.engine.refine import ABREAST, DirectSums, between, gather_cells, mask_runs
+from gembench.engine.interpolation import of_least_error, polynomial
+from gembench.engine.refine import ABREAST, DirectSums, gather_cells, mask_runs
 from gembench.engine.resample import (
     RADII,
     CoarseGrid,
     doubled,
-    interpolation_loss,
+    ring_frequencies,
+    ring_of,
     ring_power,
     rings,
     upsampled,
@@ -51,20 +53,72 @@ def test_coarse_maps_between_their_pixels(step):
     np.testing.assert_array_equal(upsampled(wave[::step, ::step], step, (7, 5), (20, 31)), fine[7:27, 5:36])
     patches = np.empty((1, 2, 36))
     gather_cells(wave[None, ::step, ::step], np.array([0, 17]), np.array([35, 8]), patches)
-    cells = (patches[0] @ between(step, np.float64)).reshape(2, step, step)
+    cells = (patches[0] @ polynomial(step).weights).reshape(2, step, step)
     np.testing.assert_allclose(cells[0], fine[:step, -step:], atol=1e-12)
     np.testing.assert_allclose(cells[1], fine[17 * step : 18 * step, 8 * step : 9 * step], atol=1e-12)
 
 
-def test_the_loss_of_interpolation_is_that_of_waves():
-    step, periods = 4, 9
-    x = np.arange(40 * step) / step
-    wave = np.broadcast_to(np.cos(2 * np.pi * periods * x / 40), (160, 160))
-    error = upsampled(np.ascontiguousarray(wave[::step, ::step]), step, (0, 0), wave.shape) - wave
-    ring = int(periods / 160 * RADII / np.sqrt(0.5))
-    measured = (error**2).mean() / (wave**2).mean()
-    nearby = interpolation_loss(step)[ring - 1 : ring + 2]
-    assert nearby.min() < measured < nearby.max()
+def in_cells(image, step, weights):
+    """An image (h, w) known at every step-th pixel only, read between them; without its rim."""
+    coarse = image[::step, ::step]
+    y, x = (at.ravel() for at in np.mgrid[2 : coarse.shape[0] - 3, 2 : coarse.shape[1] - 3])
+    patches = np.empty((1, len(y), 36))
+    gather_cells(np.ascontiguousarray(coarse[None]), y, x, patches)
+    cells = (patches[0] @ weights).reshape(coarse.shape[0] - 5, coarse.shape[1] - 5, step, step)
+    inner = image[2 * step : -3 * step, 2 * step : -3 * step]
+    return cells.transpose(0, 2, 1, 3).reshape(inner.shape), inner
+
+
+def field(spectrum, size=480, seed=6):
+    """Noise (size, size) of an isotropic power `spectrum` (RADII,), of variance 1."""
+    ring = rings(size)
+    noise = np.fft.rfft2(np.random.default_rng(seed).normal(size=(size, size)))
+    image = np.fft.irfft2(noise * np.sqrt(spectrum)[ring], (size, size))
+    return image / image.std()
+
+
+@pytest.mark.parametrize("step", [2, 3, 4, 8])
+@pytest.mark.parametrize("of", ["polynomial", "of_least_error"])
+def test_interpolation_errs_as_predicted(step, of):
+    spectrum = np.exp(-((ring_frequencies() * step / 1.2) ** 2))
+    spectrum[ring_of(0.5 / step) :] = 0
+    interpolation = polynomial(step) if of == "polynomial" else of_least_error(step, spectrum)
+    image = field(spectrum)
+    read, inner = in_cells(image, step, interpolation.weights)
+    error = (read - inner).reshape(-1, step, inner.shape[1] // step, step)
+    number = np.bincount(rings(480).ravel(), np.tile(doubled(480), 480), RADII)
+    energies = (number / (number @ spectrum))[None]
+    predicted = float(interpolation.errors(energies, spectrum)[0])
+    assert np.sqrt((error**2).mean((0, 2)).max()) == pytest.approx(predicted, rel=0.15)
+    np.testing.assert_allclose(read[::step, ::step], inner[::step, ::step], atol=2e-3)
+
+
+@pytest.mark.parametrize("step", [3, 6])
+def test_interpolation_of_least_error_errs_least(step):
+    spectrum = np.exp(-((ring_frequencies() * step / 0.9) ** 2))
+    spectrum[ring_of(0.5 / step) :] = 0
+    image, best = field(spectrum), of_least_error(step, spectrum)
+    others = [polynomial(step), of_least_error(step, np.sqrt(spectrum)), of_least_error(step, spectrum**2)]
+    of_best, *of_others = ((read - inner).std() for read, inner in (
+        in_cells(image, step, one.weights) for one in (best, *others)))
+    assert of_best < 0.6 * of_others[0]
+    assert all(of_best < other for other in of_others)
+
+
+@pytest.mark.parametrize("step", [3, 6])
+def test_what_is_missing_of_a_peak_between_coarse_pixels(step):
+    power = np.exp(-((ring_frequencies() * step / 0.9) ** 2))
+    power[ring_of(0.5 / step) :] = 0
+    peak = np.fft.irfft2(np.sqrt(power)[rings(240)], (240, 240))
+    number = np.bincount(rings(240).ravel(), np.tile(doubled(240), 240), RADII)
+    for interpolation in (polynomial(step), of_least_error(step, power)):
+        missing = []
+        for dy, dx in np.ndindex(step, step):
+            image = np.roll(peak, (120 + dy, 120 + dx), (0, 1))
+            read, inner = in_cells(image, step, interpolation.weights)
+            missing.append(1 - read.ravel()[inner.argmax()] / inner.max())
+        predicted = float(interpolation.missing_peak(number[None].astype(float), power)[0])
+        assert max(missing) == pytest.approx(predicted, rel=0.25, abs=1e-4)
 
 
 def test_white_noise_has_power_one_in_every_ring():
