@@ -60,7 +60,7 @@ def searching_bytes(plan: Plan, grid: CoarseGrid, groups: list[CompressedGroup],
         1 + TAPS**2 / grid.step**2)
     pixels = int(np.prod(plan.micrograph))
     fine = pixels * (3 * real + 4 + 4)  # score, slack and ripple; index; state and three marks
-    settling = _frame(plan) + spectra + maps + 5 * coarse * real + fine + looking
+    settling = _frame(plan) + spectra + maps + 7 * coarse * real + fine + looking
     return int(max(2 * _frame(plan) + spectra + forward, settling))
 
 
