@@ -94,6 +94,13 @@ def _doubtful(coarse: Coarse) -> float:
     return float(coarse.doubtful(coarse.lowest, coarse.strength)[coarse.index >= 0].mean())
 
 
+def _inside(step: int, lost: Array) -> Array:
+    """The mean over templates of what is lost of them, (K, RADII), inside the coarse band: (RADII,)."""
+    mean = lost.mean(0)
+    mean[ring_of(0.5 / step) :] = 0
+    return np.asarray(mean)
+
+
 class BandedSearch:
     """A template bank ready to be run over filtered micrographs; use as a context manager.
 
@@ -322,12 +329,12 @@ class BandedSearch:
         self.statistics.counts.forward = 2
         self.statistics.counts.inverse = sum(group.transforms for group in groups)
         self.statistics.counts.templates = len(self.bank)
-        weak = np.concatenate([group.weights.lost for group in groups]).mean(0)
-        weak += self._energies.mean(0) * between[0].blur
-        of_masks = np.concatenate([group.masks.lost + group.masks.energies * between[1].blur
-                                   for group in groups]).mean(0)
-        strength = np.stack([self._strength(grid, *each) for each in zip(spectra, (weak, of_masks), powers,
-                                                                         strict=True)])
+        of_weights = _inside(step, np.concatenate([group.weights.lost for group in groups]))
+        of_masks = _inside(step, np.concatenate([group.masks.lost for group in groups]))
+        of_weights += self._energies.mean(0) * between[0].blur
+        of_masks += np.concatenate([group.masks.energies for group in groups]).mean(0) * between[1].blur
+        strength = np.stack([self._strength(grid, spectrum, energies, power) for spectrum, energies, power
+                             in zip(spectra, (of_weights, of_masks), powers, strict=True)])
         return Coarse(grid, groups, all_maps, score, index, inverse, lowest, errors, mask_errors, missing,
                       strength, between, self._rise(powers[0], step))
 
@@ -339,14 +346,13 @@ class BandedSearch:
         """
         from scipy.ndimage import uniform_filter
 
-        within = slice(ring_of(0.5 / grid.step))
         length = self._length
         number = np.bincount(rings(length).ravel(), np.tile(doubled(length), length), RADII)
         gain = np.sqrt(energies * length**2 / np.maximum(number, 1)).astype(spectrum.real.dtype)
         error = self.library.irfft2(spectrum * gain[grid.rings()], grid.shape)
         error *= error
         square = uniform_filter(error, [max(1, n // grid.step) for n in self._box], mode="wrap")
-        square *= error.dtype.type(1 / (energies[within] @ power[within]))
+        square *= error.dtype.type(1 / (energies @ power))
         return np.asarray(np.sqrt(np.maximum(square, LEAST_STRENGTH**2, out=square), out=square))
 
     def _settled(
