@@ -54,10 +54,13 @@ def speed_setup(case):
     from gembench.peers.speed import speed_task, turns_for
 
     wanted = (LOWPASSED if case.lowpass else TURNS).get(case.picker, 36)
-    return speed_task(
+    task = speed_task(
         PEERS[case.picker], case.n, case.template, case.mask, turns_for(wanted, threads(case)),
         lowpass=case.lowpass, threads=threads(case),
     )
+    if task.peer.prepares:
+        task.peer.match(task.work.micrograph)
+    return task
 
 
 def picks_setup(case):
@@ -128,8 +131,8 @@ experiment = Experiment(
     name="peers", title="gembench beside FindEM and what users run today",
     about="Time is seconds of the processor where one core is used and of the clock where all are. speed: a"
     " template at the steady pace, on one micrograph that is the same for all (of gembench-banded, of the"
-    " whole micrograph by the number of templates; of programs, the difference of two runs); masks are"
-    " either turned with the template or one disc; at lowpass=20 all get images without anything finer,"
+    " whole micrograph after a first by the number of templates; of programs, the difference of two runs);"
+    " masks are either turned with the template or one disc; at lowpass=20 all get images without detail,"
     " and RELION crops them (--lowpass 20 --shrink 0). transforms: the inverse transforms alone, three for"
     " a mask of its own and one for a disc, of whole frames in the fastest library. Differences are to"
     " float64 direct sums; RELION scores in another quantity, whose correlation with them is given. picks:"

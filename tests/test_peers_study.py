@@ -80,6 +80,16 @@ def test_all_peers_get_the_same_micrograph():
     assert set(np.round(few.work.bank.angles, 9)) <= set(np.arange(TURNS) * 360 / TURNS)
 
 
+@pytest.mark.parametrize("prepares", [True, False])
+def test_what_is_prepared_for_all_micrographs_is_not_timed(prepares, monkeypatch):
+    matched = []
+    kind = type(PEERS["gembench-banded"])("Told", (PEERS["gembench-banded"],), {
+        "prepares": prepares, "match": lambda self, micrograph: matched.append(micrograph)})
+    monkeypatch.setitem(PEERS, "gembench-banded", kind)
+    STUDY.setup(QUICK["disc", 20, "gembench-banded"])
+    assert len(matched) == prepares
+
+
 def test_turns_divide_the_whole_and_keep_threads_busy():
     assert turns_for(9, 1) == 9
     assert turns_for(7, 1) == 9

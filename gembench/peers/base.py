@@ -63,6 +63,7 @@ class Peer(ABC):
     tolerance: ClassVar[float | None] = None  # of scores against the direct sum; None if it scores otherwise
     least_score: ClassVar[float] = 0.2  # below which no peak of its map is a particle
     finds: ClassVar[bool] = True  # maps or picks; else it is timed only
+    prepares: ClassVar[bool] = False  # at the first micrograph, what all others share
     install: ClassVar[str] = ""
 
     def __init__(

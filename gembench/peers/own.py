@@ -60,14 +60,15 @@ class GembenchPaper(Gembench):
 class GembenchBanded(Gembench):
     """The engine's `banded` method: a coarse grid where a filter allows it, exact sums where picks may be.
 
-    Only scores that `peaks` look at are those of the direct sum. Its templates are compressed together, so
-    that its pace is its time, micrograph and all, by their number.
+    Only scores that `peaks` look at are those of the direct sum. Its templates are compressed together, at
+    the first micrograph, and its pace is its time for a later one, micrograph and all, by their number.
     """
 
     name = "gembench-banded"
     label = "gembench, banded"
     method = "banded"
     tolerance = None
+    prepares = True
 
     @classmethod
     def unavailable(cls) -> str | None:
