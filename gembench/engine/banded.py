@@ -41,11 +41,10 @@ from gembench.engine.refine import DirectSums
 from gembench.engine.resample import (
     RADII,
     CoarseGrid,
-    doubled,
     ring_frequencies,
     ring_of,
     ring_power,
-    rings,
+    ring_sizes,
 )
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.search import Search, SearchStatistics, checked
@@ -319,10 +318,9 @@ class BandedSearch:
         between = of_least_error(step, self._energies.mean(0) * np.sqrt(powers[0])), polynomial(step)
         lost = np.concatenate([group.weights.errors(powers[0]) for group in groups])
         errors = np.hypot(lost, between[0].errors(self._energies, powers[0])).astype(score.dtype)
-        mask_errors = np.concatenate([
-            np.hypot(masks.errors(powers[1]), between[1].errors(masks.energies, powers[1]))[group.mask_of]
-            for group in groups for masks in [group.masks]
-        ]).astype(score.dtype)
+        lost = np.concatenate([group.masks.errors(powers[1])[group.mask_of] for group in groups])
+        energies = np.concatenate([group.masks.energies[group.mask_of] for group in groups])
+        mask_errors = np.hypot(lost, between[1].errors(energies, powers[1])).astype(score.dtype)
         missing = between[0].missing_peak(self._energies, powers[0]).astype(score.dtype)
         self.statistics = BandedStatistics(step=step, error=float(errors.max()))
         self.statistics.basis = sum(len(g.weights.spectra) + len(g.masks.spectra) for g in groups)
@@ -346,9 +344,8 @@ class BandedSearch:
         """
         from scipy.ndimage import uniform_filter
 
-        length = self._length
-        number = np.bincount(rings(length).ravel(), np.tile(doubled(length), length), RADII)
-        gain = np.sqrt(energies * length**2 / np.maximum(number, 1)).astype(spectrum.real.dtype)
+        gain = np.sqrt(energies * self._length**2 / np.maximum(ring_sizes(self._length), 1))
+        gain = gain.astype(spectrum.real.dtype)
         error = self.library.irfft2(spectrum * gain[grid.rings()], grid.shape)
         error *= error
         square = uniform_filter(error, [max(1, n // grid.step) for n in self._box], mode="wrap")

@@ -50,6 +50,7 @@ class Interpolation:
         return np.asarray(spectrum @ self.missing / spectrum.sum(1))
 
 
+@lru_cache(8)
 def polynomial(step: int) -> Interpolation:
     """Lagrange's interpolation along both axes."""
     weights = np.empty((step, TAPS))

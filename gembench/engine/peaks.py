@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from gembench.errors import InputError
 
 Array = NDArray[Any]
 PeakRule = Literal["nms", "gempicker"]
+MaskOf = Callable[[int], tuple[Array, tuple[int, int]]]
 PEAK_RULES: tuple[PeakRule, ...] = ("nms", "gempicker")
 PORTION = 1 << 14  # pixels that are sorted first
 # A template that looks the same after half a turn about a point beside its centre pixel makes two equal peaks
@@ -97,7 +98,7 @@ def _nms(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> tuple[Ar
     if len(rows):
         places = places[_first_of_plateau(score.shape, rows, columns)]
         places = first_twins(score, maps.index, places)
-        rows, columns = np.divmod(places[np.sort(np.unique(places, return_index=True)[1])], score.shape[1])
+        rows, columns = np.divmod(places[_firsts(places)], score.shape[1])
         alone = far_enough(rows, columns, settings.distance)
         rows, columns = rows[alone], columns[alone]
     # Only now, so that the shoulder of a peak that is left out does not take its place.
@@ -167,7 +168,12 @@ def _first_of_plateau(shape: tuple[int, ...], rows: Array, columns: Array) -> Ar
     chosen = np.zeros(shape, bool)
     chosen[rows, columns] = True
     plateau = label(chosen, np.ones((3, 3)))[0][rows, columns]
-    return np.sort(np.unique(plateau, return_index=True)[1])
+    return _firsts(plateau)
+
+
+def _firsts(values: Array) -> Array:
+    """Where in a list each of its values comes first, in the list's order."""
+    return np.sort(np.unique(values, return_index=True)[1])
 
 
 def far_enough(rows: Array, columns: Array, distance: float) -> Array:
@@ -207,14 +213,16 @@ def _walk(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> list[in
     blank = np.zeros(shape, bool)
     blanked = blank.reshape(-1)
     picked: list[int] = []
+
+    def mask_of(template: int) -> tuple[Array, tuple[int, int]]:
+        mask = bank.mask(template)
+        return mask, (-(mask.shape[0] // 2), -(mask.shape[1] // 2))
+
     for places in _portions(maps, settings.threshold):
         for best in places.tolist():
             while not blanked[best]:
-                place = int(first_twins(maps.score, maps.index, np.array([best]), blank)[0])
+                place = take_peak(maps.score, maps.index, blank, best, mask_of)
                 y, x = divmod(place, shape[1])
-                mask = bank.mask(int(maps.index[y, x]))
-                blank_under(blank, mask, y - mask.shape[0] // 2, x - mask.shape[1] // 2)
-                blanked[place] = True  # even where the mask has a hole
                 if inside(y, x, shape, bank.box, settings.border):
                     picked.append(place)
                     if len(picked) == settings.max_picks:
@@ -244,11 +252,21 @@ def inside(rows: Any, columns: Any, shape: tuple[int, ...], box: tuple[int, int]
     return np.asarray(y & x)
 
 
-def blank_under(blank: Array, mask: Array, top: int, left: int) -> None:
-    """Set `blank` where `mask`, its first pixel at (top, left), covers it."""
+def take_peak(score: Array, index: Array, blank: Array, best: int, mask_of: MaskOf) -> int:
+    """The flat place of the first of a pixel's twins, with `blank` (H, W) set there and under its mask.
+
+    score, index: (H, W) as in `ScoreMap`; best: flat; mask_of: gives for a template's index its turned mask,
+        and that mask's first pixel, counted from the centre
+    """
+    place = int(first_twins(score, index, np.array([best]), blank)[0])
+    y, x = divmod(place, blank.shape[1])
+    mask, offset = mask_of(int(index[y, x]))
+    top, left = y + offset[0], x + offset[1]
     y0, x0 = max(top, 0), max(left, 0)
     y1, x1 = min(top + mask.shape[0], blank.shape[0]), min(left + mask.shape[1], blank.shape[1])
     blank[y0:y1, x0:x1] |= mask[y0 - top : y1 - top, x0 - left : x1 - left]
+    blank[y, x] = True  # even where the mask has a hole
+    return place
 
 
 def _quadratic_offsets(maps: ScoreMap, rows: Array, columns: Array) -> tuple[Array, Array]:

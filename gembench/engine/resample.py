@@ -113,15 +113,24 @@ def _continued(image: Array, height: int) -> Array:
 def _rings(grid: CoarseGrid) -> Array:
     """See `CoarseGrid.rings`."""
     y, x = grid.frequencies()
-    radius = np.hypot(y[:, None], x) * (RADII / np.sqrt(0.5))
-    return np.asarray(np.minimum(radius, RADII - 1).astype(np.int32))
+    return _ring_of(np.hypot(y[:, None], x)).astype(np.int32)
 
 
 @lru_cache(4)
 def rings(length: int) -> Array:
     """The ring of every frequency of a (length, length) real transform: (length, length // 2 + 1) int."""
-    radius = np.hypot(np.fft.fftfreq(length)[:, None], np.fft.rfftfreq(length)[None])
-    return np.asarray(np.minimum((radius * (RADII / np.sqrt(0.5))).astype(np.int64), RADII - 1))
+    return _ring_of(np.hypot(np.fft.fftfreq(length)[:, None], np.fft.rfftfreq(length)[None]))
+
+
+@lru_cache(4)
+def ring_sizes(length: int) -> Array:
+    """How many frequencies of a complex transform (length, length) each ring holds: (RADII,)."""
+    return np.bincount(rings(length).ravel(), np.tile(doubled(length), length), RADII)
+
+
+def _ring_of(frequencies: Array) -> Array:
+    """The rings that hold some frequencies, int64."""
+    return np.asarray(np.minimum((frequencies * (RADII / np.sqrt(0.5))).astype(np.int64), RADII - 1))
 
 
 def ring_of(frequency: float) -> int:
@@ -161,9 +170,8 @@ def ring_power(image: Array, length: int) -> Array:
             spectrum = rfft2(window * image[y : y + height, x : x + width], s=(length, length))
             power += spectrum.real**2 + spectrum.imag**2
     power *= doubled(length) / (len(starts[0]) * len(starts[1]) * (window**2).sum())
-    ring = rings(length).ravel()
-    number = np.bincount(ring, np.broadcast_to(doubled(length), power.shape).ravel(), RADII)
-    return np.asarray(np.bincount(ring, power.ravel(), RADII) / np.maximum(number, 1))
+    total = np.bincount(rings(length).ravel(), power.ravel(), RADII)
+    return np.asarray(total / np.maximum(ring_sizes(length), 1))
 
 
 @kernel

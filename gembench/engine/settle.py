@@ -18,12 +18,12 @@ from gembench.engine.peaks import (
     TIE,
     TWIN,
     PeakSettings,
-    blank_under,
     by_score,
     far_enough,
     first_twins,
     inside,
     maxima,
+    take_peak,
 )
 
 Array = NDArray[Any]
@@ -127,19 +127,15 @@ def _close_around(
 
 def _stamp(pixels: Array, y: int, x: int, radius: float) -> None:
     """Set the pixels (H, W) closer to one of them than `radius`."""
-    reach = int(np.ceil(radius))
-    area, (rows, columns) = _overlap(pixels.shape, y, x, reach)
-    dy, dx = np.ogrid[rows, columns]
-    pixels[area] |= (dy - reach) ** 2 + (dx - reach) ** 2 < radius**2
+    area = _area(pixels.shape, y, x, int(np.ceil(radius)))
+    v, u = np.ogrid[area]
+    pixels[area] |= (v - y) ** 2 + (u - x) ** 2 < radius**2
 
 
-def _overlap(shape: tuple[int, ...], y: int, x: int, reach: int) -> tuple[Any, Any]:
-    """The part of a map within `reach` of a pixel, and the same part of a stamp about its centre."""
-    area = tuple(slice(max(at - reach, 0), min(at + reach + 1, n))
+def _area(shape: tuple[int, ...], y: int, x: int, reach: int) -> tuple[slice, ...]:
+    """The part of a map within `reach` of a pixel."""
+    return tuple(slice(max(at - reach, 0), min(at + reach + 1, n))
                  for at, n in zip((y, x), shape, strict=True))
-    inner = tuple(slice(one.start - at + reach, one.stop - at + reach)
-                  for one, at in zip(area, (y, x), strict=True))
-    return area, inner
 
 
 def refine_peaks(fine: FineMap, places: Array, settings: PeakSettings) -> Array:
@@ -219,12 +215,8 @@ def _walk(fine: FineMap, settings: PeakSettings, box: tuple[int, int], masks: An
                 best = heapq.heappop(exact)[1]
                 while not blank.flat[best]:
                     _take_exact(fine, best, TWIN, blank, exact)
-                    place = int(first_twins(fine.score, fine.index, np.array([best]), blank)[0])
-                    taken.append(place)
-                    y, x = divmod(place, blank.shape[1])
-                    mask, offset = masks[int(fine.index[y, x])]
-                    blank_under(blank, mask, y + offset[0], x + offset[1])
-                    blank[y, x] = True
+                    taken.append(take_peak(fine.score, fine.index, blank, best, masks.__getitem__))
+                    y, x = divmod(taken[-1], blank.shape[1])
                     picked += bool(inside(y, x, blank.shape, box, settings.border))
                     if picked == settings.max_picks:
                         return taken
@@ -240,7 +232,7 @@ def _take_exact(
 ) -> None:
     """Make a pixel exact, with those within `reach` of it that may be as high."""
     y, x = divmod(place, blank.shape[1])
-    area, _ = _overlap(blank.shape, y, x, reach)
+    area = _area(blank.shape, y, x, reach)
     near = (fine.score[area] + fine.slack[area] >= fine.score[y, x] - TIE) & (fine.state[area] == SEEN)
     rows, columns = np.nonzero(near & ~blank[area])
     rows, columns = rows + area[0].start, columns + area[1].start
