@@ -43,14 +43,14 @@ check: $(READY)  ## Lint and type-check
 	$(BIN)/mypy
 
 bench: $(READY)  ## Measure the current commit with airspeed velocity, into results/asv
-	$(BIN)/python -m gembench.study.regressions bench
+	$(BIN)/python -m gembench.study.measure.regressions bench
 
 regressions: $(READY)  ## Compare two commits: make regressions BASE=REV
-	$(BIN)/python -m gembench.study.regressions compare "$(BASE)"
+	$(BIN)/python -m gembench.study.measure.regressions compare "$(BASE)"
 
 asv: $(READY)  ## Check the benchmark suite and run every benchmark once
 	$(BIN)/python -m asv check --python=same
-	$(BIN)/python -m gembench.study.regressions quick
+	$(BIN)/python -m gembench.study.measure.regressions quick
 
 gpu-bundle: $(READY)  ## One script for a machine with a GPU and no network: dist/gembench-gpu-bundle.py
 	$(BIN)/python -m gembench.study.gpu.bundle dist/gembench-gpu-bundle.py

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gembench.study import style
-from gembench.study.cluster.machines import CLUSTERS
-from gembench.study.cluster.searches import Searches, paper_bank
-from gembench.study.cluster.series import Series
-from gembench.study.experiment import Experiment, grid
+from gembench.study.clusters.machines import CLUSTERS
+from gembench.study.clusters.searches import Searches, paper_bank
+from gembench.study.clusters.series import Series
+from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.tell import style
 
 ROUNDS = 2
 KLH = 180  # templates of the paper's case study
@@ -173,7 +173,7 @@ experiment = Experiment(
     " at the paper's pace of a core (0.25 templates a second on Dirac, by the clock) and of a GPU (22.9 on a"
     " C2075, by memory bandwidth), templates and masks read file by file: from one disk that all nodes share,"
     " from the memory of one file server, or from a disk of every node. The paper does not tell how fast its"
-    " storage was; ours are stated in gembench/study/cluster/machines.py.",
+    " storage was; ours are stated in gembench/study/clusters/machines.py.",
     grids={name: cases(name) for name in SETTINGS},
     setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics, figure=figure,
     compare="nodes", baseline=1, rounds=ROUNDS, warmups=0, time_limit=600,

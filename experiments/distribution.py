@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gembench.study import style
-from gembench.study.cluster.machines import CLUSTERS
-from gembench.study.cluster.searches import Searches
-from gembench.study.cluster.series import Series
-from gembench.study.experiment import Experiment, grid
+from gembench.study.clusters.machines import CLUSTERS
+from gembench.study.clusters.searches import Searches
+from gembench.study.clusters.series import Series
+from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.tell import style
 
 ROUNDS = 2
 MODES = ("micrographs", "templates")

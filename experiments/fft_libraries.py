@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gembench.data.workload import OneTemplate, Workload, egg_bank
 from gembench.engine.fft import LIBRARIES, PREFERENCE
-from gembench.study import bands, style
-from gembench.study.experiment import Experiment, grid
-from gembench.study.tables import speed_up
+from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.tell import bands, style
+from gembench.study.tell.tables import speed_up
 
 NAMES = list(dict.fromkeys(["fftw", *PREFERENCE, *LIBRARIES, "cufft"]))
 LARGE = [name for name in NAMES if name not in ("numpy", "mkl-fft")]  # by default at 4096
@@ -25,7 +25,7 @@ def skip(case):
 
 def too_large(case):
     """The libraries alternate, so that the arrays of all must fit into the memory together."""
-    from gembench.study.provenance import memory
+    from gembench.study.measure.provenance import memory
 
     need = len(LIBRARIES) * ARRAYS * case.n**2 * {"float32": 4, "float64": 8}[case.precision] / 2**30
     there = memory() / 2**30

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from gembench.engine.peaks import PeakSettings, find_picks
-from gembench.study.experiment import Experiment, grid
+from gembench.study.declare.experiment import Experiment, grid
 
 PROTOCOLS = {  # of the study klh
     "paper": {"average": 4, "peaks": PeakSettings("gempicker", 0.3, 0.9, max_picks=100)},
@@ -42,8 +42,8 @@ def skip(case):
 
 def setup(case):
     """Filtered micrographs, the bank, a search on the GPU, and what the CPU finds, timed."""
-    from gembench.engine.open_search import open_search
-    from gembench.engine.search import cores
+    from gembench.engine.exact.search import cores
+    from gembench.engine.search import open_search
 
     images, bank, settings = real(case) if case.data == "klh" else simulated(case)
     options = {"edges": settings.edges, "dtype": settings.dtype}
@@ -58,8 +58,8 @@ def setup(case):
 
 def real(case):
     """The first of the real micrographs, with their templates turned in steps of 4 degrees."""
-    from gembench.io.micrographs import read_micrograph
-    from gembench.picking import PickSettings, load_bank, prepared
+    from gembench.io.images.micrographs import read_micrograph
+    from gembench.picking.picker import PickSettings, load_bank, prepared
 
     data = klh()
     settings = PickSettings(data.pixel_size, case.angle_step, **PROTOCOLS[case.protocol])
@@ -73,8 +73,8 @@ def simulated(case):
     """Simulated micrographs, made in memory; the quick grid's are small."""
     from gembench.data.simulate import PIXEL_SIZE, simulate_micrograph
     from gembench.data.templates import simulated_templates
-    from gembench.engine.templates import TemplateBank, grid_angles
-    from gembench.picking import PickSettings, prepared
+    from gembench.engine.bank import TemplateBank, grid_angles
+    from gembench.picking.picker import PickSettings, prepared
 
     settings = PickSettings(PIXEL_SIZE, case.angle_step, **PROTOCOLS[case.protocol])
     made = [simulate_micrograph(SEED, index, case.size)[0] for index in range(case.micrographs)]

@@ -8,7 +8,7 @@ import time
 from types import SimpleNamespace
 
 from gembench.data.workload import Pace, Workload, egg_bank
-from gembench.study.experiment import Experiment, grid
+from gembench.study.declare.experiment import Experiment, grid
 from gembench.study.gpu import figures
 
 BANK = 14_630  # templates of the paper's measurement
@@ -43,7 +43,7 @@ def no_gpu(case):
 
 def no_cores(case):
     """Why there are not as many cores, or not enough memory."""
-    from gembench.study.provenance import memory
+    from gembench.study.measure.provenance import memory
 
     if case.devices > CORES:
         return f"this machine has {CORES} cores"
@@ -54,7 +54,7 @@ def no_cores(case):
 
 def setup(case):
     """A micrograph, and a search of turned templates on the device; none is kept between runs."""
-    from gembench.engine.open_search import open_search
+    from gembench.engine.search import open_search
 
     count = case.devices * (PER_GPU.get(case.n, 2048) if case.device == "gpu" else PER_THREAD)
     bank = egg_bank(case.template, count, case.mask)

@@ -9,13 +9,13 @@ import numpy as np
 
 from gembench.data.annotated import annotated_set, simulated_set
 from gembench.data.sets import find_set
+from gembench.engine.exact.search import cores, search
 from gembench.engine.peaks import PeakSettings, find_picks
-from gembench.engine.search import cores, search
 from gembench.evaluate import evaluate, match, split_halves, threshold_for_recall
-from gembench.io.micrographs import read_micrograph
-from gembench.picking import Picker, PickSettings, load_bank, prepared
-from gembench.study import klh_figures
-from gembench.study.experiment import Experiment, grid
+from gembench.io.images.micrographs import read_micrograph
+from gembench.picking.picker import Picker, PickSettings, load_bank, prepared
+from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.tell import klh_figures
 
 RADIUS = 40  # px within which a pick is an annotated particle
 THRESHOLD = 0.3  # the paper's; its ROC also needs the picks below it

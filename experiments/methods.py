@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gembench.data.workload import FAINT, VISIBLE, Pace, Workload, egg_bank
+from gembench.engine.exact.search import cores
 from gembench.engine.peaks import PeakSettings, find_picks
-from gembench.engine.search import cores
-from gembench.study import bands, style
-from gembench.study.experiment import Experiment, grid
-from gembench.study.tables import speed_up
+from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.tell import bands, style
+from gembench.study.tell.tables import speed_up
 
 LOWPASS = 20.0  # A, of the micrographs that the banded method searches, as RELION is run
 PIXEL_SIZE = 2.2  # A, KLH's
@@ -43,8 +43,8 @@ STEPS = {
 
 def setup(case):
     """A micrograph, the search, and float64 maps of the exact method to compare with."""
+    from gembench.engine.exact.search import search
     from gembench.engine.filters import lowpass
-    from gembench.engine.search import search
 
     step = STEPS[case.step]
     bank = egg_bank(case.template, step.templates, step.mask, step.circle)
@@ -58,8 +58,8 @@ def setup(case):
 
 def opened(step, bank):
     """The search of one step, on one thread."""
-    from gembench.engine.banded import BandedSearch
-    from gembench.engine.search import Search
+    from gembench.engine.banded.search import BandedSearch
+    from gembench.engine.exact.search import Search
 
     if step.method == "banded":
         return BandedSearch(bank, peaks=PEAKS)

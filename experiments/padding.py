@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gembench.data.workload import OneTemplate, Workload, egg_bank
 from gembench.engine.fft import LIBRARIES, PREFERENCE
-from gembench.engine.fft_sizes import fast_size
-from gembench.study import bands, style
-from gembench.study.experiment import Experiment, grid
-from gembench.study.tables import speed_up
+from gembench.engine.fft.sizes import fast_size
+from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.tell import bands, style
+from gembench.study.tell.tables import speed_up
 
 NAMES = list(PREFERENCE)
 SIZES = [2047, 2049, 2187, 2208]  # 23 * 89, 3 * 683, 3^7 and 2^5 * 3 * 23
@@ -91,7 +91,7 @@ experiment = Experiment(
     about="One core, float32. Timed: the correlation of one template by the original method, as in"
     " fft_libraries: 5 transforms of the whole frame, the normalisation and the maximum. What is padded gets"
     " zeros up to the even size, without prime factors above 7, whose row transforms cost least"
-    " (gembench/engine/fft_sizes.py); every size here has a better one.",
+    " (gembench/engine/fft/sizes.py); every size here has a better one.",
     grids={"quick": cases([509, 514], ["fftw", "mkl"]),
            "default": cases(SIZES, ["mkl", "scipy"]) + cases(CAMERAS[0], "mkl"),
            "paper": cases([*SIZES, *CAMERAS])},

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import ceil
 
-from gembench.engine.search import cores
+from gembench.engine.exact.search import cores
 from gembench.peers import PEERS
 from gembench.peers import figures as drawings
-from gembench.study.experiment import Experiment, grid
+from gembench.study.declare.experiment import Experiment, grid
 
 ENGINE = ["gembench", "gembench-paper", "gembench-banded", "gembench-gpu"]
 UNFILTERED = [picker for picker in ENGINE if picker != "gembench-banded"]  # which needs a filter to gain
@@ -67,7 +67,7 @@ def picks_setup(case):
     """Annotated micrographs, and the two views of KLH turned; symmetry spares what looks the same."""
     from gembench.data.annotated import annotated_set, simulated_set
     from gembench.peers.picking import Picking, rules
-    from gembench.picking import PickSettings, load_bank
+    from gembench.picking.picker import PickSettings, load_bank
 
     data = annotated_set("klh") if case.data == "klh" else simulated_set(case.micrographs)
     symmetry = (2, 0) if case.symmetry else None

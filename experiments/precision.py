@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from gembench.data.workload import Workload
 from gembench.engine.fft import LIBRARIES, PREFERENCE
-from gembench.study import bands, style
-from gembench.study.experiment import Experiment, grid
+from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.tell import bands, style
 
 NAMES = list(PREFERENCE)
 DTYPES = ["float32", "float64"]
@@ -34,9 +34,9 @@ def setup(case):
 
     from gembench.data.simulate import simulate_micrograph
     from gembench.data.templates import simulated_templates
+    from gembench.engine.bank import TemplateBank, grid_angles
+    from gembench.engine.exact.search import Search
     from gembench.engine.filters import average
-    from gembench.engine.search import Search
-    from gembench.engine.templates import TemplateBank, grid_angles
 
     simulated = [simulate_micrograph(2013, index, case.size) for index in range(case.micrographs)]
     micrographs = [average(image, 4)[0] for image, _ in simulated]

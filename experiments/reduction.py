@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import statistics
 
-from gembench.study import bands, style
-from gembench.study.cluster import model
-from gembench.study.cluster.machines import CLUSTERS
-from gembench.study.cluster.reductions import ReductionSeries, Setting
-from gembench.study.experiment import Experiment, grid
+from gembench.study.clusters import model
+from gembench.study.clusters.machines import CLUSTERS
+from gembench.study.clusters.reductions import ReductionSeries, Setting
+from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.tell import bands, style
 
 ROUNDS = 2  # 64 emulated nodes take half a minute a round
-DEFAULT = "shared"  # gembench.engine.reductions.DEFAULT_REDUCTION, named here since it needs no import
+DEFAULT = "shared"  # gembench.engine.mpi.reductions.DEFAULT_REDUCTION, named here since it needs no import
 PAPER = (("direct", 1), ("tree", 1), ("direct", 2), ("tree", 2))  # two threads here, all eight there
 OURS = (("key", 1), ("scatter", 1), ("chain", 1), ("shared", 1))
 FIRST = (("direct", 1), ("tree", 1), ("shared", 1))  # the paper's two and the default

@@ -6,9 +6,10 @@ import os
 from statistics import median
 
 from gembench.data.workload import Pace, Workload, egg_bank
-from gembench.study import arithmetic, bands, style
-from gembench.study.experiment import Experiment, grid
-from gembench.study.tables import speed_up
+from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.measure import arithmetic
+from gembench.study.tell import bands, style
+from gembench.study.tell.tables import speed_up
 
 BANK = 14_630  # templates of the paper's measurement, to which the total is projected
 PER_THREAD = {"paper": 4, "exact": 8}  # templates of a thread here, the same for all: none idles at the end
@@ -31,7 +32,7 @@ def skip(case):
 
 def setup(case):
     """A micrograph and a search of turned templates with masks of their own; none is kept between runs."""
-    from gembench.engine.search import Search
+    from gembench.engine.exact.search import Search
 
     bank = egg_bank(case.template, PER_THREAD[case.method] * case.threads)
     work = Workload.make((case.n, case.n), bank, places=30)

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from gembench.engine.fft import LIBRARIES
 from gembench.engine.peaks import find_picks
 from gembench.errors import InputError
-from gembench.study.history import Measurement, load_history, load_measurements
-from gembench.study.regressions import FACTOR, Suite, compare, main, slowdown, table
+from gembench.study.measure.regressions import FACTOR, Suite, compare, main, slowdown, table
+from gembench.study.tell.history import Measurement, load_history, load_measurements
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = ["result", "params", "version", "started_at", "duration", "stats_ci_99_a", "stats_ci_99_b",

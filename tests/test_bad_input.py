@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from gembench.cli import main
+from gembench.engine.exact.search import Search
 from gembench.engine.fft import LIBRARIES
-from gembench.engine.search import Search
 from gembench.io.coordinates import read_coordinates
-from gembench.io.mrc import write_mrc, write_stack
+from gembench.io.images.mrc import write_mrc, write_stack
 
 SHAPE, BOX, CENTRE = (72, 80), 16, (50, 30)  # x, y
 
@@ -331,7 +331,7 @@ def test_kernels_run_where_nothing_can_be_kept(folder, tmp_path):
               "def refuse(self): raise OSError('read-only')\n"
               "for locator in caching._CacheLocator.__subclasses__():\n"
               "    locator.ensure_cache_path = refuse\n"
-              "from gembench.engine import fold\n"
+              "from gembench.engine.exact import fold\n"
               "score = fold.np.zeros((2, 2), fold.np.float32)\n"
               "index = fold.np.zeros((2, 2), fold.np.int32)\n"
               "fold.merge(score, index, score + 1, index + 5)\n"

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from gembench.engine.score_map import ScoreMap
-from gembench.study import figures
-from gembench.study.cases import case_key
-from gembench.study.claims import judge, load_claims
-from gembench.study.experiment import experiment_files, load_experiment
-from gembench.study.grid import GRIDS, group_by_arms
-from gembench.study.runner import Settings, run_experiment
-from gembench.study.store import Row, plain
-from gembench.study.worker import HookError, Measurement
+from gembench.study.declare.cases import case_key
+from gembench.study.declare.experiment import experiment_files, load_experiment
+from gembench.study.declare.grid import GRIDS, group_by_arms
+from gembench.study.measure.runner import Settings, run_experiment
+from gembench.study.measure.store import Row, plain
+from gembench.study.measure.worker import HookError, Measurement
+from gembench.study.tell import figures
+from gembench.study.tell.claims import judge, load_claims
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 FILES = experiment_files(FOLDER)
@@ -154,7 +154,7 @@ def test_a_wrong_engine_is_stored_as_failed_without_times(tmp_path):
     (folder / "fft_libraries.py").write_text(f"""
 from dataclasses import replace
 from pathlib import Path
-from gembench.study.experiment import load_experiment
+from gembench.study.declare.experiment import load_experiment
 right = load_experiment(Path({str(FILES["fft_libraries"])!r}))
 
 def run(inputs, case):

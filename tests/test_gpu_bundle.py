@@ -14,9 +14,9 @@ import pytest
 
 from gembench import __version__
 from gembench.errors import InputError
-from gembench.study import provenance
 from gembench.study.gpu import bundle, unpack
-from gembench.study.store import load_rows
+from gembench.study.measure import provenance
+from gembench.study.measure.store import load_rows
 
 ROOT = Path(__file__).parents[1]
 ABSENT = ("mrcfile", "ducc0", "starfile", "pooch", "pandas", "rich", "tifffile", "jinja2", "psutil", "pyfftw",
@@ -143,7 +143,7 @@ def test_the_same_tree_gives_the_same_bytes():
 def test_all_that_a_worker_needs_travels():
     names = {name for name, _ in bundle.members()}
     assert {"gembench/engine/gpu/source/fft.cu", "gembench/data/one_template.cu", "experiments/gpus.py",
-            "gembench/study/style.mplstyle", "carried/mrcfile/mrcfile/mrcfile.py", "pyproject.toml",
+            "gembench/study/tell/style.mplstyle", "carried/mrcfile/mrcfile/mrcfile.py", "pyproject.toml",
             "tests/engine/gpu/conftest.py"} <= names
     assert any(name.startswith("carried/mrcfile/LICENSE") for name in names)
     assert not any("__pycache__" in name or name.startswith("results") for name in names)

@@ -34,10 +34,10 @@ def test_nothing_heavy_is_imported(code: str) -> None:
 
 
 def test_heavy_modules_would_be_seen() -> None:
-    assert {"numpy", "numba"} <= loaded("import gembench.engine.fold")
+    assert {"numpy", "numba"} <= loaded("import gembench.engine.exact.fold")
 
 
 def test_picking_draws_nothing_unless_asked() -> None:
     """No plotting library comes along with the engine and its input and output."""
-    code = "import gembench.picking, gembench.pick_folder, gembench.commands.pick"
+    code = "import gembench.picking.picker, gembench.picking.folder, gembench.commands.pick"
     assert not loaded(code) & {"matplotlib", "sklearn", "rich", "jinja2", "pooch"}

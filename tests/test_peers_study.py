@@ -15,11 +15,11 @@ from gembench.peers import PEERS, figures
 from gembench.peers.base import Matched
 from gembench.peers.picking import Picking, statistics
 from gembench.peers.speed import TURNS, limited, speed_task, turns_for
-from gembench.study.cases import Case
-from gembench.study.claims import load_claims
-from gembench.study.experiment import load_experiment
-from gembench.study.grid import group_by_arms
-from gembench.study.store import Row
+from gembench.study.declare.cases import Case
+from gembench.study.declare.experiment import load_experiment
+from gembench.study.declare.grid import group_by_arms
+from gembench.study.measure.store import Row
+from gembench.study.tell.claims import load_claims
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 STUDY = load_experiment(FOLDER / "peers.py")
@@ -200,7 +200,7 @@ def rows() -> list[Row]:
 
 
 def test_figures_tell_times_ratios_and_what_is_found():
-    from gembench.study import figures as drawing
+    from gembench.study.tell import figures as drawing
 
     drawn = drawing.draw(STUDY, rows())
     assert set(drawn) == {"speed_2048", "picks_simulated_15deg"}
@@ -219,7 +219,7 @@ def test_figures_tell_times_ratios_and_what_is_found():
 
 @pytest.mark.parametrize("number", range(0, 24, 4))
 def test_whatever_is_missing_the_rest_is_drawn(number):
-    from gembench.study import figures as drawing
+    from gembench.study.tell import figures as drawing
 
     row = rows()[number % len(rows())]
     for figure in drawing.draw(STUDY, [row]).values():

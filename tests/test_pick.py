@@ -13,11 +13,11 @@ from scipy.ndimage import gaussian_filter
 
 from gembench import __version__
 from gembench.cli import main
-from gembench.commands import _memory
-from gembench.engine.templates import disc_mask, rotate
+from gembench.commands import memory as _memory
+from gembench.engine.bank import disc_mask, rotate
 from gembench.io.coordinates import read_coordinates
-from gembench.io.micrographs import read_micrograph
-from gembench.io.mrc import read_volume, write_mrc, write_stack
+from gembench.io.images.micrographs import read_micrograph
+from gembench.io.images.mrc import read_volume, write_mrc, write_stack
 
 BOX, STEP, PIXEL_SIZE, THRESHOLD = 32, 30, 3.0, "0.65"
 ANGLES = 360 // STEP

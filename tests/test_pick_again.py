@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from gembench.cli import main
 from gembench.io.coordinates import read_coordinates
-from gembench.io.mrc import write_mrc, write_stack
+from gembench.io.images.mrc import write_mrc, write_stack
 
 BOX = 16
 CENTRES = ((20, 30), (60, 40), (35, 75))  # y, x

@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from gembench.cli import main
-from gembench.io.mrc import write_mrc, write_stack
+from gembench.io.images.mrc import write_mrc, write_stack
 
 PROGRAM = Path(__file__).parent / "mpi" / "picks.py"
 BOX, NAMES, BROKEN = 16, "abcde", "d"

@@ -7,9 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from gembench.engine.templates import TemplateBank
+from gembench.engine.bank import TemplateBank
 from gembench.errors import InputError
-from gembench.picking import Picker, PickSettings, made_ahead
+from gembench.picking.picker import Picker, PickSettings, made_ahead
 
 
 def test_the_next_is_made_while_one_is_worked_on_and_no_more():

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from gembench.cli import build_parser, main
-from gembench.engine import fft
-from gembench.engine.search import search
-from gembench.engine.templates import TemplateBank
-from gembench.study.store import load_rows
+from gembench.engine.bank import TemplateBank
+from gembench.engine.exact.search import search
+from gembench.engine.fft import library as fft
+from gembench.study.measure.store import load_rows
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 

@@ -11,9 +11,9 @@ import scipy.ndimage  # noqa: F401
 from numba import njit
 from numpy.typing import NDArray
 
+from gembench.engine.bank import TemplateBank
+from gembench.engine.exact.search import Search
 from gembench.engine.fft import FFTLibrary, fft_library
-from gembench.engine.search import Search
-from gembench.engine.templates import TemplateBank
 from gembench.errors import InputError
 
 Array = NDArray[Any]

@@ -6,7 +6,7 @@ import os
 
 from scipy.ndimage import gaussian_filter
 
-from gembench.engine.search import Search
+from gembench.engine.exact.search import Search
 
 from ._inputs import LIBRARIES, METHODS, ONE_THREAD, bank, noise, searched
 
@@ -73,7 +73,7 @@ class Banded:
 
     def setup(self) -> None:
         try:
-            from gembench.engine.banded import BandedSearch
+            from gembench.engine.banded.search import BandedSearch
         except ImportError:
             raise NotImplementedError from None  # this commit has none
 

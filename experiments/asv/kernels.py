@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gembench.engine import fold
-from gembench.engine.correlate import variance_floor
+from gembench.engine.exact import fold
+from gembench.engine.exact.correlate import variance_floor
 from gembench.engine.fft import aligned_zeros
 
 from ._inputs import ONE_THREAD, noise
@@ -54,7 +54,7 @@ class Transposition:
 
     def setup(self) -> None:
         try:
-            from gembench.engine.transpose import transpose
+            from gembench.engine.exact.transpose import transpose
         except ImportError:
             raise NotImplementedError from None  # this commit has none
 

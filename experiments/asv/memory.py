@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tracemalloc
 
+from gembench.engine.bank import TemplateBank
+from gembench.engine.exact.plan import make_plan
+from gembench.engine.exact.search import Search, search
 from gembench.engine.fft import fft_library
-from gembench.engine.plan import make_plan
-from gembench.engine.search import Search, search
-from gembench.engine.templates import TemplateBank
 
 from ._inputs import METHODS, Array, bank, noise
 

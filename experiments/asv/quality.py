@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gembench.data.simulate import PIXEL_SIZE, simulate_micrograph
 from gembench.data.templates import simulated_templates
+from gembench.engine.bank import TemplateBank, grid_angles
+from gembench.engine.exact.search import Search
 from gembench.engine.filters import average
 from gembench.engine.peaks import PeakSettings, find_picks
-from gembench.engine.search import Search
-from gembench.engine.templates import TemplateBank, grid_angles
 from gembench.evaluate import evaluate
 
 SEED, MICROGRAPHS, SIZE = 2013, 3, 1024

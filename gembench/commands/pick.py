@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gembench.commands import _memory
+from gembench.commands import memory as _memory
 from gembench.errors import InputError
 
 EXAMPLES = """\
@@ -134,8 +134,8 @@ def _add_ranks(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Pick every micrograph that is not finished; 2 if any could not be picked."""
-    from gembench.commands._supervised import supervised
-    from gembench.engine.launch import launched
+    from gembench.engine.mpi.launch import launched
+    from gembench.picking.supervised import supervised
 
     if args.device != "cpu" and launched().ranks > 1:
         raise InputError(f"device '{args.device}' is for one process: leave out mpiexec, or use --device cpu")
@@ -143,8 +143,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pick(args: argparse.Namespace) -> int:
-    from gembench.commands import _pick_ranks
-    from gembench.engine.launch import launched
+    from gembench.engine.mpi.launch import launched
+    from gembench.picking import mpi as _pick_ranks
 
     try:
         communicator = _pick_ranks.joined(args)
@@ -156,9 +156,9 @@ def _pick(args: argparse.Namespace) -> int:
 
 
 def _pick_alone(args: argparse.Namespace) -> int:
-    from gembench.commands import _pick_task
-    from gembench.engine.search import cores
-    from gembench.picking import Picker
+    from gembench.engine.exact.search import cores
+    from gembench.picking import task as _pick_task
+    from gembench.picking.picker import Picker
 
     threads = args.threads if args.threads is not None else cores()
     task, picker = _pick_task.prepare(

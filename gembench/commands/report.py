@@ -13,7 +13,7 @@ from gembench.commands.study import add_folders, wanted
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
-    from gembench.study.store import Row
+    from gembench.study.measure.store import Row
 
 _COLOURS = {"reproduced": "green", "partly": "yellow", "not reproduced": "red"}
 
@@ -45,7 +45,7 @@ def add_parser(subparsers: Any) -> None:
 
 def draw_figures(args: argparse.Namespace) -> int:
     """Write results/figures/NAME.svg and .png for every experiment with stored results; 2 if one fails."""
-    from gembench.study.figures import declared_rows, write_figures
+    from gembench.study.tell.figures import declared_rows, write_figures
 
     failed = False
     for experiment, _ in wanted(args.names or ["all"], args.experiments):
@@ -64,8 +64,8 @@ def draw_figures(args: argparse.Namespace) -> int:
 def write_report(args: argparse.Namespace) -> int:
     """Write the report."""
     from gembench.io.atomic import atomic_text, make_folder
-    from gembench.study.experiment import experiments_folder, load_all
-    from gembench.study.report import render
+    from gembench.study.declare.experiment import experiments_folder, load_all
+    from gembench.study.tell.report import render
 
     folder = experiments_folder(args.experiments)
     text = render(load_all(folder), args.results, folder / "claims.toml", args.grid)
@@ -81,9 +81,9 @@ def show_claims(args: argparse.Namespace) -> int:
     from rich.table import Column, Table
     from rich.text import Text
 
-    from gembench.study.claims import judge_all, load_claims
-    from gembench.study.experiment import experiments_folder, load_all
-    from gembench.study.figures import declared_rows, machines_of
+    from gembench.study.declare.experiment import experiments_folder, load_all
+    from gembench.study.tell.claims import judge_all, load_claims
+    from gembench.study.tell.figures import declared_rows, machines_of
 
     folder = experiments_folder(args.experiments)
     experiments = load_all(folder)
@@ -120,7 +120,7 @@ def csv_text(rows: list[Row]) -> str:
 def export_rows(args: argparse.Namespace) -> int:
     """Write the latest rows of one experiment as CSV."""
     from gembench.io.atomic import atomic_text
-    from gembench.study.store import load_rows
+    from gembench.study.measure.store import load_rows
 
     (experiment, _), = wanted([args.name], args.experiments)
     text = csv_text(load_rows(args.results, experiment.name, grid=args.grid))

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         _warn(f"{len(left_out)} micrographs have picks but no annotations and are left out:"
               f" {', '.join(left_out[:3])}{more}")
     if not args.quiet:
-        from gembench.commands._score_table import print_tables
+        from gembench.commands.score_table import print_tables
 
         print_tables(evaluation, f"{args.picks} against {args.truth}")
     if args.json is not None:
@@ -108,7 +108,7 @@ def _read(args: argparse.Namespace) -> tuple[list[Picks], list[Picks]]:
 
 def _shapes(folder: Path) -> Callable[[str], tuple[int, int]]:
     """Rows and columns of a micrograph of the folder by its name."""
-    from gembench.io.micrographs import find_micrographs, read_shape
+    from gembench.io.images.micrographs import find_micrographs, read_shape
     from gembench.io.names import micrograph_key
 
     files = {micrograph_key(path): path for path in find_micrographs([folder])}
@@ -136,7 +136,7 @@ def _write_json(evaluation: Evaluation, args: argparse.Namespace) -> None:
 
 def _plot(evaluation: Evaluation, folder: Path) -> None:
     """The four figures; one that cannot be drawn is said so."""
-    from gembench.commands._score_plots import plot
+    from gembench.commands.score_plots import plot
     from gembench.io.atomic import make_folder
 
     for name, reason in plot(evaluation, make_folder(folder)).items():

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
-    from gembench.study.cases import Case
-    from gembench.study.experiment import Experiment
+    from gembench.study.declare.cases import Case
+    from gembench.study.declare.experiment import Experiment
 
 
 def positive(text: str) -> int:
@@ -65,8 +65,13 @@ def wanted(selectors: list[str], folder: Path | None) -> list[tuple[Experiment, 
 
     Raises InputError for a name that no file has.
     """
-    from gembench.study.cases import Case, parse_selector
-    from gembench.study.experiment import experiment_files, experiments_folder, load_all, load_experiment
+    from gembench.study.declare.cases import Case, parse_selector
+    from gembench.study.declare.experiment import (
+        experiment_files,
+        experiments_folder,
+        load_all,
+        load_experiment,
+    )
 
     folder = experiments_folder(folder)
     if "all" in selectors:
@@ -81,7 +86,7 @@ def wanted(selectors: list[str], folder: Path | None) -> list[tuple[Experiment, 
 
 def run_experiments(args: argparse.Namespace) -> int:
     """Measure and store; returns 1 if a case failed."""
-    from gembench.study.runner import Settings, run_experiment
+    from gembench.study.measure.runner import Settings, run_experiment
 
     settings = Settings(args.grid, args.keep, args.rounds, args.time_limit)
     rows = []
@@ -111,8 +116,8 @@ def list_experiments(args: argparse.Namespace) -> int:
 def _list_all(console: Any, experiments: list[Experiment], results: Path) -> None:
     from rich.table import Column, Table
 
-    from gembench.study.grid import GRIDS
-    from gembench.study.store import load_rows
+    from gembench.study.declare.grid import GRIDS
+    from gembench.study.measure.store import load_rows
 
     table = Table(Column("experiment", no_wrap=True), Column("paper", no_wrap=True), "what it measures",
                   "cases: " + ", ".join(GRIDS), "stored", box=None)
@@ -126,8 +131,8 @@ def _list_all(console: Any, experiments: list[Experiment], results: Path) -> Non
 
 
 def _list_cases(console: Any, experiment: Experiment, grid: str, results: Path) -> None:
-    from gembench.study.cases import case_key, case_name
-    from gembench.study.store import load_rows
+    from gembench.study.declare.cases import case_key, case_name
+    from gembench.study.measure.store import load_rows
 
     console.print(f"[bold]{experiment.name}[/bold]: {experiment.title}")
     stored: dict[str, list[str]] = {}
@@ -143,7 +148,7 @@ def show_machine(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from gembench.study import provenance
+    from gembench.study.measure import provenance
 
     table = Table("", "", box=None, show_header=False)
     for key, value in provenance.machine().items():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
-    from gembench.commands._templates_views import Views
+    from gembench.commands.templates_views import Views
 
 EXAMPLES = """\
 examples:
@@ -104,15 +104,15 @@ def _add_templates(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the templates; write, draw and print what was asked for."""
-    from gembench.io.mrc import write_stack
+    from gembench.io.images.mrc import write_stack
 
     _check(args)
     if args.volume is not None:
-        from gembench.commands._templates_views import projections
+        from gembench.commands.templates_views import projections
 
         views = projections(args)
     else:
-        from gembench.commands._templates_picks import averages
+        from gembench.commands.templates_picks import averages
 
         views = averages(args)
     if args.masks is not None or args.plots is not None:
@@ -121,11 +121,11 @@ def run(args: argparse.Namespace) -> int:
     if args.masks is not None:
         write_stack(args.masks, views.masks, views.pixel_size)
     if args.plots is not None:
-        from gembench.commands._templates_report import plot
+        from gembench.commands.templates_report import plot
 
         plot(views, args.plots)
     if not args.quiet:
-        from gembench.commands._templates_report import print_table
+        from gembench.commands.templates_report import print_table
 
         print_table(views, args)
     return 0
@@ -156,7 +156,7 @@ def _mask(views: Views, args: argparse.Namespace) -> None:
     import numpy as np
 
     from gembench.engine.filters import template_contrast
-    from gembench.engine.masks import mask_of
+    from gembench.templates.masks import mask_of
 
     margin = args.margin if args.margin is not None else 0.04 * views.templates.shape[1]
     masks = []

@@ -63,7 +63,7 @@ def import_set(source: Path, name: str, pixel_size: float | None = None, annotat
     micrographs that are not there or of places outside them. Nothing is left behind then.
     """
     from gembench.io.coordinates import write_coordinates
-    from gembench.io.micrographs import find_micrographs
+    from gembench.io.images.micrographs import find_micrographs
 
     if not source.is_dir():
         raise InputError(f"{source}: not a folder; give the folder of the micrographs")
@@ -143,7 +143,7 @@ def _unpack(archive: Path, address: str, folder: Path) -> None:
 
 def _check_shapes(folder: Path) -> None:
     """Raise InputError unless the folder holds micrographs whose headers can be read."""
-    from gembench.io.micrographs import find_micrographs, read_shape
+    from gembench.io.images.micrographs import find_micrographs, read_shape
 
     for path in find_micrographs([folder]):
         read_shape(path)
@@ -151,7 +151,7 @@ def _check_shapes(folder: Path) -> None:
 
 def _checked(paths: list[Path], pixel_size: float | None) -> tuple[dict[Path, tuple[int, int]], float]:
     """Shapes of the micrographs and their one pixel size, every micrograph read and checked."""
-    from gembench.io.micrographs import read_micrograph
+    from gembench.io.images.micrographs import read_micrograph
 
     shapes: dict[Path, tuple[int, int]] = {}
     size = pixel_size

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.projection import Euler, view_matrix
+from gembench.templates.projection import Euler, view_matrix
 
 REACH = 290.0  # A from the centre, within which all of the didecamer lies, the Gaussians' tails with it
 DECAMER_LENGTH = 180.0  # A along the five-fold axis

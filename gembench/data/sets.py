@@ -94,7 +94,7 @@ def open_set(folder: Path) -> DataSet:
 
     Raises InputError if its micrographs folder holds none or its record is malformed.
     """
-    from gembench.io.micrographs import find_micrographs
+    from gembench.io.images.micrographs import find_micrographs
 
     name = folder.name
 

@@ -135,7 +135,7 @@ def write_simulated_set(folder: str | Path, count: int, seed: int, size: int = 2
     """
     from gembench.io.atomic import make_folder
     from gembench.io.coordinates import write_coordinates
-    from gembench.io.mrc import write_mrc, write_stack
+    from gembench.io.images.mrc import write_mrc, write_stack
 
     folder = Path(folder)
     check_set(folder, count, seed, size)

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.bank import TemplateBank, rotate
 from gembench.engine.score_map import ScoreMap
-from gembench.engine.templates import TemplateBank, rotate
 
 Array = NDArray[Any]
 MaskKind = Literal["own", "ellipse", "disc"]
@@ -167,9 +167,9 @@ class OneTemplate:
     """
 
     def __init__(self, work: Workload, library: str, dtype: str, transform: tuple[int, int] | None) -> None:
+        from gembench.engine.exact.methods import PaperCorrelator
+        from gembench.engine.exact.plan import make_plan
         from gembench.engine.fft import fft_library
-        from gembench.engine.methods import PaperCorrelator
-        from gembench.engine.plan import make_plan
 
         shape = (work.micrograph.shape[0], work.micrograph.shape[1])
         known = fft_library(library)

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.bank import TemplateBank
 from gembench.engine.kernel import kernel
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
-from gembench.engine.templates import TemplateBank
 from gembench.errors import InputError
 
 Array = NDArray[Any]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gembench.errors import InputError
 from gembench.io.checks import read_text
-from gembench.io.rows import malformed, numbers, text_rows
-from gembench.io.starscan import scan_loops
+from gembench.io.coordinates.rows import malformed, numbers, text_rows
+from gembench.io.coordinates.starscan import scan_loops
 
 Euler = tuple[float, float, float]
 

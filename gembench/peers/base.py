@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.data.workload import MaskKind, Pace
+from gembench.engine.bank import TemplateBank
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
-from gembench.engine.templates import TemplateBank
 from gembench.errors import InputError
 
 Array = NDArray[Any]

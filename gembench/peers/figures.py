@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from gembench.peers.base import PEERS
-from gembench.study import bands, style
-from gembench.study.tables import speed_up
-from gembench.study.text import seconds_text
+from gembench.study.tell import bands, style
+from gembench.study.tell.tables import speed_up
+from gembench.study.tell.text import seconds_text
 
 PANELS = {
     ("own", 0): "A mask of its own, turned with the template",

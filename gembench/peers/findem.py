@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.bank import TemplateBank
 from gembench.engine.score_map import ScoreMap
-from gembench.engine.templates import TemplateBank
 from gembench.errors import InputError
-from gembench.io.micrographs import read_pixels
-from gembench.io.mrc import write_mrc
+from gembench.io.images.micrographs import read_pixels
+from gembench.io.images.mrc import write_mrc
 from gembench.peers.base import Matched, even_step, mask_diameter
 from gembench.peers.program import Program
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.templates import TemplateBank
+from gembench.engine.bank import TemplateBank
 from gembench.errors import InputError
-from gembench.io.gempicker import read_gempicker
-from gembench.io.mrc import write_mrc
+from gembench.io.coordinates.gempicker import read_gempicker
+from gembench.io.images.mrc import write_mrc
 from gembench.peers.base import Matched, even_step
 from gembench.peers.program import Program
 

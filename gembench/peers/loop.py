@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.fold import NO_SCORE, merge
+from gembench.engine.bank import RotatedTemplate, TemplateBank
+from gembench.engine.exact.fold import NO_SCORE, merge
 from gembench.engine.score_map import ScoreMap, finished
-from gembench.engine.templates import RotatedTemplate, TemplateBank
 from gembench.peers.base import Matched, Peer, SteadyPace
 
 Array = NDArray[Any]

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from gembench.engine.bank import TemplateBank
 from gembench.engine.gpu import device
-from gembench.engine.open_search import open_search
-from gembench.engine.templates import TemplateBank
+from gembench.engine.search import open_search
 from gembench.peers.base import Matched, Peer, SteadyPace
 
 Array = NDArray[Any]
@@ -73,13 +73,13 @@ class GembenchBanded(Gembench):
     @classmethod
     def unavailable(cls) -> str | None:
         try:
-            import_module("gembench.engine.banded")
+            import_module("gembench.engine.banded.search")
         except ImportError as error:
             return f"the engine's method 'banded' cannot be used: {error}"
         return None
 
     def _open(self) -> Any:
-        banded = import_module("gembench.engine.banded")
+        banded = import_module("gembench.engine.banded.search")
         return banded.BandedSearch(self.bank, peaks=self.peaks, threads=self.threads)
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from gembench.data.annotated import Annotated
+from gembench.engine.bank import TemplateBank
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.picks import Picks
-from gembench.engine.templates import TemplateBank
 from gembench.evaluate import Evaluation, evaluate, split_halves, threshold_for_recall
-from gembench.io.micrographs import read_micrograph
+from gembench.io.images.micrographs import read_micrograph
 from gembench.io.names import micrograph_key
 from gembench.peers.base import Peer
-from gembench.picking import PickSettings, prepared
+from gembench.picking.picker import PickSettings, prepared
 
 RADIUS = 40  # px within which a pick is an annotated particle
 RECALL = 0.98  # that a threshold reaches on the half of the micrographs it is chosen on

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.templates import RotatedTemplate
+from gembench.engine.bank import RotatedTemplate
 from gembench.peers.loop import TemplateByTemplate
 
 Array = NDArray[Any]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.data.workload import FAINT, VISIBLE, MaskKind, Workload, egg_bank, planted_micrograph
+from gembench.engine.bank import TemplateBank
 from gembench.engine.peaks import PeakSettings
-from gembench.engine.templates import TemplateBank
 from gembench.peers.base import Matched, Peer
 
 Array = NDArray[Any]

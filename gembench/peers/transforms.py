@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.bank import TemplateBank
 from gembench.engine.fft import LIBRARIES, PREFERENCE, FFTLibrary, fft_library
-from gembench.engine.templates import TemplateBank
 from gembench.peers.base import Matched, Peer, SteadyPace
 
 Array = NDArray[Any]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gembench.data import sets
-from gembench.io.mrc import write_mrc
+from gembench.io.images.mrc import write_mrc
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial import KDTree
 
 from gembench.data.molecule import REACH, decamer, didecamer, projected
-from gembench.engine.projection import VIEWS, project
+from gembench.templates.projection import VIEWS, project
 
 STEP = 4.4  # A
 AXIS = np.arange(-64, 64) * STEP

@@ -20,7 +20,7 @@ from gembench.data.sets import ENVIRONMENT, find_set, names_here
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
 from gembench.io.coordinates import read_coordinates, write_coordinates
-from gembench.io.mrc import write_mrc
+from gembench.io.images.mrc import write_mrc
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -19,8 +19,8 @@ from gembench.data.simulate import (
 from gembench.data.templates import BOX, simulated_templates
 from gembench.errors import InputError
 from gembench.io.coordinates import read_coordinates
-from gembench.io.micrographs import find_micrographs, read_micrograph
-from gembench.io.mrc import read_stack
+from gembench.io.images.micrographs import find_micrographs, read_micrograph
+from gembench.io.images.mrc import read_stack
 
 SIZE = 512
 KIND = {"side": (365.0, 320.0, 90.0), "top": (320.0, 320.0, 0.0)}

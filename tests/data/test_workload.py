@@ -7,9 +7,9 @@ import pytest
 
 from gembench.data import workload
 from gembench.data.workload import OneTemplate, Pace, Workload, direct_scores, egg_bank, planted_micrograph
+from gembench.engine.bank import TemplateBank
+from gembench.engine.exact.search import search
 from gembench.engine.score_map import ScoreMap
-from gembench.engine.search import search
-from gembench.engine.templates import TemplateBank
 
 
 def test_the_same_seed_gives_the_same_micrograph_and_another_seed_another():

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from gembench.engine.averages import MIRROR_LIKE, AverageSettings, ParticleAverage
-from gembench.engine.boxes import binned, cut, fits, in_box, low_pass, normalised, resampled
-from gembench.engine.symmetry import Symmetry, mirror_axis, rotational_average, symmetry_centre
-from gembench.engine.templates import disc_mask, rotate
+from gembench.engine.bank import disc_mask, rotate
 from gembench.errors import InputError
+from gembench.templates.averages import MIRROR_LIKE, AverageSettings, ParticleAverage
+from gembench.templates.boxes import binned, cut, fits, in_box, low_pass, normalised, resampled
+from gembench.templates.symmetry import Symmetry, mirror_axis, rotational_average, symmetry_centre
 
 BOX = 48
 CENTRE = BOX // 2

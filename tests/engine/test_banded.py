@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from gembench.engine.banded import BandedSearch
+from gembench.engine.banded.search import BandedSearch
+from gembench.engine.bank import TemplateBank, disc_mask, grid_angles
+from gembench.engine.exact.search import Search, search
 from gembench.engine.filters import average
 from gembench.engine.peaks import PeakSettings, find_picks
-from gembench.engine.search import Search, search
-from gembench.engine.templates import TemplateBank, disc_mask, grid_angles
 from gembench.errors import InputError
 
 SHAPE = (301, 342)
@@ -195,7 +195,7 @@ def test_every_score_lies_within_its_slack(kind, loud, monkeypatch):
         fine.look(*(at.ravel() for at in np.indices(fine.cells)))
         seen.update(score=fine.score.copy(), slack=fine.slack.copy(), bound=fine.bound, fine=fine)
 
-    monkeypatch.setattr("gembench.engine.banded.settle_maxima", look_everywhere)
+    monkeypatch.setattr("gembench.engine.banded.search.settle_maxima", look_everywhere)
     _, statistics = banded(micrograph, bank)
     exact = search(micrograph, bank)
     assert statistics.step > 1

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from gembench.engine.compressed import CompressedGroup, common_box, in_box, make_basis, ring_energies
-from gembench.engine.fft import fft_library
-from gembench.engine.interpolation import of_least_error, polynomial
-from gembench.engine.refine import ABREAST, DirectSums, gather_cells, mask_runs
-from gembench.engine.resample import (
+from gembench.engine.banded.basis import CompressedGroup, common_box, in_box, make_basis, ring_energies
+from gembench.engine.banded.grid import (
     RADII,
     CoarseGrid,
     doubled,
@@ -20,7 +17,10 @@ from gembench.engine.resample import (
     rings,
     upsampled,
 )
-from gembench.engine.templates import TemplateBank, grid_angles
+from gembench.engine.banded.interpolation import of_least_error, polynomial
+from gembench.engine.banded.sums import ABREAST, DirectSums, gather_cells, mask_runs
+from gembench.engine.bank import TemplateBank, grid_angles
+from gembench.engine.fft import fft_library
 
 
 def smooth(seed: int, shape: tuple[int, int], sigma: float) -> np.ndarray:

@@ -11,10 +11,10 @@ import numpy as np
 import psutil
 import pytest
 
-from gembench.engine import ranks
-from gembench.engine.cluster import choose
-from gembench.engine.launch import Launch, launched
-from gembench.engine.templates import TemplateBank
+from gembench.engine.bank import TemplateBank
+from gembench.engine.mpi import ranks
+from gembench.engine.mpi.launch import Launch, launched
+from gembench.engine.mpi.search import choose
 from gembench.errors import InputError
 
 PROGRAMS = Path(__file__).parents[1] / "mpi"

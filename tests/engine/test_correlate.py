@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gembench.engine import fold
-from gembench.engine.correlate import normalised_weights, standardised, variance_floor
+from gembench.engine.bank import TemplateBank, disc_mask
+from gembench.engine.exact import fold
+from gembench.engine.exact.correlate import normalised_weights, standardised, variance_floor
+from gembench.engine.exact.fold import BLOCK, NO_SCORE
+from gembench.engine.exact.fused import STEP
+from gembench.engine.exact.search import search
+from gembench.engine.exact.spectra import BlockedTransform
+from gembench.engine.exact.transpose import transpose
 from gembench.engine.fft import aligned_zeros, fft_library
-from gembench.engine.fold import BLOCK, NO_SCORE
-from gembench.engine.fused import STEP
 from gembench.engine.kernel import kernel
-from gembench.engine.search import search
-from gembench.engine.spectra import BlockedTransform
-from gembench.engine.templates import TemplateBank, disc_mask
-from gembench.engine.transpose import transpose
 from gembench.errors import InputError
 
 

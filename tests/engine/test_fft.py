@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gembench.engine import fft, fft_fftw
 from gembench.engine.fft import LIBRARIES, aligned_zeros, complex_dtype, fft_library
-from gembench.engine.fft_sizes import fast_size, smooth_sizes
+from gembench.engine.fft import fftw as fft_fftw
+from gembench.engine.fft import library as fft
+from gembench.engine.fft.sizes import fast_size, smooth_sizes
 from gembench.errors import InputError
 
 TOLERANCE = {"float32": 3e-7, "float64": 1e-15}  # of the largest value that the sum could take

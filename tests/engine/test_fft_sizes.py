@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gembench.engine import fft_costs, fft_sizes
 from gembench.engine.fft import LIBRARIES, fft_library
-from gembench.engine.fft_sizes import COSTS, REST, WIDEST, fast_size, smooth_sizes
+from gembench.engine.fft import costs as fft_costs
+from gembench.engine.fft import sizes as fft_sizes
+from gembench.engine.fft.sizes import COSTS, REST, WIDEST, fast_size, smooth_sizes
 
 
 def smooth(n: int) -> bool:

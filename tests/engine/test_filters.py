@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from gembench.engine.bank import disc_mask
 from gembench.engine.filters import (
     average,
     limit_outliers,
@@ -13,7 +14,6 @@ from gembench.engine.filters import (
     matched_contrast,
     template_contrast,
 )
-from gembench.engine.templates import disc_mask
 from gembench.errors import InputError
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from gembench.engine.projection import VIEWS, project, view_matrix
 from gembench.errors import InputError
+from gembench.templates.projection import VIEWS, project, view_matrix
 
 D = 16
 C = D // 2

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gembench.engine.reductions import DEFAULT_REDUCTION, REDUCTIONS, reduce_maps
-from gembench.engine.reductions.chain import IN_FLIGHT, LONGEST, SHORTEST, segment_bytes
-from gembench.engine.reductions.keys import HIGHEST_INDEX, packed, unpack
-from gembench.engine.reductions.messages import SLICE, fold, pieces
+from gembench.engine.mpi.reductions import DEFAULT_REDUCTION, REDUCTIONS, reduce_maps
+from gembench.engine.mpi.reductions.chain import IN_FLIGHT, LONGEST, SHORTEST, segment_bytes
+from gembench.engine.mpi.reductions.keys import HIGHEST_INDEX, packed, unpack
+from gembench.engine.mpi.reductions.messages import SLICE, fold, pieces
 from gembench.engine.score_map import ScoreMap
 from gembench.errors import InputError
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from gembench.engine.fold import merge
-from gembench.engine.plan import make_plan
+from gembench.engine.bank import TemplateBank, disc_mask, grid_angles, rotate, rotate_mask
+from gembench.engine.exact.fold import merge
+from gembench.engine.exact.plan import make_plan
+from gembench.engine.exact.search import Search, search
 from gembench.engine.score_map import finished
-from gembench.engine.search import Search, search
-from gembench.engine.templates import TemplateBank, disc_mask, grid_angles, rotate, rotate_mask
 from gembench.errors import InputError
 
 METHODS = ["exact", "paper"]

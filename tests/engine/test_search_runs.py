@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from gembench.engine import search as search_module
-from gembench.engine.methods import ExactCorrelator, PaperCorrelator
+from gembench.engine.bank import TemplateBank, disc_mask, grid_angles
+from gembench.engine.exact import search as search_module
+from gembench.engine.exact.methods import ExactCorrelator, PaperCorrelator
+from gembench.engine.exact.search import Search, search
 from gembench.engine.score_map import finished
-from gembench.engine.search import Search, search
-from gembench.engine.templates import TemplateBank, disc_mask, grid_angles
 from gembench.errors import InputError
 
 RNG = np.random.default_rng(20)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from gembench.engine.templates import (
+from gembench.engine.bank import (
     TemplateBank,
     disc_mask,
     grid_angles,
@@ -132,7 +132,7 @@ def test_disc_masks_are_kept_at_every_angle_and_others_turned():
 
 
 def test_turned_masks_that_are_kept_are_the_same_and_few(monkeypatch):
-    monkeypatch.setattr("gembench.engine.templates.MASK_BYTES", 2 * 11 * 9)
+    monkeypatch.setattr("gembench.engine.bank.MASK_BYTES", 2 * 11 * 9)
     mask = np.zeros((11, 9), bool)
     mask[2:9, 3:5] = True
     bank = TemplateBank(RNG.normal(size=(1, 11, 9)), mask[None], grid_angles(90))

@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image
 
 from gembench.errors import InputError
-from gembench.io.micrographs import find_micrographs, read_micrograph, read_shape
+from gembench.io.images.micrographs import find_micrographs, read_micrograph, read_shape
 
 SHAPE = (5, 7)
 

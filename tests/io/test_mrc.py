@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gembench.errors import InputError
-from gembench.io.mrc import read_stack, read_volume, write_mrc, write_stack
+from gembench.io.images.mrc import read_stack, read_volume, write_mrc, write_stack
 
 VOLUME = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4) - 7.5
 

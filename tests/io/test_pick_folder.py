@@ -11,7 +11,7 @@ import pytest
 from gembench.cli import main
 from gembench.engine.picks import Picks
 from gembench.io.coordinates import write_coordinates
-from gembench.pick_folder import PickFolder
+from gembench.picking.folder import PickFolder
 
 NOTHING = np.empty(0)
 

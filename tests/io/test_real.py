@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gembench.io.coordinates import micrograph_key, read_coordinates
-from gembench.io.micrographs import find_micrographs, read_micrograph, read_shape
-from gembench.io.mrc import read_stack
+from gembench.io.images.micrographs import find_micrographs, read_micrograph, read_shape
+from gembench.io.images.mrc import read_stack
 
 pytestmark = [
     pytest.mark.real,

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from gembench.engine.picks import Picks
 from gembench.io.coordinates import read_coordinates, write_coordinates
-from gembench.io.mrc import read_stack, write_mrc, write_stack
+from gembench.io.images.mrc import read_stack, write_mrc, write_stack
 
 pytestmark = pytest.mark.skipif(shutil.which("relion_autopick") is None, reason="RELION is not installed")
 

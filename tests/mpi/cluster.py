@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from mpi4py import MPI
 
-from gembench.engine.cluster import SharedSearch, hand_out, take
-from gembench.engine.ranks import all_ranks, cores_of_rank, from_root
-from gembench.engine.search import Search, cores
-from gembench.engine.templates import TemplateBank
+from gembench.engine.bank import TemplateBank
+from gembench.engine.exact.search import Search, cores
+from gembench.engine.mpi.ranks import all_ranks, cores_of_rank, from_root
+from gembench.engine.mpi.search import SharedSearch, hand_out, take
 from gembench.errors import InputError
 
 RANKS = all_ranks()

@@ -6,9 +6,9 @@ import os
 import signal
 import sys
 
-from gembench.commands._supervised import supervised
-from gembench.engine.ranks import all_ranks, ending_together
+from gembench.engine.mpi.ranks import all_ranks, ending_together
 from gembench.errors import InputError
+from gembench.picking.supervised import supervised
 
 
 def run():

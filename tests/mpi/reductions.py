@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 from mpi4py import MPI
 
-from gembench.engine.fold import NO_SCORE, merge
-from gembench.engine.reductions import (
+from gembench.engine.exact.fold import NO_SCORE, merge
+from gembench.engine.mpi.reductions import (
     REDUCTIONS,
     builtin,
     chain,

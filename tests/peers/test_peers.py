@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gembench.data.workload import direct_scores, egg_bank, egg_template
-from gembench.engine.fft import LIBRARIES, ScipyFFT
-from gembench.engine.templates import TemplateBank, grid_angles, rotate
+from gembench.engine.bank import TemplateBank, grid_angles, rotate
+from gembench.engine.fft.library import LIBRARIES, ScipyFFT
 from gembench.errors import InputError
 from gembench.peers import PEERS, peer, transforms
 from gembench.peers.base import Matched, Peer, even_step, index_of, mask_diameter
@@ -180,7 +180,7 @@ def test_a_package_that_is_missing_or_broken_says_so(monkeypatch, tmp_path):
 
 
 def test_a_method_or_device_that_is_not_there_is_a_reason(monkeypatch):
-    monkeypatch.setitem(sys.modules, "gembench.engine.banded", None)
+    monkeypatch.setitem(sys.modules, "gembench.engine.banded.search", None)
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert PEERS["gembench"].unavailable() is None
     assert PEERS["gembench-banded"].unavailable().startswith("the engine's method 'banded' cannot be used")

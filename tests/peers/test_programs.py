@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gembench.data.workload import egg_bank
-from gembench.engine.templates import TemplateBank, grid_angles
+from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.errors import InputError
-from gembench.io.mrc import write_mrc
+from gembench.io.images.mrc import write_mrc
 from gembench.peers import PEERS, findem, gempicker, relion
 from gembench.peers.program import enlarged, nearest
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from gembench.study.cases import Case
-from gembench.study.store import Row
+from gembench.study.declare.cases import Case
+from gembench.study.measure.store import Row
 
 TOY = '''
 import os, time
-from gembench.study.experiment import Experiment, grid
+from gembench.study.declare.experiment import Experiment, grid
 
 def setup(case):
     return list(range(case.n))
@@ -40,7 +40,7 @@ def metrics(output, inputs, case):
     return {{"total": output, "nothing": float("nan")}}
 
 def figure(rows):
-    from gembench.study import style
+    from gembench.study.tell import style
     drawn, ax = style.figure()
     ax.plot([row["n"] for row in rows], [row.median for row in rows], "o")
     return drawn

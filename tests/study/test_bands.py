@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gembench.study import bands, style
+from gembench.study.tell import bands, style
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gembench.errors import InputError
-from gembench.study.cases import Case, case_key, case_name, parse_selector, select
-from gembench.study.grid import grid, grid_class, group_by_arms
+from gembench.study.declare.cases import Case, case_key, case_name, parse_selector, select
+from gembench.study.declare.grid import grid, grid_class, group_by_arms
 
 AXES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
 VALUES = st.one_of(

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from gembench.errors import InputError
-from gembench.study.claims import Claim, judge, judge_all, load_claims, remedy
-from gembench.study.experiment import Experiment, grid
-from gembench.study.expression import NotTestableError, evaluate, parse
-from gembench.study.store import Row
+from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.measure.store import Row
+from gembench.study.tell.claims import Claim, judge, judge_all, load_claims, remedy
+from gembench.study.tell.expression import NotTestableError, evaluate, parse
 
 MakeRow = Callable[..., Row]
 TOY = Experiment(

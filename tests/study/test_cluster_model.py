@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gembench.study.cluster import model
-from gembench.study.cluster.machines import ADONIS, CLUSTERS, GRIFFON, STORAGE
-from gembench.study.cluster.model import Costs
+from gembench.study.clusters import model
+from gembench.study.clusters.machines import ADONIS, CLUSTERS, GRIFFON, STORAGE
+from gembench.study.clusters.model import Costs
 
 HAND = Costs(message=1, transfer=10, fold=4)  # a step takes 15
 

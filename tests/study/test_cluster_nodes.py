@@ -12,16 +12,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gembench.study.cluster import netns, owners, ranks
-from gembench.study.cluster.netns import emulated_nodes, owned
-from gembench.study.cluster.owners import orphaned, owner
+from gembench.study.clusters import netns, owners, ranks
+from gembench.study.clusters.netns import emulated_nodes, owned
+from gembench.study.clusters.owners import orphaned, owner
 
 needs_root = pytest.mark.skipif(bool(netns.unavailable()), reason=netns.unavailable())
 needs_mpi = pytest.mark.skipif(bool(ranks.unavailable()), reason=ranks.unavailable())
 
 HOLDS_NODES = """
 import sys, time
-from gembench.study.cluster.netns import emulated_nodes
+from gembench.study.clusters.netns import emulated_nodes
 with emulated_nodes(2, 1e6) as nodes:
     print(nodes.namespaces[0], flush=True)
     time.sleep(60)

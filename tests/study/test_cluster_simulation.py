@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gembench.study.cluster import model, simulation
-from gembench.study.cluster.machines import CLUSTERS
-from gembench.study.cluster.searches import Searches
-from gembench.study.cluster.simulation import ReductionJob, SearchJob, simulate
+from gembench.study.clusters import model, simulation
+from gembench.study.clusters.machines import CLUSTERS
+from gembench.study.clusters.searches import Searches
+from gembench.study.clusters.simulation import ReductionJob, SearchJob, simulate
 
 needs_simgrid = pytest.mark.skipif(bool(simulation.unavailable()), reason=simulation.unavailable())
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gembench.engine.fold import merge
-from gembench.study import figures
-from gembench.study.claims import judge, load_claims
-from gembench.study.cluster import ranks, reductions, series, sheet
-from gembench.study.cluster.fresh import expected, fresh_maps, same
-from gembench.study.cluster.reductions import ReductionSeries, Setting
-from gembench.study.experiment import load_experiment
-from gembench.study.store import Row, plain
-from gembench.study.worker import HookError, Measurement
+from gembench.engine.exact.fold import merge
+from gembench.study.clusters import ranks, reductions, series, sheet
+from gembench.study.clusters.fresh import expected, fresh_maps, same
+from gembench.study.clusters.reductions import ReductionSeries, Setting
+from gembench.study.declare.experiment import load_experiment
+from gembench.study.measure.store import Row, plain
+from gembench.study.measure.worker import HookError, Measurement
+from gembench.study.tell import figures
+from gembench.study.tell.claims import judge, load_claims
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 STUDIES = ("cluster", "distribution", "reduction")
@@ -82,8 +82,8 @@ def test_closed_forms_stand_in_where_nothing_is_simulated(name):
 
 
 def test_the_default_of_the_figure_is_the_default_of_the_engine():
-    from gembench.engine.reductions import DEFAULT_REDUCTION
-    from gembench.study.experiment import _import_file
+    from gembench.engine.mpi.reductions import DEFAULT_REDUCTION
+    from gembench.study.declare.experiment import _import_file
 
     assert _import_file(FOLDER / "reduction.py").DEFAULT == DEFAULT_REDUCTION
 

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from gembench.errors import InputError
-from gembench.study import draw, style
+from gembench.study.tell import draw, style
 
 
 @pytest.fixture

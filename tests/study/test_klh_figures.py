@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 
-from gembench.study import klh_figures
+from gembench.study.tell import klh_figures
 
 
 class Row(dict):

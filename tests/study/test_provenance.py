@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gembench.study import provenance
+from gembench.study.measure import provenance
 
 
 def test_the_record_is_json_and_complete() -> None:

@@ -14,13 +14,13 @@ import pytest
 
 from gembench.cli import main
 from gembench.errors import InputError
-from gembench.study.experiment import Experiment, grid, load_all, load_experiment
-from gembench.study.history import load_history
-from gembench.study.missing import gaps, selectors
-from gembench.study.report import inline_svg, render
-from gembench.study.runner import Settings, run_experiment
-from gembench.study.store import Row
-from gembench.study.tables import speed_up, stability_warning, table_of
+from gembench.study.declare.experiment import Experiment, grid, load_all, load_experiment
+from gembench.study.measure.runner import Settings, run_experiment
+from gembench.study.measure.store import Row
+from gembench.study.tell.history import load_history
+from gembench.study.tell.missing import gaps, selectors
+from gembench.study.tell.report import inline_svg, render
+from gembench.study.tell.tables import speed_up, stability_warning, table_of
 
 Toy = Callable[..., Path]
 MakeRow = Callable[..., Row]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gembench.study.store import load_rows, read_run
+from gembench.study.measure.store import load_rows, read_run
 
 Toy = Callable[..., Path]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gembench.errors import InputError
-from gembench.study.experiment import load_experiment
-from gembench.study.runner import Settings, run_experiment
-from gembench.study.store import Row, load_rows
+from gembench.study.declare.experiment import load_experiment
+from gembench.study.measure.runner import Settings, run_experiment
+from gembench.study.measure.store import Row, load_rows
 
 Toy = Callable[..., Path]
 FRESH = Settings(keep="none")
@@ -109,7 +109,7 @@ def test_only_the_chosen_cases_run(toy: Toy, tmp_path: Path) -> None:
 
 
 THREADS = '''
-from gembench.study.experiment import Experiment, grid
+from gembench.study.declare.experiment import Experiment, grid
 
 def run(inputs, case):
     import numba, numpy, os, scipy.linalg
@@ -141,7 +141,7 @@ def test_one_thread_is_one_thread(tmp_path: Path) -> None:
 
 HOOKS = '''
 import numpy
-from gembench.study.experiment import Experiment, grid
+from gembench.study.declare.experiment import Experiment, grid
 
 cases = grid(n=[4, 5])
 experiment = Experiment(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gembench.errors import InputError
-from gembench.study.store import Row, RunWriter, load_rows, plain, read_run
+from gembench.study.measure.store import Row, RunWriter, load_rows, plain, read_run
 
 MakeRow = Callable[..., Row]
 Write = Callable[..., Path]

@@ -19,10 +19,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.exact.plan import Plan
 from gembench.engine.gpu.device import DeviceInfo
 from gembench.engine.gpu.kernels import Shape
 from gembench.engine.gpu.turns import NONE
-from gembench.engine.plan import Plan
 from gembench.errors import InputError
 
 Array = NDArray[Any]

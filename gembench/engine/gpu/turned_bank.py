@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.bank import TemplateBank
 from gembench.engine.gpu.kernels import SURVEY_THREADS, Kernels, survey_source
 from gembench.engine.gpu.turns import NONE, RECORD
-from gembench.engine.templates import TemplateBank
 from gembench.errors import InputError
 
 Array = NDArray[Any]

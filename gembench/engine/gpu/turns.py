@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.templates import TemplateBank, exact_cos_sin
+from gembench.engine.bank import TemplateBank, exact_cos_sin
 
 Array = NDArray[Any]
 NONE = -1

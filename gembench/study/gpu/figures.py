@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gembench.study import style
-from gembench.study.bands import Spread
 from gembench.study.gpu.looks import LOOKS, MASKS, Rows, chosen, horizontal
 from gembench.study.gpu.profile_figure import profile
-from gembench.study.tables import speed_up
+from gembench.study.tell import style
+from gembench.study.tell.bands import Spread
+from gembench.study.tell.tables import speed_up
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gembench.study import style
+from gembench.study.tell import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

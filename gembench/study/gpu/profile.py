@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gembench.data.workload import Workload
-from gembench.engine.templates import TemplateBank
+from gembench.engine.bank import TemplateBank
 from gembench.study.gpu.traffic import copy_bandwidth, least_bytes
 
 
@@ -54,7 +54,7 @@ def whole_job(bank: TemplateBank, micrograph: Any, **options: Any) -> float:
 
     options: of `open_search`
     """
-    from gembench.engine.open_search import open_search
+    from gembench.engine.search import open_search
 
     start = time.perf_counter()
     with open_search(bank, **options) as search:

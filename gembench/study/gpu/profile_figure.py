@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gembench.study import style
 from gembench.study.gpu.looks import LOOKS, MASKS, Rows, chosen, horizontal
+from gembench.study.tell import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,12 +24,12 @@ from typing import Any
 
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_text, make_folder
-from gembench.study import provenance
-from gembench.study.cases import Case
-from gembench.study.experiment import experiment_files, experiments_folder, load_experiment
+from gembench.study.declare.cases import Case
+from gembench.study.declare.experiment import experiment_files, experiments_folder, load_experiment
 from gembench.study.gpu import profile
-from gembench.study.runner import Settings, run_experiment
-from gembench.study.store import Row, load_rows
+from gembench.study.measure import provenance
+from gembench.study.measure.runner import Settings, run_experiment
+from gembench.study.measure.store import Row, load_rows
 
 TREE = provenance.PACKAGE.parent
 TESTS_SHARE = 0.4  # of the time that the tests may take at most

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from gembench.cli import main
+from gembench.engine.bank import TemplateBank
+from gembench.engine.exact.search import Search
 from gembench.engine.gpu import device
 from gembench.engine.gpu.search import GPUSearch
-from gembench.engine.open_search import open_search
-from gembench.engine.search import Search
-from gembench.engine.templates import TemplateBank
+from gembench.engine.search import open_search
 from gembench.errors import InputError
 
 BANK = TemplateBank(np.add.outer(np.arange(9.0), np.arange(9.0) ** 2))

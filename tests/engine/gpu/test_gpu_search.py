@@ -9,15 +9,15 @@ import pytest
 from scipy import ndimage
 
 from gembench.data.workload import Workload, egg_bank
-from gembench.engine.fold import merge
+from gembench.engine.bank import TemplateBank, disc_mask, grid_angles, rotate
+from gembench.engine.exact.fold import merge
+from gembench.engine.exact.search import Search, search
 from gembench.engine.gpu.search import GPUSearch
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.score_map import finished
-from gembench.engine.search import Search, search
-from gembench.engine.templates import TemplateBank, disc_mask, grid_angles, rotate
 from gembench.errors import InputError
-from gembench.io.micrographs import Micrograph
-from gembench.picking import Picker, PickSettings
+from gembench.io.images.micrographs import Micrograph
+from gembench.picking.picker import Picker, PickSettings
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
 HALF = 2e-3

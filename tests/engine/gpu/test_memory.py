@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gembench.engine.bank import TemplateBank, grid_angles
+from gembench.engine.exact.search import search
 from gembench.engine.gpu import plan as plans
 from gembench.engine.gpu.search import GPUSearch
-from gembench.engine.search import search
-from gembench.engine.templates import TemplateBank, grid_angles
 from gembench.errors import InputError
 
 RNG = np.random.default_rng(40)
@@ -94,8 +94,8 @@ def test_a_failing_device_ends_the_search_with_its_error(world, monkeypatch):
 
 def test_bytes_moved_are_counted_for_the_paper_s_size():
     """121 tiles of 512^2 points, 368 x 512 kept of each product; 1.5 of them a template with its own mask."""
+    from gembench.engine.exact.plan import Plan
     from gembench.engine.gpu.kernels import Shape
-    from gembench.engine.plan import Plan
 
     base = Plan("exact", np.dtype(np.float32), (4096, 4096), (160, 160), "mask", 0, (512, 512), 1)
     axis = plans.Axis(4096, 160, 8, 145, 0, 4095, 72, 4024)

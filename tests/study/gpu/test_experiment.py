@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gembench.study.claims import judge, load_claims
-from gembench.study.experiment import load_experiment
-from gembench.study.figures import draw
+from gembench.study.declare.experiment import load_experiment
 from gembench.study.gpu.profile_figure import STAGES
-from gembench.study.runner import Settings, run_experiment
-from gembench.study.store import load_rows
+from gembench.study.measure.runner import Settings, run_experiment
+from gembench.study.measure.store import load_rows
+from gembench.study.tell.claims import judge, load_claims
+from gembench.study.tell.figures import draw
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 SETTINGS = Settings("quick", rounds=1)
@@ -99,7 +99,7 @@ def test_the_columns_of_the_table_are_stored(measured):
 
 def test_the_paper_s_sizes_also_tell_the_whole_job_and_the_read_bound_timeline(emulated, monkeypatch):
     """What belongs to 2048^2 and 4096^2, asked of a micrograph that an emulated GPU can search."""
-    from gembench.study.worker import Measurement
+    from gembench.study.measure.worker import Measurement
 
     experiment = study("gpus")
     known = experiment.metrics.__globals__
@@ -115,7 +115,7 @@ def test_the_paper_s_sizes_also_tell_the_whole_job_and_the_read_bound_timeline(e
 
 
 def test_a_wrong_gpu_is_never_timed(emulated, monkeypatch):
-    from gembench.study.worker import HookError, Measurement
+    from gembench.study.measure.worker import HookError, Measurement
 
     experiment = study("gpus")
     case = next(case for case in experiment.grids["quick"] if case.device == "gpu")
@@ -159,7 +159,7 @@ def klh(tmp_path, monkeypatch):
     """A folder that GEMBENCH_DATA may name, with one small micrograph of a particle."""
     from gembench.data.simulate import PIXEL_SIZE, simulate_micrograph
     from gembench.data.templates import simulated_templates
-    from gembench.io.mrc import write_mrc, write_stack
+    from gembench.io.images.mrc import write_mrc, write_stack
 
     folder = tmp_path / "klh"
     (folder / "micrographs").mkdir(parents=True)
@@ -172,7 +172,7 @@ def klh(tmp_path, monkeypatch):
 
 
 def test_the_gpu_picks_the_real_and_the_simulated_particle_that_the_cpu_picks(emulated, klh, tmp_path):
-    from gembench.study.worker import Measurement
+    from gembench.study.measure.worker import Measurement
 
     experiment = study("gpu_picks")
     (simulated,) = experiment.grids["quick"]
@@ -187,7 +187,7 @@ def test_the_gpu_picks_the_real_and_the_simulated_particle_that_the_cpu_picks(em
 
 
 def test_a_gpu_with_other_scores_than_the_cpu_s_fails(emulated):
-    from gembench.study.worker import HookError, Measurement
+    from gembench.study.measure.worker import HookError, Measurement
 
     experiment = study("gpu_picks")
     (case,) = experiment.grids["quick"]

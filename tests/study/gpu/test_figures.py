@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gembench.study import style
 from gembench.study.gpu import figures
 from gembench.study.gpu.looks import chosen
+from gembench.study.tell import style
 
 COPY = 3.0e12
 STAGES = {"copies": 0.01, "frame": 0.02, "turn templates": 0.02, "template spectra": 0.03, "turn masks": 0.03,

@@ -1,0 +1,96 @@
+"""What `gembench templates` makes, and how it makes it from a volume."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gembench.errors import InputError
+from gembench.io.euler import read_euler
+from gembench.io.images.mrc import read_volume
+from gembench.templates.boxes import check_resolution, in_box, low_pass
+from gembench.templates.projection import VIEWS, Euler, project
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Views:
+    """Templates and what is told of them.
+
+    names: of the views; templates: (v, N, N) float32; pixel_size: A/px
+    facts: per view, what there is to tell of it by heading
+    masks: (v, N, N) float32 of 0 and 1, once made, and the shape of each
+    """
+
+    names: list[str]
+    templates: Array
+    pixel_size: float
+    facts: list[dict[str, str]]
+    masks: Array = field(default_factory=lambda: np.empty((0, 0, 0), np.float32))
+    mask_shapes: list[str] = field(default_factory=list)
+
+
+def projections(args: argparse.Namespace) -> Views:
+    """The volume seen as the arguments ask.
+
+    Raises InputError for a volume that is missing, not cubic or constant, an unknown view, malformed Euler
+    angles, and sizes that make no sense.
+    """
+    named = _named_views(args.views)
+    volume, voxel = read_volume(args.volume, pixel_size=args.pixel_size)
+    if len(set(volume.shape)) != 1:
+        shape = " x ".join(map(str, volume.shape))
+        raise InputError(f"{args.volume}: volume of {shape} voxels is not a cube; pad it to one")
+    if volume.min() == volume.max():
+        raise InputError(f"{args.volume}: all voxels are {volume.flat[0]:g}; give a volume that shows"
+                         " something")
+    size = voxel if args.to_pixel_size is None else args.to_pixel_size
+    if not 0 < size < float("inf"):
+        raise InputError(f"--to-pixel-size {size:g}: give a positive number of A/px")
+    if args.lowpass is not None:
+        check_resolution(args.lowpass, size)
+    box = args.box if args.box is not None else round(len(volume) * voxel / size)
+    if box < 2:
+        raise InputError(f"box of {box} px: give one that holds the particle")
+    # Turned voxels come from beyond the cube as 0, so its surroundings have to be 0 as well.
+    volume = volume - np.median(volume[_surface(volume)])
+    sign = -1 if args.contrast == "dark" else 1
+    images, facts = [], []
+    for euler in named.values():
+        images.append(sign * _image(project(volume, euler), voxel, size, box, args.lowpass))
+        facts.append({"Rot, tilt, psi (°)": ", ".join(f"{angle:g}" for angle in euler)})
+    return Views(list(named), np.stack(images).astype(np.float32), size, facts)
+
+
+def _named_views(text: str) -> dict[str, Euler]:
+    """The Euler angles of every view: of named ones, or of the rows of a file by their number."""
+    names = [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in VIEWS]
+    if not unknown:
+        return {name: VIEWS[name] for name in names}
+    if len(names) == 1 and (Path(text).exists() or Path(text).suffix):
+        return {str(number): euler for number, euler in enumerate(read_euler(text), 1)}
+    raise InputError(f"--views {text}: '{unknown[0]}' is no view; choose from {', '.join(VIEWS)}, or give a"
+                     " file of Euler angles")
+
+
+def _surface(volume: Array) -> Array:
+    """True on the outermost voxels."""
+    surface = np.ones(volume.shape, bool)
+    surface[1:-1, 1:-1, 1:-1] = False
+    return surface
+
+
+def _image(projection: Array, voxel: float, size: float, box: int, resolution: float | None) -> Array:
+    """A projection, filtered, at the templates' pixel size and box."""
+    # What the coarser pixels cannot hold is taken off first.
+    finest = 2 * size if size > voxel else 0.0
+    if resolution is not None or finest:
+        projection = low_pass(projection, max(resolution or 0.0, finest), voxel)
+    return in_box(projection, box, voxel / size)

@@ -1,0 +1,1 @@
+"""The search of low-pass filtered micrographs on the coarse grid that their band needs."""

@@ -1,0 +1,306 @@
+"""Templates and masks, turned in the plane and normalised: the bank that a search runs through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from gembench.engine.exact.correlate import normalised_weights
+from gembench.engine.kernel import kernel
+from gembench.errors import InputError
+
+Array = NDArray[Any]
+Interpolation = Literal["bilinear", "cubic"]
+MASK_BYTES = 16 << 20  # of turned masks that a bank keeps
+SPLINE_ORDER = {"bilinear": 1, "cubic": 3}
+
+
+def rotate(
+    image: Array, psi: float, interpolation: Interpolation = "bilinear", *, outside: str = "nearest"
+) -> Array:
+    """Turn `image` (h, w) by `psi` degrees about its centre pixel (h // 2, w // 2).
+
+    psi is counter-clockwise as displayed with y down (row 0 on top); right angles are exact.
+    Beyond the box the nearest pixel is taken, or 0 with outside='constant'.
+    """
+    cosine, sine = exact_cos_sin(psi)
+    if interpolation == "bilinear":
+        turned = np.empty(image.shape)
+        turn_bilinear(np.asarray(image, np.float64), cosine, sine, outside == "constant", turned)
+        return turned
+    from scipy.ndimage import affine_transform
+
+    matrix = np.array([[cosine, sine], [-sine, cosine]])  # output (y, x) to input (y, x)
+    centre = np.array([image.shape[0] // 2, image.shape[1] // 2])
+    return np.asarray(affine_transform(
+        image, matrix, centre - matrix @ centre, order=SPLINE_ORDER[interpolation], mode=outside
+    ))
+
+
+@kernel
+def turn_bilinear(image: Array, cosine: float, sine: float, empty: bool, out: Array) -> None:
+    """`image` (h, w) float64, turned about its centre pixel into `out`, by bilinear interpolation.
+
+    empty: whether what lies beyond the box is 0, and not the nearest pixel; scipy's affine_transform does the
+    same in 2 to 6 ms a template, which is more than some searches take for it
+    """
+    height, width = image.shape
+    for v in range(height):
+        for u in range(width):
+            dy, dx = v - height // 2, u - width // 2
+            y = height // 2 + cosine * dy + sine * dx
+            x = width // 2 - sine * dy + cosine * dx
+            inside = 0 <= y <= height - 1 and 0 <= x <= width - 1
+            y, x = min(max(y, 0.0), height - 1.0), min(max(x, 0.0), width - 1.0)
+            top, left = int(y), int(x)
+            below, right = min(top + 1, height - 1), min(left + 1, width - 1)
+            y, x = y - top, x - left
+            upper = image[top, left] * (1 - x) + image[top, right] * x
+            lower = image[below, left] * (1 - x) + image[below, right] * x
+            out[v, u] = 0.0 if empty and not inside else upper * (1 - y) + lower * y
+
+
+def rotate_mask(mask: Array, psi: float) -> Array:
+    """Turn a boolean mask bilinearly about its centre pixel and threshold it again at one half."""
+    return rotate(mask.astype(np.float64), psi, outside="constant") > 0.5
+
+
+def is_disc(mask: Array) -> bool:
+    """Whether `mask` is a disc about the centre pixel or the middle of its box, to within half a pixel.
+
+    Turning such a mask changes edge pixels only, by rounding; a bank keeps it, and every angle shares its
+    sigma map.
+    """
+    if mask.all() or not mask.any():
+        return False
+    y, x = np.indices(mask.shape)
+    size = np.array(mask.shape)
+    radii = (np.hypot(y - centre[0], x - centre[1]) for centre in (size // 2, (size - 1) / 2))
+    return any(bool(radius[mask].max() < radius[~mask].min() + 0.5) for radius in radii)
+
+
+def disc_mask(shape: tuple[int, int], radius: float | None = None) -> Array:
+    """A boolean disc about the centre pixel; by default the largest that fits the box, less a pixel."""
+    if radius is None:
+        radius = (min(shape) - 1) // 2
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    inside: Array = (y - shape[0] // 2) ** 2 + (x - shape[1] // 2) ** 2 <= radius**2
+    return inside
+
+
+def grid_angles(step: float) -> NDArray[np.float64]:
+    """Angles 0, step, 2 step, ... below 360 degrees. Raises InputError unless step is in (0, 360]."""
+    if not 0 < step <= 360:
+        raise InputError(f"angle step {step} degrees is outside (0, 360]: choose a step such as 4")
+    return np.arange(0, 360 - 1e-9, step)
+
+
+@dataclass(frozen=True, eq=False)
+class RotatedTemplate:
+    """One template of the bank, cut to the rows and columns that its mask covers.
+
+    index: in the bank; view: of the unrotated template; psi: degrees
+    weights: (h', w') float, S M / P with S normalised under M, so that sum(weights * T) is (1/P) sum S M T
+    mask: (h', w') bool
+    offset: (y, x) of the cut's first pixel from the template's centre pixel
+    """
+
+    index: int
+    view: int
+    psi: float
+    weights: Array
+    mask: Array
+    offset: tuple[int, int]
+
+    def score_at(self, image: Array, y: int, x: int) -> float | None:
+        """NCC with the template's centre at pixel (y, x) of `image`, summed directly in float64.
+
+        None where the cut does not lie inside the image, or the image is constant under the mask.
+        """
+        top, left = y + self.offset[0], x + self.offset[1]
+        height, width = self.mask.shape
+        under = image[max(top, 0) : top + height, max(left, 0) : left + width].astype(np.float64)
+        if top < 0 or left < 0 or under.shape != self.mask.shape:
+            return None
+        sigma = float(under[self.mask].std())
+        return float((self.weights * (under - under[self.mask].mean())).sum() / sigma) if sigma else None
+
+    @property
+    def mask_key(self) -> tuple[tuple[int, ...], bytes]:
+        """Equal for templates that share their sigma map."""
+        return self.mask.shape, np.packbits(self.mask).tobytes()
+
+
+@dataclass(frozen=True, eq=False)
+class TemplateBank:
+    """Every view at every in-plane angle, view by view; without symmetry, index = view * len(angles) + angle.
+
+    templates: (v, h, w) float, contrast as in the micrograph
+    masks: (v, h, w) or (1, h, w), true inside; None takes the largest disc that fits the box
+    angles: (a,) degrees, counter-clockwise as displayed with y down
+    symmetry: of each view in the plane: n if it repeats after 360 / n degrees, 0 if at every angle; only
+        angles below the first repeat are used. None for no symmetry
+    pixel_size: A/px, None if unknown
+
+    Raises InputError for an empty mask, a mask of another shape, a template constant under its mask,
+    and for values that are not finite.
+    """
+
+    templates: Array
+    masks: Array | None = None
+    angles: Array = field(default_factory=lambda: np.zeros(1))
+    interpolation: Interpolation = "bilinear"
+    pixel_size: float | None = None
+    symmetry: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        templates = np.asarray(self.templates, np.float64)
+        if templates.ndim == 2:
+            templates = templates[None]
+        if templates.ndim != 3 or 0 in templates.shape:
+            raise InputError(f"templates have shape {templates.shape}: give (views, height, width)")
+        if not np.isfinite(templates).all():
+            raise InputError("templates hold NaN or infinite values: remove them")
+        masks = _checked_masks(self.masks, templates.shape)
+        for view, (template, mask) in enumerate(zip(templates, masks, strict=True)):
+            normalised_weights(template, mask, f"template {view}")
+        angles = np.atleast_1d(np.asarray(self.angles, np.float64))
+        if angles.ndim != 1 or not angles.size or not np.isfinite(angles).all():
+            raise InputError(f"angles have shape {angles.shape}: give one or more finite numbers of degrees")
+        object.__setattr__(self, "templates", templates)
+        object.__setattr__(self, "masks", masks)
+        object.__setattr__(self, "angles", angles)
+        if self.symmetry is not None and (len(self.symmetry) != len(templates) or min(self.symmetry) < 0):
+            raise InputError(f"symmetry {self.symmetry}, {len(templates)} views: give each 1, 2, ... or 0")
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    @cached_property
+    def _view_angles(self) -> list[Array]:
+        """The angles that each view is turned by."""
+        if self.symmetry is None:
+            return [self.angles] * len(self.templates)
+        turns = self.angles - self.angles.min()
+        return [self.angles[turns < 360 / n - 1e-9] if n else self.angles[:1] for n in self.symmetry]
+
+    @cached_property
+    def _starts(self) -> Array:
+        """The index of each view's first template, and the length of the bank."""
+        return np.cumsum([0, *map(len, self._view_angles)])
+
+    @property
+    def box(self) -> tuple[int, int]:
+        """(h, w) of the template box in pixels."""
+        return self.templates.shape[1], self.templates.shape[2]
+
+    def view(self, index: ArrayLike) -> Array:
+        """The unrotated template of each bank index."""
+        return np.asarray(np.searchsorted(self._starts, np.asarray(index), "right") - 1)
+
+    def psi(self, index: ArrayLike) -> Array:
+        """The in-plane angle of each bank index, degrees."""
+        return np.asarray(np.concatenate(self._view_angles)[np.asarray(index)])
+
+    def mask(self, index: int) -> Array:
+        """The turned mask of one bank index, (h, w) bool."""
+        assert self.masks is not None
+        view = int(self.view(index))
+        return np.asarray(self.masks[view] if self.disc_views[view] else self._turned_mask(index))
+
+    @cached_property
+    def _turned_mask(self) -> Callable[[int], Array]:
+        """The turned mask of one bank index, not to be written to; the latest few are kept."""
+        def turned(index: int) -> Array:
+            assert self.masks is not None
+            mask = rotate_mask(self.masks[int(self.view(index))], float(self.psi(index)))
+            mask.setflags(write=False)
+            return mask
+
+        return lru_cache(max(1, MASK_BYTES // (self.box[0] * self.box[1])))(turned)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the masks that are kept."""
+        return {name: value for name, value in vars(self).items() if name != "_turned_mask"}
+
+    @cached_property
+    def disc_views(self) -> tuple[bool, ...]:
+        """For each view whether its mask is a disc, which no turn changes."""
+        assert self.masks is not None
+        return tuple(is_disc(mask) for mask in self.masks)
+
+    def rotated(self, index: int, dtype: DTypeLike = np.float64) -> RotatedTemplate:
+        """Template and mask `index`, turned, cut to the mask and normalised under it."""
+        view, psi = int(self.view(index)), float(self.psi(index))
+        mask = self.mask(index)
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if not rows.size:
+            raise InputError(f"the mask of view {view} is empty when turned by {psi:g} degrees: widen it")
+        cut = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        image = rotate(self.templates[view], psi, self.interpolation)[cut]
+        turn = -1 if psi % 360 >= 180 else 1  # sums run the same way as for psi - 180, so that the bits agree
+        weights = normalised_weights(
+            image[::turn, ::turn], mask[cut][::turn, ::turn], f"template of view {view} at {psi:g} degrees"
+        )[::turn, ::turn]
+        offset = (int(rows[0]) - self.box[0] // 2, int(columns[0]) - self.box[1] // 2)
+        weights, mask = weights.astype(dtype), np.ascontiguousarray(mask[cut])
+        return RotatedTemplate(index, view, psi, weights, mask, offset)
+
+    def search_order(self) -> Iterator[int]:
+        """Every index once, an angle followed by its 180-degree turn, since the two may share a mask."""
+        for start, angles in zip(self._starts.tolist(), self._view_angles, strict=False):
+            yield from (start + np.argsort(np.round(angles % 180, 6), kind="stable")).tolist()
+
+    def share(self, part: int, parts: int) -> list[int]:
+        """The indices of one of `parts` shares of the bank, in search order; some may be empty.
+
+        A view whose turns all have one mask, a disc, takes fewer transforms than the others: every share gets
+        as many of either kind, neighbours in search order. Raises InputError unless 0 <= part < parts.
+        """
+        if not 0 <= part < parts:
+            raise InputError(f"share {part} of {parts}: give a number from 0 to {parts - 1}")
+        order = np.array(list(self.search_order()), np.int64)
+        disc = np.array(self.disc_views)[self.view(order)]
+        mine = np.zeros(len(order), bool)
+        for kind, place in ((~disc, part), (disc, parts - 1 - part)):  # what is odd evens out
+            places = np.flatnonzero(kind)
+            mine[places[place * len(places) // parts : (place + 1) * len(places) // parts]] = True
+        return [int(index) for index in order[mine]]
+
+    @property
+    def reach(self) -> int:
+        """Farthest that any turned mask extends from the centre pixel along an axis, pixels."""
+        assert self.masks is not None
+        y, x = np.indices(self.box)
+        radius = np.hypot(y - self.box[0] // 2, x - self.box[1] // 2)
+        return int(np.ceil(radius[self.masks.any(0)].max())) + 1
+
+
+def _checked_masks(masks: Array | None, shape: tuple[int, ...]) -> Array:
+    if masks is None:
+        return np.broadcast_to(disc_mask(shape[1:]), shape)  # type: ignore[arg-type]
+    masks = np.asarray(masks)
+    if masks.ndim == 2:
+        masks = masks[None]
+    if masks.shape[1:] != shape[1:] or len(masks) not in (1, shape[0]):
+        raise InputError(f"masks have shape {masks.shape}, templates {shape}: give one a template, or one")
+    peak = np.abs(masks).max(axis=(1, 2), keepdims=True) if masks.size else 0
+    binary = masks > 0.5 * peak
+    for number, mask in enumerate(binary):
+        if not mask.any():
+            raise InputError(f"mask {number} is empty: mark the particle's pixels with values above 0")
+    return np.broadcast_to(binary, shape)
+
+
+def exact_cos_sin(psi: float) -> tuple[float, float]:
+    """Cosine and sine of an angle in degrees, exact at right angles."""
+    quarter, rest = divmod(round(psi, 9), 90.0)
+    cosine, sine = np.cos(np.deg2rad(rest)), np.sin(np.deg2rad(rest))
+    for _ in range(int(quarter) % 4):
+        cosine, sine = -sine, cosine
+    return float(cosine), float(sine)

@@ -1,0 +1,1 @@
+"""Micrographs, stacks and volumes: MRC, TIFF, PNG and JPEG."""

@@ -1,0 +1,76 @@
+"""The samples of one case, round by round, from sheets that it shares with the other cases of its setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gembench.study.clusters.sheet import Entry, sheet
+
+CLOCKED = ("real", "emulated")  # evidence that takes time, another one each round
+
+
+class Together(Protocol):
+    """What is measured together.
+
+    evidence: real, emulated, simulated or model; axes: those in which its cases differ
+    """
+
+    @property
+    def evidence(self) -> str:
+        """The kind of evidence."""
+        ...
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The axes that an entry shares with its case."""
+        ...
+
+    def measure(self, rounds: int) -> list[Entry]:
+        """One entry for every round of every case: its axes, seconds and whether it is right; or an error."""
+        ...
+
+
+def of_case(entry: Mapping[str, Any], case: Mapping[str, Any], axes: tuple[str, ...]) -> bool:
+    """Whether an entry belongs to a case."""
+    return all(entry.get(axis) == case[axis] for axis in axes)
+
+
+@dataclass
+class Series:
+    """One case: `next` gives a sample after the other; `rounds` is how many a sheet holds."""
+
+    setting: Together
+    case: Mapping[str, Any]
+    rounds: int
+    entries: list[Entry] = field(default_factory=list)
+    taken: int = 0
+    sheets: int = 0
+
+    def next(self) -> Entry:
+        """The next round's entry.
+
+        Raises RuntimeError if the case has ended its launch, or if nothing was measured.
+        """
+        if self.taken == len(self.mine()):
+            self._measure()
+        mine = self.mine()
+        if self.taken == len(mine):
+            raise RuntimeError(f"{self.setting.evidence} ranks told nothing of this case")
+        entry = mine[self.taken]
+        if "error" in entry:
+            raise RuntimeError(entry["error"])
+        if self.setting.evidence in CLOCKED:
+            self.taken += 1
+        return entry
+
+    def mine(self) -> list[Entry]:
+        """The entries of this case in all sheets so far."""
+        return [entry for entry in self.entries if of_case(entry, self.case, self.setting.axes)]
+
+    def _measure(self) -> None:
+        """One more sheet, with the other cases of the setting; whoever comes first measures it."""
+        key = f"{self.setting}, {self.rounds}"
+        self.entries += sheet(key, self.sheets, lambda: self.setting.measure(self.rounds))
+        self.sheets += 1

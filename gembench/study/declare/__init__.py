@@ -1,0 +1,1 @@
+"""What an experiment is: its cases, grids and functions."""

@@ -1,0 +1,186 @@
+"""What an experiment is: one file that declares an `experiment = Experiment(...)`.
+
+The file `experiments/fft_libraries.py` ends with::
+
+  experiment = Experiment(
+      name="fft_libraries", title="Speed of the FFT libraries", paper="Fig. 2",
+      grids={"quick": grid(library=["scipy", "fftw"], n=256), "default": ..., "paper": ...},
+      compare="library", setup=setup, run=run, check=check, figure=figure,
+  )
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gembench.errors import InputError
+from gembench.study.declare.cases import Case, Value, case_key
+from gembench.study.declare.grid import GRIDS, check_unique, grid
+
+__all__ = [
+    "Case", "Experiment", "experiment_files", "experiments_folder", "grid", "load_all", "load_experiment",
+]
+
+
+def no_inputs(case: Case) -> None:
+    """The setup of an experiment that needs no inputs."""
+
+
+def never_skipped(case: Case) -> str:
+    """The skip of an experiment whose every case can run everywhere."""
+    return ""
+
+
+def one_thread(case: Case) -> int:
+    """The thread count of an experiment that says nothing of threads."""
+    return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One study of the paper: cases, what is timed, what must hold, how it is drawn.
+
+    name: the stem of its file
+    title: one line for a reader of the report
+    paper: where it belongs in the paper ('Fig. 2', 'Fig. 3a'); '' for a study of our own
+    about: a sentence or two for the report; may hold what a reader must know to judge the numbers
+    grids: cases of the quick, default and paper grid, built with `grid`
+    run: `run(inputs, case) -> output`, the only timed call; on a GPU it ends with a synchronisation
+    check: `check(output, inputs, case)` raises (or returns False) if the output is wrong, and may return a
+        dict of metrics; called outside the clock after every run, and a time counts only if it passes
+    setup: `setup(case) -> inputs`, untimed
+    skip: `skip(case) -> reason` why the case cannot run here, '' or None if it can
+    metrics: `metrics(output, inputs, case) -> dict` of JSON values, on the last output, untimed
+    rates: `rates(seconds, case) -> dict` of metrics that follow from the median time
+    arrays: `arrays(output, inputs, case) -> dict` of numpy arrays to store beside the record (maps, curves)
+    seconds: `seconds(output, inputs, case) -> float` where the output carries its own clock (MPI ranks,
+        simulated nodes, device events); the record then says `clock: own`
+    figure: `figure(rows) -> Figure` or `{name: Figure}` of one machine's measured rows; runs nothing
+    compare: the axis whose values alternate in even rounds; their speed-ups are tabulated
+    baseline: the value of `compare` that speed-ups refer to; the first of its group if not given
+    columns: metrics the report tabulates, in this order; every number among the metrics if None
+    rounds: timed calls per case, rounded up to an even number where arms alternate; at most 2 in the quick
+        grid
+    warmups: untimed calls before them, kept apart in the record
+    time_limit: seconds a case may take in all, set-up and every round included
+    threads: `threads(case) -> int`, what the environment and threadpoolctl allow the numerical libraries
+
+    Raises InputError if a grid is missing, a case stands twice in it, or `compare` is not an axis.
+    """
+
+    name: str
+    title: str
+    grids: Mapping[str, Sequence[Case]]
+    run: Callable[[Any, Case], Any]
+    check: Callable[[Any, Any, Case], Mapping[str, Any] | bool | None]
+    setup: Callable[[Case], Any] = no_inputs
+    skip: Callable[[Case], str | None] = never_skipped
+    metrics: Callable[[Any, Any, Case], Mapping[str, Any]] | None = None
+    rates: Callable[[float, Case], Mapping[str, Any]] | None = None
+    arrays: Callable[[Any, Any, Case], Mapping[str, Any]] | None = None
+    seconds: Callable[[Any, Any, Case], float] | None = None
+    figure: Callable[[list[Any]], Any] | None = None
+    compare: str | None = None
+    baseline: Value = None
+    columns: Sequence[str] | None = None
+    paper: str = ""
+    about: str = ""
+    rounds: int = 6
+    warmups: int = 1
+    time_limit: float = 600.0
+    threads: Callable[[Case], int] = one_thread
+    file: Path = field(default=Path(), compare=False)
+
+    def __post_init__(self) -> None:
+        for name in GRIDS:
+            if name not in self.grids:
+                raise InputError(f"experiment {self.name}: no {name} grid; give quick, default and paper")
+        unknown = set(self.grids) - set(GRIDS)
+        if unknown:
+            raise InputError(f"experiment {self.name}: no grid {min(unknown)}; give quick, default and paper")
+        grids = {name: check_unique(self.name, cases) for name, cases in self.grids.items()}
+        object.__setattr__(self, "grids", grids)
+        if self.compare and not all(self.compare in case for cases in grids.values() for case in cases):
+            raise InputError(f"experiment {self.name}: compare={self.compare!r} is not an axis of every case")
+
+    def rounds_of(self, grid_name: str, rounds: int | None = None) -> int:
+        """Timed calls per case: `rounds` if given, else the experiment's; even where arms alternate."""
+        wanted = rounds or (min(self.rounds, 2) if grid_name == "quick" else self.rounds)
+        return wanted + wanted % 2 if self.compare else wanted
+
+    def planned(self) -> list[Case]:
+        """The cases of the default and the paper grid, each once: what a complete study holds."""
+        cases = [*self.grids["default"], *self.grids["paper"]]
+        return list({case_key(case): case for case in cases}.values())
+
+    @property
+    def order(self) -> tuple[float, str, str]:
+        """Sort key: the paper's figures in their order, then the studies of our own by name."""
+        figure = re.search(r"Fig\. (\d+)(\w?)", self.paper)
+        return (float(figure[1]), figure[2], self.name) if figure else (float("inf"), "", self.name)
+
+
+def experiments_folder(folder: str | Path | None = None) -> Path:
+    """The folder of experiments: `folder`, else GEMBENCH_EXPERIMENTS, else ./experiments.
+
+    Raises InputError if it is not there.
+    """
+    chosen = Path(folder or os.environ.get("GEMBENCH_EXPERIMENTS") or "experiments")
+    if not chosen.is_dir():
+        raise InputError(f"{chosen}: no such folder; run gembench in its checkout, or give --experiments DIR")
+    return chosen
+
+
+def experiment_files(folder: Path) -> dict[str, Path]:
+    """Name -> file of every experiment in `folder`; a file that begins with _ is none."""
+    return {path.stem: path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")}
+
+
+def _import_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"gembench_experiment_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path}: not a Python file; an experiment is one .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path}: cannot be imported: {reason}; mend the file") from error
+    return module
+
+
+def load_experiment(path: Path) -> Experiment:
+    """The experiment that the file `path` declares.
+
+    Raises InputError if the file cannot be imported, declares none, or is named otherwise.
+    """
+    found = getattr(_import_file(path), "experiment", None)
+    if not isinstance(found, Experiment):
+        remedy = f"add it, or rename the file to _{path.name}"
+        raise InputError(f"{path}: declares no `experiment = Experiment(...)`; {remedy}")
+    if found.name != path.stem:
+        raise InputError(f"{path}: its experiment is named {found.name!r}; name it {path.stem!r}")
+    object.__setattr__(found, "file", path.resolve())
+    return found
+
+
+def load_all(folder: Path) -> dict[str, Experiment]:
+    """Every experiment in `folder` by name, the paper's figures first.
+
+    Raises InputError if the folder holds none or a file is broken.
+    """
+    experiments = [load_experiment(path) for path in experiment_files(folder).values()]
+    if not experiments:
+        raise InputError(f"{folder}: holds no experiments; an experiment is one .py file in it")
+    return {experiment.name: experiment for experiment in sorted(experiments, key=lambda e: e.order)}

@@ -1,0 +1,1 @@
+"""How experiments run: cases in processes of their own, alternating arms, where and when, the store."""

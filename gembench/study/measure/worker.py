@@ -1,0 +1,165 @@
+"""One case in a process of its own: set up once, timed on request, its thread counts and libraries fresh.
+
+The runner writes one JSON line per request to standard input and reads one per answer:
+`prepare` (set-up and warm-ups), `sample` (one timed call), `close` (metrics, arrays, peak memory).
+Whatever the libraries print goes to standard error, where the runner finds a crash's last words.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import re
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from gembench.io.atomic import atomic_path, make_folder
+from gembench.study.declare.experiment import Case, Experiment, load_experiment
+from gembench.study.measure.store import plain
+
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+def die_with(parent: int) -> None:
+    """Ask Linux to kill this process when its parent dies; elsewhere the closed pipe ends it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked
+            sys.exit(1)
+
+
+def private_output() -> TextIO:
+    """The pipe to the runner; file descriptor 1 becomes standard error, so that no print gets in between."""
+    pipe = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(pipe, "w", encoding="utf-8")
+
+
+def limit_threads(threads: int) -> int:
+    """Hold every thread pool loaded so far to `threads`; returns the largest that remains."""
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    threadpool_limits(threads)
+    return max((pool["num_threads"] for pool in threadpool_info()), default=1)
+
+
+def peak_rss() -> int | None:
+    """Largest resident memory of this process in bytes; None where the system does not tell.
+
+    VmHWM, not getrusage: after fork and exec ru_maxrss starts at the parent's size.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
+
+
+class HookError(Exception):
+    """A hook of the experiment failed; the message says which and how."""
+
+
+def hook(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call one of the experiment's functions.
+
+    Raises HookError if it raises anything.
+    """
+    try:
+        return function(*arguments)
+    except Exception as error:
+        traceback.print_exc()
+        raise HookError(f"{name}: {type(error).__name__}: {error}".rstrip(": ")) from error
+
+
+class Measurement:
+    """One case, set up and ready to be timed."""
+
+    def __init__(self, experiment: Experiment, case: Case, threads: int) -> None:
+        """Run the set-up; the thread limit is renewed after it, for libraries it has loaded."""
+        self.experiment, self.case = experiment, case
+        limit_threads(threads)
+        self.inputs = hook("setup", experiment.setup, case)
+        self.pool = limit_threads(threads)
+        self.output: Any = None
+        self.metrics: dict[str, Any] = {}
+
+    def sample(self) -> float:
+        """One timed call in seconds.
+
+        Raises HookError if it fails or its output does not pass the check.
+        """
+        self.output = None
+        gc.collect()
+        run, inputs, case = self.experiment.run, self.inputs, self.case
+        start = time.perf_counter()
+        output = hook("run", run, inputs, case)
+        seconds = time.perf_counter() - start
+        found = hook("check", self.experiment.check, output, inputs, case)
+        if found is False:
+            raise HookError("check: returned False")
+        if isinstance(found, Mapping):
+            self.metrics.update(found)
+        self.output = output
+        if self.experiment.seconds:
+            seconds = float(hook("seconds", self.experiment.seconds, output, inputs, case))
+        return seconds
+
+    def close(self, arrays: Path, seconds: float) -> dict[str, Any]:
+        """Metrics, rates at the median time `seconds`, and peak memory; arrays are stored at `arrays`."""
+        experiment, arguments = self.experiment, (self.output, self.inputs, self.case)
+        peak = peak_rss()  # before metrics and arrays add to it
+        if experiment.metrics:
+            self.metrics.update(hook("metrics", experiment.metrics, *arguments))
+        if experiment.rates:
+            self.metrics.update(hook("rates", experiment.rates, seconds, self.case))
+        stored = hook("arrays", experiment.arrays, *arguments) if experiment.arrays else {}
+        if stored:
+            import numpy as np
+
+            make_folder(arrays.parent)
+            with atomic_path(arrays) as path:
+                np.savez_compressed(path, **stored)
+        return {"metrics": self.metrics, "peak_rss": peak, "arrays_file": arrays.name if stored else ""}
+
+
+def serve(requests: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The answers to `requests`: prepare first, then samples, then close."""
+    request = next(requests)
+    try:
+        experiment, case = load_experiment(Path(request["file"])), Case(request["case"])
+        reason = hook("skip", experiment.skip, case)
+        if reason:
+            yield {"status": "skipped", "reason": str(reason)}
+            return
+        measured = Measurement(experiment, case, request["threads"])
+        warmups = [measured.sample() for _ in range(experiment.warmups)]
+        yield {"status": "ready", "warmups": warmups, "threads": measured.pool}
+        for request in requests:
+            if request["do"] == "sample":
+                yield {"status": "sampled", "seconds": measured.sample()}
+            else:
+                yield {"status": "closed", **measured.close(Path(request["arrays"]), request["seconds"])}
+                return
+    except HookError as failure:
+        yield {"status": "failed", "reason": str(failure)}
+
+
+def main() -> None:
+    """Serve the runner until it closes the pipe."""
+    die_with(int(sys.argv[1]))
+    with private_output() as pipe:
+        for answer in serve(json.loads(line) for line in sys.stdin):
+            pipe.write(json.dumps(plain(answer), allow_nan=False) + "\n")
+            pipe.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How results are told: claims, tables, figures, the report."""

@@ -1,0 +1,78 @@
+"""Figures: each experiment's own drawing of its stored rows; nothing is run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gembench.errors import InputError
+from gembench.io.atomic import make_folder
+from gembench.study.declare.cases import case_key
+from gembench.study.declare.experiment import Experiment
+from gembench.study.measure.store import Row, load_rows
+from gembench.study.tell import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def machines_of(rows: Iterable[Row]) -> list[str]:
+    """The machines that have rows, the one with most measured cases first, then by name."""
+    measured: dict[str, int] = {}
+    for row in rows:
+        measured[row.machine] = measured.get(row.machine, 0) + row.ok
+    return sorted(measured, key=lambda machine: (-measured[machine], machine))
+
+
+def declared_rows(results: Path, experiment: Experiment, grid: str) -> list[Row]:
+    """The stored rows of the cases that the experiment declares today, in the order it declares them."""
+    cases = experiment.grids["quick"] if grid == "quick" else experiment.planned()
+    position = {case_key(case): number for number, case in enumerate(cases)}
+    rows = [row for row in load_rows(results, experiment.name, grid=grid) if case_key(row.case) in position]
+    return sorted(rows, key=lambda row: (position[case_key(row.case)], row.machine))
+
+
+def draw(experiment: Experiment, rows: Sequence[Row]) -> dict[str, Figure]:
+    """The experiment's figures of one machine's measured rows, by name; none without rows or drawing.
+
+    Raises InputError if its `figure` fails.
+    """
+    measured = [row for row in rows if row.ok]
+    if experiment.figure is None or not measured:
+        return {}
+    with style.context():
+        try:
+            drawn = experiment.figure(measured)
+        except Exception as error:
+            reason = f"figure() fails on the stored rows: {type(error).__name__}: {error}"
+            raise InputError(f"{experiment.file}: {reason}; mend it") from error
+    return dict(drawn) if isinstance(drawn, Mapping) else {"": drawn}
+
+
+def file_stems(experiment: Experiment, rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Stem of the figure files -> one machine's rows; the machine with most cases has the bare name."""
+    machines = machines_of(row for row in rows if row.ok)
+    return {experiment.name + (f"@{machine}" if number else ""):
+            [row for row in rows if row.machine == machine] for number, machine in enumerate(machines)}
+
+
+def write_figures(experiment: Experiment, rows: Sequence[Row], folder: Path) -> list[Path]:
+    """Draw every machine's figures into `folder` as SVG and PNG; returns the files written.
+
+    Raises InputError if a figure cannot be drawn or written.
+    """
+    written = []
+    for stem, own in file_stems(experiment, rows).items():
+        for name, figure in draw(experiment, own).items():
+            written += style.save(figure, make_folder(folder) / (f"{stem}-{name}" if name else stem))
+    return written
+
+
+def svg_text(figure: Figure) -> str:
+    """The figure as SVG, the same bytes for the same figure."""
+    buffer = io.StringIO()
+    with style.context():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()

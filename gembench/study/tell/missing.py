@@ -1,0 +1,92 @@
+"""What was not measured: each gap with its reason and the command that would fill it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gembench.study.declare.cases import Case, case_key, case_name, matches
+from gembench.study.declare.experiment import Experiment
+from gembench.study.measure.store import Row
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Cases of one experiment that one machine has not measured, for one reason."""
+
+    experiment: str
+    machine: str
+    cases: int
+    reason: str
+    commands: tuple[str, ...]
+
+
+def _keys(cases: Sequence[Case]) -> set[str]:
+    return {case_key(case) for case in cases}
+
+
+def _one_selector(wanted: Sequence[Case], cases: Sequence[Case]) -> Case | None:
+    """The fewest axis values that select just `wanted` from `cases`; None if none do."""
+    chosen = Case({axis: value for axis, value in wanted[0].items()
+                   if all(matches(case, {axis: value}) for case in wanted)})
+    keys = _keys(wanted)
+    if _keys([case for case in cases if matches(case, chosen)]) != keys:
+        return None
+    for axis in list(chosen):
+        fewer = chosen.without(axis)
+        if _keys([case for case in cases if matches(case, fewer)]) == keys:
+            chosen = fewer
+    return chosen
+
+
+def selectors(wanted: Sequence[Case], cases: Sequence[Case]) -> list[Case]:
+    """A short list of axis values that together select just `wanted` from `cases`."""
+    single = _one_selector(wanted, cases)
+    if single is not None:
+        return [single]
+    best = list(wanted)
+    for axis in wanted[0]:
+        parts: dict[str, list[Case]] = {}
+        for case in wanted:
+            parts.setdefault(case_key(Case({axis: case.get(axis)})), []).append(case)
+        found = [_one_selector(part, cases) for part in parts.values()]
+        complete = [chosen for chosen in found if chosen is not None]
+        if len(complete) == len(found) < len(best):
+            best = complete
+    return best
+
+
+def gaps(experiment: Experiment, rows: Sequence[Row], machines: Sequence[str], grid: str) -> list[Gap]:
+    """The declared cases that a machine has not measured, grouped by machine and reason.
+
+    grid: `quick`, or anything else for the default and the paper grid together
+    """
+    names = ("quick",) if grid == "quick" else ("default", "paper")
+    found = []
+    for machine in machines:
+        known = {case_key(row.case): row for row in rows if row.machine == machine}
+        seen: set[str] = set()
+        for name in names:
+            groups: dict[str, list[Case]] = {}
+            for case in experiment.grids[name]:
+                row = known.get(case_key(case))
+                if case_key(case) in seen or (row and row.ok):
+                    continue
+                reason = f"{row.status}: {row.reason}" if row else f"the {name} grid was not run"
+                groups.setdefault(reason, []).append(case)
+            seen |= _keys(experiment.grids[name])
+            found += [_gap(experiment, machine, name, reason, cases) for reason, cases in groups.items()]
+    return found
+
+
+def _gap(experiment: Experiment, machine: str, grid: str, reason: str, cases: list[Case]) -> Gap:
+    option = "" if grid == "default" else f" --grid {grid}"
+    again = " --fresh" if reason.startswith(("failed", "timeout")) else ""
+    chosen = selectors(cases, experiment.grids[grid])
+    if len(chosen) > 3 and not again:  # the whole grid, less what is stored, is the shorter command
+        chosen, again = [Case()], " --resume"
+    commands = tuple(
+        f"gembench run {shlex.quote(case_name(experiment.name, axes))}{option}{again}" for axes in chosen
+    )
+    return Gap(experiment.name, machine, len(cases), reason, commands)
