@@ -83,9 +83,9 @@ def test_closed_forms_stand_in_where_nothing_is_simulated(name):
 
 def test_the_default_of_the_figure_is_the_default_of_the_engine():
     from gembench.engine.mpi.reductions import DEFAULT_REDUCTION
-    from gembench.study.declare.experiment import _import_file
+    from gembench.study.declare.experiment import load_module
 
-    assert _import_file(FOLDER / "reduction.py").DEFAULT == DEFAULT_REDUCTION
+    assert load_module(FOLDER / "reduction.py").DEFAULT == DEFAULT_REDUCTION
 
 
 def told(**changes):

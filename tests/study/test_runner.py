@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gembench.errors import InputError
-from gembench.study.declare.experiment import load_experiment
+from gembench.study.declare.experiment import load_all, load_experiment
 from gembench.study.measure.runner import Settings, run_experiment
 from gembench.study.measure.store import Row, load_rows
 
@@ -162,6 +162,22 @@ def test_an_output_may_bring_its_own_time_rates_and_arrays(tmp_path: Path) -> No
         assert (row.samples, row.warmups, row.clock) == ((n / 2,) * 3, (), "own"), row.reason
         assert row.metrics == {"sum": n * (n - 1) // 2, "per_second": 2.0}
         assert row.arrays["output"].tolist() == list(range(n))
+
+
+def test_a_drawing_beside_its_experiment_is_no_experiment_and_imported_when_it_draws(tmp_path: Path) -> None:
+    (tmp_path / "toy.py").write_text(HOOKS)
+    assert load_experiment(tmp_path / "toy.py").figure is None
+    (tmp_path / "toy_figure.py").write_text("1 / 0")
+    assert list(load_all(tmp_path)) == ["toy"]
+    experiment = load_experiment(tmp_path / "toy.py")
+    (tmp_path / "toy_figure.py").write_text("def figure(rows):\n    return {'of': rows}\n")
+    assert experiment.figure is not None
+    assert experiment.figure([1, 2]) == {"of": [1, 2]}
+    (tmp_path / "toy.py").write_text(HOOKS.replace("experiment = ", "def figure(rows): return 'its own'\n\n"
+                                                   "experiment = ").replace("rounds=3", "figure=figure"))
+    own = load_experiment(tmp_path / "toy.py").figure
+    assert own is not None
+    assert own([]) == "its own"
 
 
 def test_a_broken_experiment_file_is_named(tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ The file `experiments/fft_libraries.py` ends with::
       grids={"quick": grid(library=["scipy", "fftw"], n=256), "default": ..., "paper": ...},
       compare="library", setup=setup, run=run, check=check, figure=figure,
   )
+
+A longer drawing is the function `figure` of `experiments/fft_libraries_figure.py`, which is imported when it
+first draws: what is measured does not depend on it.
 """
 
 from __future__ import annotations
@@ -27,7 +30,10 @@ from gembench.study.declare.grid import GRIDS, check_unique, grid
 
 __all__ = [
     "Case", "Experiment", "experiment_files", "experiments_folder", "grid", "load_all", "load_experiment",
+    "load_module",
 ]
+
+FIGURE = "_figure"  # ends the names of files that draw
 
 
 def no_inputs(case: Case) -> None:
@@ -63,7 +69,8 @@ class Experiment:
     arrays: `arrays(output, inputs, case) -> dict` of numpy arrays to store beside the record (maps, curves)
     seconds: `seconds(output, inputs, case) -> float` where the output carries its own clock (MPI ranks,
         simulated nodes, device events); the record then says `clock: own`
-    figure: `figure(rows) -> Figure` or `{name: Figure}` of one machine's measured rows; runs nothing
+    figure: `figure(rows) -> Figure` or `{name: Figure}` of one machine's measured rows; runs nothing; without
+        it, that of the file NAME_figure.py beside the experiment's, if there is one
     compare: the axis whose values alternate in even rounds; their speed-ups are tabulated
     baseline: the value of `compare` that speed-ups refer to; the first of its group if not given
     columns: metrics the report tabulates, in this order; every number among the metrics if None
@@ -140,11 +147,16 @@ def experiments_folder(folder: str | Path | None = None) -> Path:
 
 
 def experiment_files(folder: Path) -> dict[str, Path]:
-    """Name -> file of every experiment in `folder`; a file that begins with _ is none."""
-    return {path.stem: path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")}
+    """Name -> file of every experiment in `folder`; a file that begins with _ or ends in _figure is none."""
+    return {path.stem: path for path in sorted(folder.glob("*.py"))
+            if not path.stem.startswith("_") and not path.stem.endswith(FIGURE)}
 
 
-def _import_file(path: Path) -> ModuleType:
+def load_module(path: Path) -> ModuleType:
+    """The Python file `path` as a module; nothing is put on the path of imports.
+
+    Raises InputError if it cannot be imported.
+    """
     spec = importlib.util.spec_from_file_location(f"gembench_experiment_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path}: not a Python file; an experiment is one .py file")
@@ -160,18 +172,26 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
+def _figure_beside(path: Path) -> Callable[[list[Any]], Any] | None:
+    """The drawing in the file NAME_figure.py beside an experiment's, imported when it first draws."""
+    drawing = path.with_name(f"{path.stem}{FIGURE}.py")
+    return (lambda rows: load_module(drawing).figure(rows)) if drawing.exists() else None
+
+
 def load_experiment(path: Path) -> Experiment:
     """The experiment that the file `path` declares.
 
     Raises InputError if the file cannot be imported, declares none, or is named otherwise.
     """
-    found = getattr(_import_file(path), "experiment", None)
+    found = getattr(load_module(path), "experiment", None)
     if not isinstance(found, Experiment):
         remedy = f"add it, or rename the file to _{path.name}"
         raise InputError(f"{path}: declares no `experiment = Experiment(...)`; {remedy}")
     if found.name != path.stem:
         raise InputError(f"{path}: its experiment is named {found.name!r}; name it {path.stem!r}")
     object.__setattr__(found, "file", path.resolve())
+    if found.figure is None:
+        object.__setattr__(found, "figure", _figure_beside(path.resolve()))
     return found
 
 
