@@ -42,8 +42,8 @@ def skip(case):
 
 def setup(case):
     """Filtered micrographs, the bank, a search on the GPU, and what the CPU finds, timed."""
-    from gembench.engine.exact.search import cores
     from gembench.engine.search import open_search
+    from gembench.machine import cores
 
     images, bank, settings = real(case) if case.data == "klh" else simulated(case)
     options = {"edges": settings.edges, "dtype": settings.dtype}

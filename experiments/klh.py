@@ -9,10 +9,11 @@ import numpy as np
 
 from gembench.data.annotated import annotated_set, simulated_set
 from gembench.data.sets import find_set
-from gembench.engine.exact.search import cores, search
+from gembench.engine.exact.search import search
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.evaluate import evaluate, match, split_halves, threshold_for_recall
 from gembench.io.images.micrographs import read_micrograph
+from gembench.machine import cores
 from gembench.picking.picker import Picker, PickSettings, load_bank, prepared
 from gembench.study.declare.experiment import Experiment, grid
 from gembench.study.tell import klh_figures

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gembench.data.workload import FAINT, VISIBLE, Pace, Workload, egg_bank
-from gembench.engine.exact.search import cores
 from gembench.engine.peaks import PeakSettings, find_picks
+from gembench.machine import cores
 from gembench.study.declare.experiment import Experiment, grid
 from gembench.study.tell import bands, style
 from gembench.study.tell.tables import speed_up
@@ -59,11 +59,11 @@ def setup(case):
 def opened(step, bank):
     """The search of one step, on one thread."""
     from gembench.engine.banded.search import BandedSearch
-    from gembench.engine.exact.search import Search
+    from gembench.engine.exact.search import CPUSearch
 
     if step.method == "banded":
         return BandedSearch(bank, peaks=PEAKS)
-    return Search(bank, method=step.method, batch=step.batch)
+    return CPUSearch(bank, method=step.method, batch=step.batch)
 
 
 def run(inputs, case):

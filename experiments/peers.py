@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from gembench.engine.exact.search import cores
+from gembench.machine import cores
 from gembench.peers import PEERS
 from gembench.peers import figures as drawings
 from gembench.study.declare.experiment import Experiment, grid

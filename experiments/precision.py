@@ -35,13 +35,13 @@ def setup(case):
     from gembench.data.simulate import simulate_micrograph
     from gembench.data.templates import simulated_templates
     from gembench.engine.bank import TemplateBank, grid_angles
-    from gembench.engine.exact.search import Search
+    from gembench.engine.exact.search import CPUSearch
     from gembench.engine.filters import average
 
     simulated = [simulate_micrograph(2013, index, case.size) for index in range(case.micrographs)]
     micrographs = [average(image, 4)[0] for image, _ in simulated]
     bank = TemplateBank(*simulated_templates(), grid_angles(case.angle_step))
-    searches = {dtype: Search(bank, library=case.library, dtype=dtype) for dtype in DTYPES}
+    searches = {dtype: CPUSearch(bank, library=case.library, dtype=dtype) for dtype in DTYPES}
     places = np.random.default_rng(1).integers(bank.box[0] // 2, case.size - bank.box[0] // 2, (20, 2))
     return Inputs(micrographs, [truth for _, truth in simulated], searches,
                   Workload(micrographs[0], bank, places))

@@ -32,11 +32,11 @@ def skip(case):
 
 def setup(case):
     """A micrograph and a search of turned templates with masks of their own; none is kept between runs."""
-    from gembench.engine.exact.search import Search
+    from gembench.engine.exact.search import CPUSearch
 
     bank = egg_bank(case.template, PER_THREAD[case.method] * case.threads)
     work = Workload.make((case.n, case.n), bank, places=30)
-    return work, Search(bank, method=case.method, threads=case.threads, keep_bytes=0)
+    return work, CPUSearch(bank, method=case.method, threads=case.threads, keep_bytes=0)
 
 
 def run(inputs, case):

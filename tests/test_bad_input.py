@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from gembench.cli import main
-from gembench.engine.exact.search import Search
+from gembench.engine.exact.search import CPUSearch
 from gembench.engine.fft import LIBRARIES
 from gembench.io.coordinates import read_coordinates
 from gembench.io.images.mrc import write_mrc, write_stack
@@ -319,7 +319,7 @@ def test_no_memory_is_one_line(folder, capsys, monkeypatch):
     def run(search, image, **options):
         raise MemoryError("Unable to allocate 9 TiB")
 
-    monkeypatch.setattr(Search, "run", run)
+    monkeypatch.setattr(CPUSearch, "run", run)
     assert pick() == 2
     refused(capsys, "out of memory: Unable to allocate 9 TiB: use fewer threads")
     assert not list(Path("out").glob("*.star"))
@@ -331,10 +331,10 @@ def test_kernels_run_where_nothing_can_be_kept(folder, tmp_path):
               "def refuse(self): raise OSError('read-only')\n"
               "for locator in caching._CacheLocator.__subclasses__():\n"
               "    locator.ensure_cache_path = refuse\n"
-              "from gembench.engine.exact import fold\n"
-              "score = fold.np.zeros((2, 2), fold.np.float32)\n"
-              "index = fold.np.zeros((2, 2), fold.np.int32)\n"
-              "fold.merge(score, index, score + 1, index + 5)\n"
+              "from gembench.engine import score_map\n"
+              "score = score_map.np.zeros((2, 2), score_map.np.float32)\n"
+              "index = score_map.np.zeros((2, 2), score_map.np.int32)\n"
+              "score_map.merge(score, index, score + 1, index + 5)\n"
               "print(index.tolist())\n")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[[5, 5], [5, 5]]\n", "")

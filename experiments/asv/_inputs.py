@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import Search
+from gembench.engine.exact.search import CPUSearch
 from gembench.engine.fft import FFTLibrary, fft_library
 from gembench.errors import InputError
 
@@ -53,9 +53,9 @@ def bank(size: int, angles: int = 2) -> TemplateBank:
 
 
 @cache
-def searched(method: str, library_name: str, size: int, threads: int = 1) -> Search:
+def searched(method: str, library_name: str, size: int, threads: int = 1) -> CPUSearch:
     """A search that has run once: planned, its kernels compiled and its templates turned."""
     library(library_name if library_name != "auto" else "scipy")
-    search = Search(bank(size), method=method, library=library_name, threads=threads)  # type: ignore[arg-type]
+    search = CPUSearch(bank(size), method=method, library=library_name, threads=threads)  # type: ignore[arg-type]
     search.run(noise(size, size))
     return search

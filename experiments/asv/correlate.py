@@ -6,7 +6,7 @@ import os
 
 from scipy.ndimage import gaussian_filter
 
-from gembench.engine.exact.search import Search
+from gembench.engine.exact.search import CPUSearch
 
 from ._inputs import LIBRARIES, METHODS, ONE_THREAD, bank, noise, searched
 
@@ -41,7 +41,7 @@ class Masks:
             templates = egg_bank(128, 8, mask)  # type: ignore[arg-type]
         except (ImportError, TypeError):
             raise NotImplementedError from None  # this commit knows one kind of mask only
-        self.search, self.micrograph = Search(templates), noise(1024, 1024)
+        self.search, self.micrograph = CPUSearch(templates), noise(1024, 1024)
         self.search.run(self.micrograph)
 
     def time_search(self, mask: str) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from gembench.engine.exact import fold
-from gembench.engine.exact.correlate import variance_floor
+from gembench.engine.exact.kernels import BLOCK, fold, inverse_sigma, load_columns
 from gembench.engine.fft import aligned_zeros
+from gembench.engine.normalise import variance_floor
+from gembench.engine.score_map import merge
 
 from ._inputs import ONE_THREAD, noise
 
 SIZE = 1024
-BLOCK = fold.BLOCK
 
 
 class Kernels:
@@ -30,20 +30,18 @@ class Kernels:
 
     def time_fold(self) -> None:
         for y in range(0, SIZE, BLOCK):
-            fold.fold(
-                self.values, y, 0, self.out, y, 0, np.int32(1), self.score, self.index, y, 0, BLOCK, SIZE
-            )
+            fold(self.values, y, 0, self.out, y, 0, np.int32(1), self.score, self.index, y, 0, BLOCK, SIZE)
 
     def time_inverse_sigma(self) -> None:
         for y in range(0, SIZE, BLOCK):
-            fold.inverse_sigma(self.values, self.score, y, 0, *self.floor, self.out, y, BLOCK, SIZE)
+            inverse_sigma(self.values, self.score, y, 0, *self.floor, self.out, y, BLOCK, SIZE)
 
     def time_merge(self) -> None:
-        fold.merge(self.score, self.index, self.values, self.index)
+        merge(self.score, self.index, self.values, self.index)
 
     def time_load_columns(self) -> None:
         for x in range(0, SIZE, BLOCK):
-            fold.load_columns(self.frame, x, self.rows)
+            load_columns(self.frame, x, self.rows)
 
 
 class Transposition:
@@ -54,7 +52,7 @@ class Transposition:
 
     def setup(self) -> None:
         try:
-            from gembench.engine.exact.transpose import transpose
+            from gembench.engine.exact.kernels import transpose
         except ImportError:
             raise NotImplementedError from None  # this commit has none
 

@@ -6,7 +6,7 @@ import tracemalloc
 
 from gembench.engine.bank import TemplateBank
 from gembench.engine.exact.plan import make_plan
-from gembench.engine.exact.search import Search, search
+from gembench.engine.exact.search import CPUSearch, search
 from gembench.engine.fft import fft_library
 
 from ._inputs import METHODS, Array, bank, noise
@@ -55,7 +55,7 @@ class Transforms:
     unit = "transforms per template"
 
     def track_transforms(self, method: str) -> float:
-        with Search(bank(256, angles=4), method=method, library="scipy") as engine:  # type: ignore[arg-type]
+        with CPUSearch(bank(256, angles=4), method=method, library="scipy") as engine:  # type: ignore[arg-type]
             engine.run(noise(256, 256))
             counts = engine.statistics.counts
         return (counts.forward + counts.inverse) / counts.templates

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gembench.data.simulate import PIXEL_SIZE, simulate_micrograph
 from gembench.data.templates import simulated_templates
 from gembench.engine.bank import TemplateBank, grid_angles
-from gembench.engine.exact.search import Search
+from gembench.engine.exact.search import CPUSearch
 from gembench.engine.filters import average
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.evaluate import evaluate
@@ -22,7 +22,7 @@ class Quality:
         bank = TemplateBank(*simulated_templates(), grid_angles(15), pixel_size=PIXEL_SIZE)
         settings = PeakSettings(threshold=0.2, distance=100)
         picks, truth = [], []
-        with Search(bank, library="scipy") as search:
+        with CPUSearch(bank, library="scipy") as search:
             for index in range(MICROGRAPHS):
                 image, particles = simulate_micrograph(SEED, index, SIZE)
                 smooth, shift = average(image, 4)

@@ -156,7 +156,7 @@ def _pick(args: argparse.Namespace) -> int:
 
 
 def _pick_alone(args: argparse.Namespace) -> int:
-    from gembench.engine.exact.search import cores
+    from gembench.machine import cores
     from gembench.picking import task as _pick_task
     from gembench.picking.picker import Picker
 

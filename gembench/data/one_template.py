@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.data.workload import Workload
-from gembench.engine.exact.correlate import standardised, variance_floor
-from gembench.engine.exact.fold import NO_SCORE
 from gembench.engine.exact.plan import make_plan
 from gembench.engine.gpu.device import load_cupy
 from gembench.engine.gpu.kernels import Kernels
-from gembench.engine.score_map import ScoreMap
+from gembench.engine.normalise import standardised, variance_floor
+from gembench.engine.score_map import NO_SCORE, ScoreMap
 
 Array = NDArray[Any]
 SOURCE = Path(__file__).with_suffix(".cu")

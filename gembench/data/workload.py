@@ -167,7 +167,7 @@ class OneTemplate:
     """
 
     def __init__(self, work: Workload, library: str, dtype: str, transform: tuple[int, int] | None) -> None:
-        from gembench.engine.exact.methods import PaperCorrelator
+        from gembench.engine.exact.paper import PaperCorrelator
         from gembench.engine.exact.plan import make_plan
         from gembench.engine.fft import fft_library
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from gembench.engine.exact.correlate import normalised_weights
 from gembench.engine.kernel import kernel
+from gembench.engine.normalise import normalised_weights
 from gembench.errors import InputError
 
 Array = NDArray[Any]

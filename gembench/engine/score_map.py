@@ -1,4 +1,4 @@
-"""ScoreMap: the best score at every pixel of a micrograph, and which template gave it."""
+"""ScoreMap: the best score at every pixel of a micrograph, and which template gave it; two of them as one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.kernel import kernel
+
 Array = NDArray[Any]
+NO_SCORE = np.float32(-2.0)  # below every correlation: 'no template was scored here'
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,3 +39,14 @@ def finished(partial: ScoreMap, exclude: Array | None = None) -> ScoreMap:
     score = np.clip(partial.score, -1, 1)
     score[unscored] = 0
     return ScoreMap(score, np.where(unscored, np.int32(-1), partial.index))
+
+
+@kernel
+def merge(score: Array, index: Array, other_score: Array, other_index: Array) -> None:
+    """Fold another pair of maps into `score` and `index`; ties keep the lowest index."""
+    for j in range(score.shape[0]):
+        for i in range(score.shape[1]):
+            new, k = other_score[j, i], other_index[j, i]
+            better = (new > score[j, i]) | ((new == score[j, i]) & (k < index[j, i]))
+            score[j, i] = new if better else score[j, i]
+            index[j, i] = k if better else index[j, i]

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import RotatedTemplate, TemplateBank
-from gembench.engine.exact.fold import NO_SCORE, merge
-from gembench.engine.score_map import ScoreMap, finished
+from gembench.engine.score_map import NO_SCORE, ScoreMap, finished, merge
 from gembench.peers.base import Matched, Peer, SteadyPace
 
 Array = NDArray[Any]

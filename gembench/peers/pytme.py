@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.exact.fold import NO_SCORE, merge
-from gembench.engine.score_map import ScoreMap, finished
+from gembench.engine.score_map import NO_SCORE, ScoreMap, finished, merge
 from gembench.peers.base import Matched, SteadyPace
 from gembench.peers.loop import Library
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from gembench.engine.bank import Interpolation, TemplateBank, grid_angles
 from gembench.engine.exact.plan import Edges, Method
-from gembench.engine.exact.search import SearchStatistics, without
 from gembench.engine.filters import Contrast, average, limit_outliers, lowpass, matched_contrast
 from gembench.engine.gpu.device import parse_device
 from gembench.engine.gpu.plan import Storage
@@ -25,7 +24,7 @@ from gembench.engine.mpi.search import SharedSearch
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
-from gembench.engine.search import open_search
+from gembench.engine.search import SearchStatistics, open_search, without
 from gembench.errors import InputError
 from gembench.io.checks import require_file
 from gembench.io.images.micrographs import Micrograph
@@ -53,7 +52,7 @@ class PickSettings:
     lowpass: resolution in A at which a Gaussian filter halves the micrographs' amplitudes, 0 for none
     clip: pixels further than so many robust standard deviations from the median are limited to that, 0 for
         none
-    method, dtype, edges: of the search, see `engine.exact.search.Search`; spectra: what a GPU stores them
+    method, dtype, edges: of the search, see `engine.exact.search.CPUSearch`; spectra: what a GPU stores them
         in, see `engine.gpu.search.GPUSearch`
     """
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import disc_mask, rotate
-from gembench.engine.exact.correlate import normalised_weights
+from gembench.engine.normalise import normalised_weights
 from gembench.templates.boxes import resampled
 from gembench.templates.symmetry import parabola, rotational_average
 

@@ -57,7 +57,7 @@ def score_rounding(micrograph, mask, rows, columns):
     """How far rounding may put a score of transforms in float32 from the direct sum, (n,); 0 where none is.
 
     Rounding leaves in sigma^2 up to 10 epsilons of the local mean of T^2 and 3 of the rms of T^2 - 1 (see
-    `correlate.LOCAL_FLOOR`), and in the numerator some of T's own standard deviation, 1. A few pixels that
+    `normalise.LOCAL_FLOOR`), and in the numerator some of T's own standard deviation, 1. A few pixels that
     happen to be alike make sigma^2 small, and the quotient is so much the worse.
     """
     epsilon = np.finfo(np.float32).eps

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gembench.engine.exact.fold import merge
+from gembench.engine.score_map import merge
 from gembench.study.clusters import ranks, reductions, series, sheet
 from gembench.study.clusters.fresh import expected, fresh_maps, same
 from gembench.study.clusters.reductions import ReductionSeries, Setting

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.exact.fold import BLOCK, TILE
+from gembench.engine.exact.kernels import BLOCK, TILE
 from gembench.engine.fft import FFTLibrary, aligned_zeros, complex_dtype
 from gembench.engine.kernel import kernel
 

@@ -43,13 +43,14 @@ from gembench.engine.banded.memory import (
 from gembench.engine.banded.peaks import settle_maxima, settle_walk
 from gembench.engine.banded.sums import DirectSums
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.correlate import standardised, variance_floor
-from gembench.engine.exact.fold import BLOCK, NO_SCORE
+from gembench.engine.exact.kernels import BLOCK
 from gembench.engine.exact.plan import Edges, Plan, make_plan
-from gembench.engine.exact.search import Search, SearchStatistics, checked
+from gembench.engine.exact.search import CPUSearch
 from gembench.engine.fft import fft_library
+from gembench.engine.normalise import standardised, variance_floor
 from gembench.engine.peaks import PeakSettings
-from gembench.engine.score_map import ScoreMap
+from gembench.engine.score_map import NO_SCORE, ScoreMap
+from gembench.engine.search import SearchStatistics, checked
 
 Array = NDArray[Any]
 log = logging.getLogger("gembench")
@@ -103,7 +104,7 @@ def _inside(step: int, lost: Array) -> Array:
 class BandedSearch:
     """A template bank ready to be run over filtered micrographs; use as a context manager.
 
-    bank, library, dtype, edges, threads: as for `search.Search`
+    bank, library, dtype, edges, threads: as for `CPUSearch`
     peaks: the rules that picks will be taken by. What they look at is exact: positions, scores and templates
         of `find_picks(maps, bank, peaks)` are those of the method exact. Other scores are approximate: the
         more so below the threshold, and where a better pick rules others out.
@@ -124,7 +125,7 @@ class BandedSearch:
         self.dtype, self.edges, self.threads, self.memory = dtype, edges, threads, memory
         self.statistics = BandedStatistics()
         self._one_thread = ThreadpoolController()
-        self._exact = Search(bank, library=library, dtype=dtype, edges=edges, threads=threads)
+        self._exact = CPUSearch(bank, library=library, dtype=dtype, edges=edges, threads=threads)
         self.plan: Plan | None = None
         self._prepared: dict[int, Prepared] = {}
         self._bytes = 0

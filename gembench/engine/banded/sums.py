@@ -68,7 +68,7 @@ class DirectSums:
     ) -> None:
         """The best of some templates at rows of ABREAST pixels of `image` (h, w), from y, x (n,) on.
 
-        floor: of sigma^2, see `correlate.variance_floor`
+        floor: of sigma^2, see `normalise.variance_floor`
         windows: (K, 4) first and last row, first and last column of each template's centre
         first: (n + 1,) where each row's templates begin in `templates`
         score, index: (n, ABREAST), are folded into; pixels outside a template's window are left out

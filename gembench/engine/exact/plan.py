@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gembench.engine.bank import RotatedTemplate, TemplateBank
-from gembench.engine.exact.fold import BLOCK
+from gembench.engine.exact.kernels import BLOCK
 from gembench.engine.fft import FFTLibrary, complex_dtype
 from gembench.errors import InputError
 

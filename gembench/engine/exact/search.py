@@ -7,13 +7,12 @@ are merged at the end; the result does not depend on the number of consumers or 
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain, repeat
 from math import inf
 from types import TracebackType
@@ -23,11 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import RotatedTemplate, TemplateBank
-from gembench.engine.exact.fold import merge
-from gembench.engine.exact.methods import Correlator, Counts, ExactCorrelator, Frame, PaperCorrelator
+from gembench.engine.exact.correlator import Correlator, Frame
+from gembench.engine.exact.exact import ExactCorrelator
+from gembench.engine.exact.paper import PaperCorrelator
 from gembench.engine.exact.plan import BATCH, Edges, Method, Plan, make_plan, require_known
 from gembench.engine.fft import FFTLibrary, fft_library
-from gembench.engine.score_map import ScoreMap, finished
+from gembench.engine.score_map import ScoreMap, finished, merge
+from gembench.engine.search import SearchStatistics, checked
 from gembench.errors import InputError
 
 Array = NDArray[Any]
@@ -53,18 +54,7 @@ class Work:
         return sum(one.weights.nbytes + one.mask.nbytes for group in self.groups for one in group)
 
 
-@dataclass
-class SearchStatistics:
-    """What one search did. Waits are seconds summed over threads."""
-
-    seconds: float = 0.0
-    counts: Counts = field(default_factory=Counts)
-    producer_wait: float = 0.0
-    consumer_wait: float = 0.0
-    deepest_queue: int = 0
-
-
-class Search:
+class CPUSearch:
     """A template bank ready to be run over micrographs; use as a context manager.
 
     bank: the templates; method: 'exact' or 'paper'; library: an FFT library's name or 'auto'
@@ -250,14 +240,9 @@ class Search:
         return ScoreMap(first.score, first.index)
 
 
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def search(micrograph: Array, bank: TemplateBank, **options: Any) -> ScoreMap:
-    """Correlate one micrograph (H, W) with a bank; `options` are those of `Search`."""
-    with Search(bank, **options) as engine:
+    """Correlate one micrograph (H, W) with a bank; `options` are those of `CPUSearch`."""
+    with CPUSearch(bank, **options) as engine:
         return engine.run(micrograph)
 
 
@@ -296,29 +281,3 @@ def _grouped(
             free = 0
     if groups:
         yield Work(groups, bank.disc_views[groups[0][0].view])
-
-
-def without(micrograph: Array, exclude: Array) -> Array:
-    """The micrograph (H, W) with its excluded pixels, (H, W) bool, set to the mean of the others.
-
-    Raises InputError for another shape, and if no pixel is left.
-    """
-    if exclude.shape != micrograph.shape:
-        raise InputError(f"the excluded area has shape {exclude.shape}, the micrograph {micrograph.shape}")
-    used = micrograph[~exclude]
-    if not used.size:
-        raise InputError("the whole micrograph is excluded: nothing is left to search")
-    return np.where(exclude, used.mean(dtype=np.float64), micrograph)
-
-
-def checked(micrograph: Array, exclude: Array | None) -> Array:
-    """A finite two-dimensional micrograph, with its excluded pixels set to the mean of the others."""
-    image = np.asarray(micrograph)
-    if image.ndim != 2:
-        raise InputError(f"a micrograph has two dimensions, this array has shape {image.shape}")
-    if exclude is not None:
-        image = without(image, exclude)
-    bad = image.size - int(np.isfinite(image).sum())
-    if bad:
-        raise InputError(f"the micrograph holds {bad} NaN or infinite pixels: repair or exclude them first")
-    return image

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from gembench.engine.exact.fold import BLOCK
+from gembench.engine.exact.kernels import BLOCK
 from gembench.engine.fft.library import FFTLibrary, fft_library
 from gembench.engine.fft.sizes import smooth_sizes
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.exact.correlate import GLOBAL_FLOOR, LOCAL_FLOOR
-from gembench.engine.exact.fold import NO_SCORE
-from gembench.engine.exact.methods import Counts
 from gembench.engine.gpu.buffers import Buffers
 from gembench.engine.gpu.kernels import SURVEY_THREADS
 from gembench.engine.gpu.plan import LANES, GPUPlan
 from gembench.engine.gpu.turned_bank import TurnedBank
 from gembench.engine.gpu.turns import NONE, Batch
+from gembench.engine.normalise import GLOBAL_FLOOR, LOCAL_FLOOR
+from gembench.engine.score_map import NO_SCORE
+from gembench.engine.search import Counts
 from gembench.errors import InputError
 
 Array = NDArray[Any]

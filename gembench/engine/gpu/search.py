@@ -17,16 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.fold import merge
 from gembench.engine.exact.plan import Edges, Method, make_plan
-from gembench.engine.exact.search import SearchStatistics, checked
 from gembench.engine.gpu import device as gpu
 from gembench.engine.gpu.clock import StageClock
 from gembench.engine.gpu.correlator import IN_FLIGHT, DeviceCorrelator
 from gembench.engine.gpu.plan import GPUPlan, Storage, plan_search
 from gembench.engine.gpu.turned_bank import TurnedBank, spline_pad
 from gembench.engine.gpu.turns import NONE, Batch, batches, turns
-from gembench.engine.score_map import ScoreMap, finished
+from gembench.engine.score_map import ScoreMap, finished, merge
+from gembench.engine.search import SearchStatistics, checked
 from gembench.errors import InputError
 
 Array = NDArray[Any]
@@ -51,7 +50,7 @@ class GPUSearch:
 
     devices: by number, None for all; batch: templates a device works on at once, None for as many as pay
     spectra: 'half' stores spectra and products of templates in half precision; sigma keeps the full one
-    dtype, edges, share: as of `engine.exact.search.Search`; method: 'exact' only
+    dtype, edges, share: as of `engine.exact.search.CPUSearch`; method: 'exact' only
     graph: replay recorded launches; without, every kernel is launched by itself, which is slower
 
     Raises InputError for devices that are not there and for unknown choices.
@@ -102,7 +101,7 @@ class GPUSearch:
         self, micrograph: Array, *, exclude: Array | None = None,
         on_template: Callable[[int], None] | None = None,
     ) -> ScoreMap:
-        """Correlate one micrograph with every template of the bank; see `engine.exact.search.Search.run`."""
+        """Correlate one micrograph with every template of the bank; see `engine.search.Search.run`."""
         exclude = None if exclude is None else np.asarray(exclude, bool)
         return finished(self.partial(micrograph, exclude=exclude, on_template=on_template), exclude)
 
@@ -110,7 +109,7 @@ class GPUSearch:
         self, micrograph: Array, *, exclude: Array | None = None,
         on_template: Callable[[int], None] | None = None,
     ) -> ScoreMap:
-        """The same for this engine's share of the bank; see `engine.exact.search.Search.partial`."""
+        """The same for this engine's share of the bank; see `engine.search.Search.partial`."""
         image = checked(micrograph, exclude)
         self._prepare((image.shape[0], image.shape[1]))
         assert self.plan is not None

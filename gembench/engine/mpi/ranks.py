@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from gembench.engine.exact.search import cores
 from gembench.engine.mpi.launch import launched
 from gembench.engine.mpi.reductions.messages import wait
 from gembench.errors import InputError
+from gembench.machine import cores
 
 if TYPE_CHECKING:
     from mpi4py import MPI

@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.methods import Counts
 from gembench.engine.exact.plan import Method
-from gembench.engine.exact.search import Search, SearchStatistics
+from gembench.engine.exact.search import CPUSearch
 from gembench.engine.fft import FFTLibrary
 from gembench.engine.mpi.ranks import Distribution
 from gembench.engine.mpi.reductions import (
@@ -33,6 +32,7 @@ from gembench.engine.mpi.reductions import (
 )
 from gembench.engine.mpi.reductions.messages import pieces, wait, wait_until
 from gembench.engine.score_map import ScoreMap, finished
+from gembench.engine.search import Counts, SearchStatistics
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class SharedSearch:
         check_reduction(reduction)
         self.communicator, self.reduction, self.threads = communicator, reduction, threads
         share = (communicator.rank, communicator.size)
-        self._search = Search(bank, threads=threads, share=share, **options)
+        self._search = CPUSearch(bank, threads=threads, share=share, **options)
         self.statistics = SearchStatistics()
 
     @property

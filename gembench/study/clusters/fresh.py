@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gembench.engine.exact.fold import NO_SCORE, merge
-from gembench.engine.score_map import ScoreMap
+from gembench.engine.score_map import NO_SCORE, ScoreMap, merge
 
 LEVELS = 256  # values that a score may have: few enough for ties between ranks
 TEMPLATES = 1000  # of a rank

@@ -14,10 +14,9 @@ import numpy as np
 from mpi4py import MPI
 from numpy.typing import NDArray
 
-from gembench.engine.exact.fold import merge
 from gembench.engine.mpi.reductions import empty_maps, reduce_maps
 from gembench.engine.mpi.reductions.keys import packed, unpack
-from gembench.engine.score_map import ScoreMap
+from gembench.engine.score_map import ScoreMap, merge
 from gembench.study.clusters.fresh import expected, fresh_maps, same
 
 Array = NDArray[Any]

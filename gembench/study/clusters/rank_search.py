@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gembench.data.workload import Workload, egg_bank
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import Search
+from gembench.engine.exact.search import CPUSearch
 from gembench.engine.mpi.reductions import empty_maps, reduce_maps
 from gembench.engine.mpi.search import hand_out, take
 from gembench.engine.score_map import ScoreMap, finished
@@ -43,7 +43,7 @@ def checksum(maps: ScoreMap) -> int:
     return zlib.crc32(maps.index.tobytes(), zlib.crc32(maps.score.tobytes()))
 
 
-def by_templates(communicator: MPI.Intracomm, search: Search, micrographs: list[Array]) -> list[int]:
+def by_templates(communicator: MPI.Intracomm, search: CPUSearch, micrographs: list[Array]) -> list[int]:
     """All ranks search each micrograph with their share of the bank; checksums on the root."""
     sums = []
     for micrograph in micrographs:
@@ -55,7 +55,7 @@ def by_templates(communicator: MPI.Intracomm, search: Search, micrographs: list[
     return sums
 
 
-def by_micrographs(communicator: MPI.Intracomm, search: Search, micrographs: list[Array]) -> list[int]:
+def by_micrographs(communicator: MPI.Intracomm, search: CPUSearch, micrographs: list[Array]) -> list[int]:
     """Whoever is free searches the next micrograph with the whole bank; the root has the checksums."""
     def work(micrograph: Array) -> int:
         return checksum(search.run(micrograph))
@@ -74,12 +74,12 @@ class Engines:
 
     def __init__(self, bank: TemplateBank, keep: bool) -> None:
         self.bank, self.keep = bank, keep
-        self.known: dict[tuple[int, int], Search] = {}
+        self.known: dict[tuple[int, int], CPUSearch] = {}
 
-    def get(self, share: tuple[int, int]) -> Search:
+    def get(self, share: tuple[int, int]) -> CPUSearch:
         """The search of one part; templates are turned anew for every micrograph unless they are kept."""
         if share not in self.known:
-            self.known[share] = Search(self.bank, share=share, keep_bytes=KEEP if self.keep else 0)
+            self.known[share] = CPUSearch(self.bank, share=share, keep_bytes=KEEP if self.keep else 0)
         return self.known[share]
 
 
@@ -119,7 +119,7 @@ def reference(first: Workload, micrographs: list[Array]) -> list[int]:
 
     Raises ValueError if its first map is not that of direct sums.
     """
-    with Search(first.bank) as alone:
+    with CPUSearch(first.bank) as alone:
         maps = alone.run(micrographs[0])
         first.check(maps, "float32")
         return [checksum(maps), *(checksum(alone.run(micrograph)) for micrograph in micrographs[1:])]
@@ -129,7 +129,7 @@ def warm_up() -> None:
     """Have the kernels compiled, or loaded, before ranks are forked."""
     bank = egg_bank(16, 4)
     work = Workload.make((64, 64), bank, 5)
-    with Search(bank) as search:
+    with CPUSearch(bank) as search:
         search.run(work.micrograph)
 
 

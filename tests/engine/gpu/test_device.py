@@ -10,7 +10,7 @@ import pytest
 
 from gembench.cli import main
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import Search
+from gembench.engine.exact.search import CPUSearch
 from gembench.engine.gpu import device
 from gembench.engine.gpu.search import GPUSearch
 from gembench.engine.search import open_search
@@ -116,7 +116,7 @@ def test_unknown_choices_are_named(monkeypatch, options, message):
 def test_the_cpu_needs_no_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with open_search(BANK, threads=2) as engine:
-        assert isinstance(engine, Search)
+        assert isinstance(engine, CPUSearch)
         assert engine.threads == 2
 
 

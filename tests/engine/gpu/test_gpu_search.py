@@ -10,11 +10,10 @@ from scipy import ndimage
 
 from gembench.data.workload import Workload, egg_bank
 from gembench.engine.bank import TemplateBank, disc_mask, grid_angles, rotate
-from gembench.engine.exact.fold import merge
-from gembench.engine.exact.search import Search, search
+from gembench.engine.exact.search import CPUSearch, search
 from gembench.engine.gpu.search import GPUSearch
 from gembench.engine.peaks import PeakSettings
-from gembench.engine.score_map import finished
+from gembench.engine.score_map import finished, merge
 from gembench.errors import InputError
 from gembench.io.images.micrographs import Micrograph
 from gembench.picking.picker import Picker, PickSettings
@@ -271,7 +270,7 @@ def test_excluded_pixels_are_not_scored_and_do_not_reach_the_others(cupy):
     exclude = np.zeros(micrograph.shape, bool)
     exclude[10:40, 20:60] = True
     blob = np.where(exclude, np.nan, micrograph)
-    with GPUSearch(bank, devices=(0,)) as engine, Search(bank) as cpu:
+    with GPUSearch(bank, devices=(0,)) as engine, CPUSearch(bank) as cpu:
         agree(engine.run(blob, exclude=exclude), cpu.run(blob, exclude=exclude), TOLERANCE["float32"])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gembench.data.workload import OneTemplate, Workload, egg_bank
-from gembench.engine.exact.fold import NO_SCORE
+from gembench.engine.score_map import NO_SCORE
 
 
 @pytest.fixture(params=["float32", "float64"])

@@ -36,7 +36,7 @@ __device__ inline void invert_row(Complex (&v)[HELD], const Complex *roots, Exch
     transform<1>(v, roots, exchange, threadIdx.x);
 }
 
-// 1 / sigma, and 0 where sigma^2 is not above correlate.variance_floor.
+// 1 / sigma, and 0 where sigma^2 is not above normalise.variance_floor.
 // sums: (1/P) sum M T and s (1/P) sum M (T^2 - 1), times N; floors: a, b for a * mean of T^2 + b; 1 / (s N)
 __device__ inline Real inverse_sigma(Complex sums, const Real *floors)
 {

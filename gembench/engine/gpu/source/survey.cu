@@ -55,7 +55,7 @@ extern "C" __global__ void __launch_bounds__(256) survey(
     top = -reduced(top, shared, Most()), bottom = reduced(bottom, shared, Most());
     left = -reduced(left, shared, Most()), right = reduced(right, shared, Most());
     if (threadIdx.x > 0) return;
-    bool varies = sigma > 1e-9 * peak;  // as correlate.normalised_weights
+    bool varies = sigma > 1e-9 * peak;  // as normalise.normalised_weights
     records[k] = {mean, varies ? 1 / (sigma * count) : 0.0, int(count), int(top), int(bottom), int(left),
                   int(right), before != k && different == 0};
 }

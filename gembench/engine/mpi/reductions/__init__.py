@@ -61,7 +61,7 @@ def reduce_maps(
         score NO_SCORE and index -1 where nothing was scored. They are not to be used afterwards
     name: of the reduction; threads: that fold, in the reductions with '+threads' in their name
 
-    The result is bit by bit that of `fold.merge` over the ranks, whatever rank has which templates.
+    The result is bit by bit that of `score_map.merge` over the ranks, whatever rank has which templates.
     Raises InputError for an unknown reduction, other types, and where keys are asked for with float64.
     """
     check_reduction(name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.exact.fold import merge
+from gembench.engine.score_map import merge
 
 if TYPE_CHECKING:
     from mpi4py import MPI

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gembench.engine.exact.fold import merge
 from gembench.engine.mpi.reductions import chain
 from gembench.engine.mpi.reductions.messages import Array, halves, pieces, wait_until
 from gembench.engine.mpi.reductions.node_maps import NodeMaps, node_maps
+from gembench.engine.score_map import merge
 
 if TYPE_CHECKING:
     from mpi4py import MPI

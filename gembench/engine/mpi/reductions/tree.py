@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gembench.engine.exact.fold import NO_SCORE
 from gembench.engine.kernel import kernel
 from gembench.engine.mpi.reductions.messages import SLICE, Array, in_parts, pieces, wait
+from gembench.engine.score_map import NO_SCORE
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -60,7 +60,7 @@ def _operation(dtype: np.dtype[Any], threads: int) -> Callable[..., None]:
 
 @kernel
 def _merge(score: Array, index: Array, other_score: Array, other_index: Array) -> None:
-    """Fold blocks as `fold.merge` folds maps; each (blocks, values), the block seen as scores or indices."""
+    """Fold blocks as `score_map.merge` does maps; each (blocks, values), blocks seen as scores or indices."""
     first = index.shape[1] - BLOCK
     for b in range(score.shape[0]):
         for i in range(BLOCK):

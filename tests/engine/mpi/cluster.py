@@ -14,10 +14,11 @@ import numpy as np
 from mpi4py import MPI
 
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import Search, cores
+from gembench.engine.exact.search import CPUSearch
 from gembench.engine.mpi.ranks import all_ranks, cores_of_rank, from_root
 from gembench.engine.mpi.search import SharedSearch, hand_out, take
 from gembench.errors import InputError
+from gembench.machine import cores
 
 RANKS = all_ranks()
 FOLDER = Path(sys.argv[1])
@@ -101,7 +102,7 @@ def searches():
 
 def compared(bank, images, ours, reduction="", **options):
     said = []
-    with Search(bank, library="scipy", **options) as alone:
+    with CPUSearch(bank, library="scipy", **options) as alone:
         for (image, exclude), our in zip(images, ours, strict=True):
             try:
                 one = alone.run(image, exclude=exclude)

@@ -1,4 +1,4 @@
-"""Search against the direct sum: scores, indices, edges, counts, planted particles."""
+"""Searches against the direct sum: scores, indices, edges, counts, planted particles."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from gembench.engine.bank import TemplateBank, disc_mask, grid_angles, rotate, rotate_mask
-from gembench.engine.exact.fold import merge
 from gembench.engine.exact.plan import make_plan
-from gembench.engine.exact.search import Search, search
-from gembench.engine.score_map import finished
+from gembench.engine.exact.search import CPUSearch, search
+from gembench.engine.score_map import finished, merge
 from gembench.errors import InputError
 
 METHODS = ["exact", "paper"]
@@ -162,7 +161,7 @@ def test_opposite_templates_in_a_flat_micrograph_keep_the_lowest_index(method):
 def test_paper_does_five_transforms_a_template_and_two_a_micrograph(shape):
     rng = np.random.default_rng(8)
     bank = TemplateBank(smooth(rng, (3, 14, 14)), a_mask("rectangle", (14, 14)), grid_angles(60))
-    with Search(bank, method="paper", threads=2) as engine:
+    with CPUSearch(bank, method="paper", threads=2) as engine:
         for _ in range(2):
             engine.run(rng.normal(size=shape))
             counts = engine.statistics.counts
@@ -176,7 +175,7 @@ def test_paper_does_five_transforms_a_template_and_two_a_micrograph(shape):
 def test_shares_of_the_bank_merge_to_the_same_bits(method, parts):
     micrograph, bank, _ = a_case("odd")
     whole = search(micrograph, bank, method=method)
-    shares = [Search(bank, method=method, share=(part, parts)) for part in range(parts)]
+    shares = [CPUSearch(bank, method=method, share=(part, parts)) for part in range(parts)]
     first, *others = [share.partial(micrograph) for share in shares]
     for other in others:
         merge(first.score, first.index, other.score, other.index)
@@ -203,7 +202,7 @@ def symmetric(height: int, width: int, box: int) -> np.ndarray:
 def test_exact_shares_what_equal_masks_and_opposite_angles_need(mask, masks):
     bank = TemplateBank(smooth(np.random.default_rng(9), mask.shape), mask, grid_angles(30))
     for threads in (1, 3):
-        with Search(bank, threads=threads) as engine:
+        with CPUSearch(bank, threads=threads) as engine:
             engine.run(np.random.default_rng(9).normal(size=(64, 70)))
         counts = engine.statistics.counts
         assert (counts.inverse, counts.templates) == (12 + 2 * masks, 12)
@@ -278,7 +277,7 @@ def test_excluded_pixels_are_not_scored_and_do_not_reach_the_others():
     micrograph, bank, _ = a_case("odd")
     exclude = np.zeros(micrograph.shape, bool)
     exclude[10:40, 20:60] = True
-    with Search(bank) as engine:
+    with CPUSearch(bank) as engine:
         plain = engine.run(micrograph, exclude=exclude)
         blob = micrograph.copy()
         blob[exclude] = 1e9
@@ -326,7 +325,7 @@ def test_unusable_input_is_named(micrograph, options, message):
     (np.where(NOISE > 2, np.nan, NOISE), NOISE < 0, "NaN or infinite"),
 ])
 def test_unusable_excluded_areas_are_named(micrograph, exclude, message):
-    with Search(ONE) as engine, pytest.raises(InputError, match=message):
+    with CPUSearch(ONE) as engine, pytest.raises(InputError, match=message):
         engine.run(micrograph, exclude=exclude)
 
 
@@ -339,7 +338,7 @@ def test_micrographs_of_any_real_type(dtype):
 def test_reference_masks_are_the_turned_masks():
     bank = a_case("odd")[1]
     np.testing.assert_array_equal(bank.mask(1), rotate_mask(bank.masks[0], 30))
-    assert make_plan((97, 121), bank, Search(bank).library).box == bank.box
+    assert make_plan((97, 121), bank, CPUSearch(bank).library).box == bank.box
 
 
 @pytest.mark.parametrize("threads", [1, 4])

@@ -17,7 +17,7 @@ from gembench.engine.mpi.launch import Launch, launched
 from gembench.engine.mpi.search import choose
 from gembench.errors import InputError
 
-PROGRAMS = Path(__file__).parents[1] / "mpi"
+PROGRAMS = Path(__file__).parent
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])

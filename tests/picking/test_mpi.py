@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 from gembench.cli import main
 from gembench.io.images.mrc import write_mrc, write_stack
 
-PROGRAM = Path(__file__).parent / "mpi" / "picks.py"
+PROGRAM = Path(__file__).with_name("picks.py")
 BOX, NAMES, BROKEN = 16, "abcde", "d"
 TIMES = {"seconds", "search_seconds", "producer_wait", "consumer_wait", "transforms"}
 

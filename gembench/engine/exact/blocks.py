@@ -13,9 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from gembench.engine.exact.fold import BLOCK, fold, inverse_sigma, load_columns
-from gembench.engine.exact.fused import correlate_block, fold_block
-from gembench.engine.exact.transpose import transpose
+from gembench.engine.exact.kernels import (
+    BLOCK,
+    correlate_block,
+    fold,
+    fold_block,
+    inverse_sigma,
+    load_columns,
+    transpose,
+)
 from gembench.engine.fft import FFTLibrary, aligned_zeros, complex_dtype
 
 Array = NDArray[Any]
@@ -74,7 +80,7 @@ class BlockedTransform:
     ) -> None:
         """First half of several correlations: all but the inverse of their first `height` rows.
 
-        steps: (n,) `fused.STEP`; rows: conjugates of transformed rows, see `empty_rows`; image, square:
+        steps: (n,) `kernels.STEP`; rows: conjugates of transformed rows, see `empty_rows`; image, square:
         spectra of the frame, (nkx, ny); halves: see `empty_halves`
         A block of the frame's spectra is read once for all steps.
         """
@@ -107,7 +113,7 @@ class BlockedTransform:
     ) -> None:
         """Second half for a mask: BLOCK rows of 1 / sigma from row y on, as far as they go, in `out`.
 
-        of: a `fused.SIGMA`; y: a multiple of BLOCK; floor: see `correlate.variance_floor`
+        of: a `kernels.SIGMA`; y: a multiple of BLOCK; floor: see `normalise.variance_floor`
         """
         mean = self.inverse_rows(halves[of["mean"]], y, buffer=0)
         square = self.inverse_rows(halves[of["square"]], y, buffer=1)
@@ -120,9 +126,9 @@ class BlockedTransform:
     ) -> None:
         """Second half for masks and templates: rows y to y + BLOCK folded into a running maximum.
 
-        y: a multiple of BLOCK; sigmas: (m,) `fused.SIGMA`; scores: (n,) `fused.SCORE`, with the same sigma
-        next to each other; inverse: the map of 1 / sigma if it is there as a `whole`, else a buffer for
-        BLOCK rows of it
+        y: a multiple of BLOCK; sigmas: (m,) `kernels.SIGMA`; scores: (n,) `kernels.SCORE`, with the same
+        sigma next to each other; inverse: the map of 1 / sigma if it is there as a `whole`, else a buffer
+        for BLOCK rows of it
         """
         if self._native_rows:
             real, squares = (rows.real for rows in self._along_x)
@@ -132,17 +138,19 @@ class BlockedTransform:
             ))
             return
         sigma = -1
-        for one in scores:
-            first, last = max(y, one["top"]), min(y + BLOCK, one["bottom"])
+        for entry in scores:
+            first, last = max(y, entry["top"]), min(y + BLOCK, entry["bottom"])
             if last <= first:
                 continue
-            if not whole and one["sigma"] != sigma:
-                sigma = one["sigma"]
+            if not whole and entry["sigma"] != sigma:
+                sigma = entry["sigma"]
                 self.inverse_sigma(sigmas[sigma], halves, y, floor, inverse)
-            numerator = self.inverse_rows(halves[one["half"]], y, buffer=0)
-            fold(numerator, first - y, one["column"] + one["left"], inverse, first if whole else first - y,
-                 one["left"], one["index"], score, index, one["map_top"] + first - one["top"],
-                 one["map_left"], last - first, one["right"] - one["left"])
+            numerator = self.inverse_rows(halves[entry["half"]], y, buffer=0)
+            fold(
+                numerator, first - y, entry["column"] + entry["left"], inverse, first if whole else first - y,
+                entry["left"], entry["index"], score, index, entry["map_top"] + first - entry["top"],
+                entry["map_left"], last - first, entry["right"] - entry["left"],
+            )
 
     def inverse_rows(self, half: Array, y: int, *, buffer: int) -> Array:
         """Second half: rows y to y + BLOCK of a correlation, y a multiple of BLOCK; real (BLOCK, nx).

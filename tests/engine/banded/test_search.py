@@ -14,7 +14,7 @@ from scipy.spatial import KDTree
 
 from gembench.engine.banded.search import BandedSearch
 from gembench.engine.bank import TemplateBank, disc_mask, grid_angles
-from gembench.engine.exact.search import Search, search
+from gembench.engine.exact.search import CPUSearch, search
 from gembench.engine.filters import average
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.errors import InputError
@@ -134,7 +134,7 @@ def test_excluded_area(peaks):
     exclude = np.zeros(SHAPE, bool)
     exclude[90:180, 60:200] = True
     maps, _ = banded(micrograph, bank, peaks, exclude)
-    with Search(bank) as engine:
+    with CPUSearch(bank) as engine:
         exact = engine.run(micrograph, exclude=exclude)
     assert not maps.score[exclude].any()
     assert (maps.index[exclude] == -1).all()

@@ -12,8 +12,9 @@ from scipy import ndimage
 
 from gembench.engine.bank import TemplateBank, disc_mask, grid_angles
 from gembench.engine.exact import search as search_module
-from gembench.engine.exact.methods import ExactCorrelator, PaperCorrelator
-from gembench.engine.exact.search import Search, search
+from gembench.engine.exact.exact import ExactCorrelator
+from gembench.engine.exact.paper import PaperCorrelator
+from gembench.engine.exact.search import CPUSearch, search
 from gembench.engine.score_map import finished
 from gembench.errors import InputError
 
@@ -32,7 +33,7 @@ def same(maps, expected) -> None:
 @pytest.mark.parametrize("edges", ["mask", "box", "reflect"])
 @pytest.mark.parametrize("method", ["exact", "paper"])
 def test_one_search_over_many_micrographs_is_many_searches(method, edges):
-    with Search(BANK, method=method, threads=2, edges=edges) as engine:
+    with CPUSearch(BANK, method=method, threads=2, edges=edges) as engine:
         for micrograph in (FIRST, SECOND, OTHER, FIRST, FIRST):
             same(engine.run(micrograph), search(micrograph, BANK, method=method, edges=edges))
             assert engine.statistics.counts.templates == len(BANK)
@@ -42,7 +43,7 @@ def test_one_search_over_many_micrographs_is_many_searches(method, edges):
 @pytest.mark.parametrize("queue_depth", [1, 2, 50])
 def test_kept_templates_and_queue_depth_change_nothing(keep_bytes, queue_depth):
     expected = search(FIRST, BANK)
-    with Search(BANK, threads=2, keep_bytes=keep_bytes, queue_depth=queue_depth) as engine:
+    with CPUSearch(BANK, threads=2, keep_bytes=keep_bytes, queue_depth=queue_depth) as engine:
         for _ in range(3):
             same(engine.run(FIRST), expected)
             assert engine.statistics.deepest_queue <= queue_depth
@@ -55,7 +56,7 @@ def test_kept_templates_are_turned_only_once(monkeypatch):
     turned = []
     original = TemplateBank.rotated
     monkeypatch.setattr(TemplateBank, "rotated", lambda *a: turned.append(a[1]) or original(*a))
-    with Search(BANK) as engine:
+    with CPUSearch(BANK) as engine:
         engine.run(FIRST)
         assert sorted(turned) == list(range(len(BANK)))
         engine.run(SECOND)
@@ -65,7 +66,7 @@ def test_kept_templates_are_turned_only_once(monkeypatch):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_progress_adds_up(threads):
     done = []
-    with Search(BANK, threads=threads) as engine:
+    with CPUSearch(BANK, threads=threads) as engine:
         engine.run(FIRST, on_template=done.append)
     assert sum(done) == len(BANK)
     assert engine.statistics.seconds > 0
@@ -91,7 +92,7 @@ def test_a_failing_consumer_ends_the_run_with_its_error(monkeypatch, method, thr
             raise BrokenError("third piece")
         original(self, frame, templates, shared_mask=shared_mask)
 
-    with Search(BANK, method=method, threads=threads, queue_depth=1) as engine:
+    with CPUSearch(BANK, method=method, threads=threads, queue_depth=1) as engine:
         with monkeypatch.context() as patch:
             patch.setattr(correlator, "process", process)
             with pytest.raises(BrokenError, match="third piece"):
@@ -116,7 +117,7 @@ def test_the_producer_stops_turning_templates_after_an_error(monkeypatch):
         raise BrokenError
 
     monkeypatch.setattr(ExactCorrelator, "process", process)
-    with Search(BANK, queue_depth=1000) as engine, pytest.raises(BrokenError):
+    with CPUSearch(BANK, queue_depth=1000) as engine, pytest.raises(BrokenError):
         engine.run(FIRST)
     assert len(turned) < len(BANK)
 
@@ -125,7 +126,7 @@ def test_a_failing_progress_report_ends_the_run():
     def report(number: int) -> None:
         raise BrokenError
 
-    with Search(BANK, threads=2) as engine:
+    with CPUSearch(BANK, threads=2) as engine:
         with pytest.raises(BrokenError):
             engine.run(FIRST, on_template=report)
         same(engine.run(FIRST), search(FIRST, BANK))
@@ -136,7 +137,7 @@ def test_a_template_that_cannot_be_turned_ends_the_run(threads):
     mask = np.zeros((9, 9), bool)
     mask[4, 4] = mask[4, 8] = True  # at 28 degrees one pixel is left
     bank = TemplateBank(RNG.normal(size=(9, 9)), mask, [0, 90, 28])
-    with Search(bank, threads=threads) as engine:
+    with CPUSearch(bank, threads=threads) as engine:
         for _ in range(2):
             with pytest.raises(InputError, match="view 0 at 28 degrees is constant"):
                 engine.run(FIRST)
@@ -144,7 +145,7 @@ def test_a_template_that_cannot_be_turned_ends_the_run(threads):
 
 
 def test_a_search_goes_on_after_an_unusable_micrograph():
-    with Search(BANK) as engine:
+    with CPUSearch(BANK) as engine:
         expected = engine.run(FIRST)
         for bad in (FIRST * np.nan, np.ones_like(FIRST), FIRST[:10, :10]):
             with pytest.raises(InputError):
@@ -161,7 +162,7 @@ def test_an_interruption_ends_the_run(monkeypatch, where):
         original(self, frame, templates, shared_mask=shared_mask)
 
     depth = 1 if where == "producing" else 1000
-    with Search(BANK, threads=2, queue_depth=depth) as engine:
+    with CPUSearch(BANK, threads=2, queue_depth=depth) as engine:
         expected = engine.run(FIRST)  # turns and compiles everything
         with monkeypatch.context() as patch:
             patch.setattr(ExactCorrelator, "process", process)
@@ -176,7 +177,7 @@ def test_an_interruption_ends_the_run(monkeypatch, where):
 
 
 def test_closing_twice_and_running_again():
-    engine = Search(BANK)
+    engine = CPUSearch(BANK)
     expected = engine.run(FIRST)
     engine.close()
     engine.close()
@@ -186,7 +187,7 @@ def test_closing_twice_and_running_again():
 
 
 def test_results_are_not_touched_by_the_next_run():
-    with Search(BANK) as engine:
+    with CPUSearch(BANK) as engine:
         first = engine.run(FIRST)
         score, index = first.score.copy(), first.index.copy()
         engine.run(SECOND)
@@ -227,7 +228,7 @@ def test_pieces_of_work_hold_neighbours_and_are_small(transforms):
 
 @pytest.mark.parametrize("method", ["exact", "paper"])
 def test_maps_that_are_given_are_filled_for_micrographs_of_their_shape(method):
-    with Search(BANK, method=method, threads=2) as engine:
+    with CPUSearch(BANK, method=method, threads=2) as engine:
         same(engine.run(FIRST), search(FIRST, BANK, method=method))
         engine.maps = np.empty(FIRST.shape, np.float32), np.empty(FIRST.shape, np.int32)
         for micrograph in (FIRST, OTHER, SECOND):

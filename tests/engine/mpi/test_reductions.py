@@ -17,7 +17,7 @@ from gembench.engine.mpi.reductions.messages import SLICE, fold, pieces
 from gembench.engine.score_map import ScoreMap
 from gembench.errors import InputError
 
-PROGRAM = Path(__file__).parents[1] / "mpi" / "reductions.py"
+PROGRAM = Path(__file__).with_name("reductions.py")
 SCORE = st.floats(width=32, allow_nan=False)
 INDEX = st.integers(-1, HIGHEST_INDEX)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gembench.engine.bank import TemplateBank, disc_mask, grid_angles
 from gembench.engine.exact.plan import EDGES, make_plan
-from gembench.engine.exact.search import Search, search
+from gembench.engine.exact.search import CPUSearch, search
 from gembench.engine.fft import fft_library
 from gembench.errors import InputError
 
@@ -74,7 +74,7 @@ def test_predicted_bytes_are_those_allocated(method, size, edges, dtype, threads
     bank = TemplateBank(rng.normal(size=(64, 64)), mask, grid_angles(30))
     micrograph = rng.normal(size=(size, size - 24)).astype(dtype)
     options = {"method": method, "edges": edges, "dtype": dtype, "library": "scipy", "threads": threads}
-    with Search(bank, **options) as engine:
+    with CPUSearch(bank, **options) as engine:
         engine.run(micrograph[:70, :70])  # compiles the kernels, whose memory is not the search's
         tracemalloc.start()
         try:
@@ -136,7 +136,7 @@ def test_little_memory_changes_no_bits(method):
     least = min(
         make_plan(micrograph.shape, bank, LIBRARY, method=method, templates=n).bytes for n in (1, len(bank))
     )
-    with Search(bank, method=method, library="scipy", memory=least) as engine:
+    with CPUSearch(bank, method=method, library="scipy", memory=least) as engine:
         maps = engine.run(micrograph)
         again = engine.run(micrograph)
         assert engine.plan.bytes <= least

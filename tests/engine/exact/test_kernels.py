@@ -11,15 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gembench.engine.bank import TemplateBank, disc_mask
-from gembench.engine.exact import fold
-from gembench.engine.exact.correlate import normalised_weights, standardised, variance_floor
-from gembench.engine.exact.fold import BLOCK, NO_SCORE
-from gembench.engine.exact.fused import STEP
+from gembench.engine.exact.blocks import BlockedTransform
+from gembench.engine.exact.kernels import BLOCK, STEP, fold, inverse_sigma, transpose
 from gembench.engine.exact.search import search
-from gembench.engine.exact.spectra import BlockedTransform
-from gembench.engine.exact.transpose import transpose
 from gembench.engine.fft import aligned_zeros, fft_library
 from gembench.engine.kernel import kernel
+from gembench.engine.normalise import normalised_weights, standardised, variance_floor
+from gembench.engine.score_map import NO_SCORE, merge
 from gembench.errors import InputError
 
 
@@ -117,7 +115,7 @@ def test_inverse_sigma_against_the_formula():
     mean, moment = rng.normal(size=(12, 20)), 1 + rng.random((12, 20))
     local, least = np.float64(0.3), np.float64(0.05)
     out = np.full((9, 18), np.nan)
-    fold.inverse_sigma(mean, moment - 1, 2, 3, local, least, out, 1, 7, 15)
+    inverse_sigma(mean, moment - 1, 2, 3, local, least, out, 1, 7, 15)
     m, q = mean[2:9, 3:18], moment[2:9, 3:18]
     variance = q - m**2
     above = variance > local * q + least
@@ -139,11 +137,11 @@ def test_fold_and_merge_keep_the_lowest_of_the_best_in_any_order(scores, random,
     random.shuffle(order)
     for k in order:
         score, index = maps[random.randrange(groups)]
-        fold.fold(scores[k], 0, 0, ones, 0, 0, np.int32(k), score, index, 0, 0, 4, 5)
+        fold(scores[k], 0, 0, ones, 0, 0, np.int32(k), score, index, 0, 0, 4, 5)
     random.shuffle(maps)
     (score, index), *others = maps
     for other in others:
-        fold.merge(score, index, *other)
+        merge(score, index, *other)
     np.testing.assert_array_equal(score, np.max(scores, axis=0))
     np.testing.assert_array_equal(index, np.argmax(scores, axis=0))
 
@@ -152,7 +150,7 @@ def test_fold_reads_and_writes_at_the_given_places_only():
     rng = np.random.default_rng(7)
     numerator, inverse = rng.random((9, 9)), rng.random((8, 10))
     score, index = np.full((7, 7), -2.0), np.full((7, 7), -1, np.int32)
-    fold.fold(numerator, 1, 2, inverse, 3, 4, np.int32(5), score, index, 2, 1, 4, 5)
+    fold(numerator, 1, 2, inverse, 3, 4, np.int32(5), score, index, 2, 1, 4, 5)
     expected = np.full((7, 7), -2.0)
     expected[2:6, 1:6] = numerator[1:5, 2:7] * inverse[3:7, 4:9]
     np.testing.assert_array_equal(score, expected)
@@ -163,9 +161,9 @@ def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):
     from numba.core import caching
 
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-    merge = kernel(fold.merge.py_func)
+    uncached = kernel(merge.py_func)
     score, index = np.zeros((2, 2)), np.zeros((2, 2), np.int32)
-    merge(score, index, np.eye(2), np.ones((2, 2), np.int32))
+    uncached(score, index, np.eye(2), np.ones((2, 2), np.int32))
     assert score.tolist() == index.tolist() == [[1, 0], [0, 1]]
 
 

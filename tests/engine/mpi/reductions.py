@@ -8,7 +8,6 @@ from functools import cache
 import numpy as np
 from mpi4py import MPI
 
-from gembench.engine.exact.fold import NO_SCORE, merge
 from gembench.engine.mpi.reductions import (
     REDUCTIONS,
     builtin,
@@ -20,7 +19,7 @@ from gembench.engine.mpi.reductions import (
     shared,
     tree,
 )
-from gembench.engine.score_map import ScoreMap
+from gembench.engine.score_map import NO_SCORE, ScoreMap, merge
 from gembench.errors import InputError
 
 WORLD = MPI.COMM_WORLD

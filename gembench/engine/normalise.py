@@ -1,14 +1,4 @@
-"""Roseman's local normalised cross-correlation, as pure functions of arrays.
-
-For a template S, a mask M with P = sum(M) and a micrograph T (Roseman 2003, Ultramicroscopy 94:225;
-gEMpicker 2013, eq. 1):
-
-    NCC(v) = (1/P) sum_x S(x) M(x) T(x + v) / sigma_MT(v)
-    sigma_MT(v)^2 = (1/P) sum_x M(x) T(x + v)^2 - ((1/P) sum_x M(x) T(x + v))^2
-
-with S normalised under M to mean 0 and variance 1. What is here prepares S and T for the transforms; the
-quotient itself, fused with the running maximum, is in `fold`.
-"""
+"""Templates and micrographs as the equation of `ncc` and the transforms want them: mean 0 and variance 1."""
 
 from __future__ import annotations
 

@@ -1,0 +1,101 @@
+"""What the methods of a search share: the spectra of a frame, and a running maximum for each consumer.
+
+A correlator belongs to one consumer thread: it owns its buffers and its running maximum. The spectra of
+the frame are shared and only read.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gembench.engine.bank import RotatedTemplate
+from gembench.engine.exact.plan import SHARED_MAPS, Plan
+from gembench.engine.fft import FFTLibrary
+from gembench.engine.score_map import NO_SCORE
+from gembench.engine.search import Counts
+
+Array = NDArray[Any]
+MaskKey = tuple[tuple[int, ...], bytes]
+
+
+@dataclass
+class Frame:
+    """The spectra of one standardised micrograph, of T and of T^2 - 1, and the sigma maps that are shared.
+
+    floor: of sigma^2, see `normalise.variance_floor`
+    """
+
+    image: Array
+    square: Array
+    floor: tuple[Any, Any]
+    shared: SigmaMaps = field(default_factory=lambda: SigmaMaps())
+
+
+class SigmaMaps:
+    """1 / sigma maps that several consumers share: the first that needs one makes it, the others wait.
+
+    The latest few are kept.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._maps: dict[MaskKey, Array] = {}
+
+    def get(self, key: MaskKey, make: Callable[[], Array]) -> Array:
+        """The map for `key`, made by `make` if it is not at hand."""
+        with self._lock:
+            if key not in self._maps:
+                if len(self._maps) == SHARED_MAPS:
+                    del self._maps[next(iter(self._maps))]
+                self._maps[key] = make()
+            return self._maps[key]
+
+
+class Correlator(ABC):
+    """A method's way to correlate a few templates with a frame, and its running maximum and index map.
+
+    maps: score and index to use, (H, W) of the plan's type and int32; by default of its own
+    """
+
+    def __init__(self, plan: Plan, library: FFTLibrary, maps: tuple[Array, Array] | None = None) -> None:
+        self.plan, self.library = plan, library
+        self.points = plan.transform[0] * plan.transform[1]
+        self.score, self.index = maps or (
+            np.empty(plan.micrograph, plan.dtype), np.empty(plan.micrograph, np.int32)
+        )
+        self.counts = Counts()
+        self.reset()
+
+    @abstractmethod
+    def frame(self, micrograph: Array) -> Frame:
+        """The spectra of a micrograph with its margins, (h, w)."""
+
+    @abstractmethod
+    def process(self, frame: Frame, groups: list[list[RotatedTemplate]], *, shared_mask: bool) -> None:
+        """Correlate groups of templates of one mask with the frame and fold them into `score` and `index`.
+
+        shared_mask: whether other pieces of work have that mask too; there is one group then
+        """
+
+    def reset(self) -> None:
+        """Forget the running maximum and the counts."""
+        self.score.fill(NO_SCORE)
+        self.index.fill(-1)
+        self.counts = Counts()
+
+    def scaled_weights(self, template: RotatedTemplate) -> Array:
+        """S M / P over the number of points, since the library's transforms are unnormalised."""
+        scaled: Array = (template.weights / self.points).astype(self.plan.dtype)
+        return scaled
+
+    def scaled_mask(self, template: RotatedTemplate) -> Array:
+        """M / P over the number of points."""
+        scaled: Array = (template.mask / (template.mask.sum() * self.points)).astype(self.plan.dtype)
+        return scaled

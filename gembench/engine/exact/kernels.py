@@ -1,0 +1,247 @@
+"""All compiled loops of the search on CPUs: products, transposition, 1 / sigma, the running maximum.
+
+Every kernel releases the GIL. The inner loops have no branches, so that LLVM vectorises them; equal scores
+keep the lowest template index, whatever the order of arrival.
+
+`correlate_block` and `fold_block` do a block of all the correlations at hand in one call, for a library that
+compiled code can call. Between two calls a thread has to get the interpreter's lock back. With a call for
+every transform, of 20 to 40 us, two threads on frames of 2048^2 pixels wait for each other so often that they
+are hardly faster than one; with a call for every correlation they still lose a tenth.
+
+`transpose` goes from cache to memory, in registers and past the caches. Between the two halves of an inverse
+transform every value is written once and read much later. A plain store first reads the line that it
+overwrites: 17 MB of complex64 (2048^2 points) take 4 to 10 ms to write here, and 3 more to be turned when
+they are read. Whole lines, turned in registers and stored with a non-temporal hint, take 1.5 ms for both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from gembench.engine.kernel import kernel
+
+Array = NDArray[Any]
+BLOCK = 16  # rows a block: 256 KiB of complex64 at n = 2048, so that four blocks fit a 2 MiB cache
+TILE = 16  # columns a transposition turns at a time: two 64-byte lines of complex64
+LINE = 64  # bytes of a cache line, and of one AVX-512 register
+LANES = LINE // 8  # a register seen as 64-bit lanes
+
+# One product of a template's, or mask's, transform with a spectrum of the frame.
+# rows, height: which transformed rows, and how many; load: whether they are not the last step's;
+# conjugate: whether to conjugate what is at hand; square: whether the spectrum is that of T^2 - 1;
+# first: the row at which the correlation's first is found; half: where its first half goes
+STEP = np.dtype([("rows", "i8"), ("height", "i8"), ("load", "?"), ("conjugate", "?"), ("square", "?"),
+                 ("first", "i8"), ("half", "i8")])
+
+# The 1 / sigma of one mask: the halves of its correlations with T and T^2 - 1, the column at which their
+# first is found, and the places where the mask's cut lies inside the frame.
+SIGMA = np.dtype([("mean", "i8"), ("square", "i8"), ("column", "i8"), ("height", "i8"), ("width", "i8")])
+
+# One template's part of the running maximum: the number of its SIGMA, the half and first column of its
+# correlation, the window of it that is scored (see `plan.Window`) and where that lies in the map.
+SCORE = np.dtype([("sigma", "i8"), ("half", "i8"), ("column", "i8"), ("top", "i8"), ("bottom", "i8"),
+                  ("left", "i8"), ("right", "i8"), ("map_top", "i8"), ("map_left", "i8"), ("index", "i4")])
+
+
+@kernel
+def inverse_sigma(
+    mean: Array, square: Array, y: int, x: int, local_floor: Any, global_floor: Any,
+    out: Array, v: int, height: int, width: int,
+) -> None:
+    """Put 1 / sigma_MT into out[v:, 0:], and 0 where sigma_MT^2 is not above `normalise.variance_floor`.
+
+    mean, square: (1/P) sum M T and (1/P) sum M (T^2 - 1), read from [y:, x:]; sigma_MT^2 is
+        square + 1 - mean^2 (Roseman 2003)
+    local_floor, global_floor: scalars of the arrays' type, so that nothing is widened
+    """
+    zero, one = type(local_floor)(0), type(local_floor)(1)
+    for j in range(height):
+        means, squares = mean[y + j, x : x + width], square[y + j, x : x + width]
+        row = out[v + j, 0:width]
+        for i in range(width):
+            moment = squares[i] + one
+            variance = moment - means[i] * means[i]
+            floor = local_floor * moment + global_floor
+            inverse = one / np.sqrt(max(variance, floor))
+            row[i] = inverse if variance > floor else zero
+
+
+@kernel
+def fold(
+    numerator: Array, y: int, x: int, inverse: Array, v: int, u: int, k: Any, score: Array, index: Array,
+    t: int, s: int, height: int, width: int,
+) -> None:
+    """NCC_k = numerator * inverse into the running maximum and its index (gEMpicker 2013, eq. 1 and 2).
+
+    numerator is read from [y:, x:], inverse from [v:, u:], and score and index change in [t:, s:]
+    k: np.int32, the template's index
+    """
+    for j in range(height):
+        numerators, inverses = numerator[y + j, x : x + width], inverse[v + j, u : u + width]
+        scores, indices = score[t + j, s : s + width], index[t + j, s : s + width]
+        for i in range(width):
+            ncc = numerators[i] * inverses[i]
+            better = (ncc > scores[i]) | ((ncc == scores[i]) & (k < indices[i]))
+            scores[i] = ncc if better else scores[i]
+            indices[i] = k if better else indices[i]
+
+
+@kernel
+def load_columns(rows: Array, x: int, full: Array) -> None:
+    """Put rows[y, x + i] into full[i, y], and zero beyond the last row; full: (BLOCK, ny)."""
+    height = rows.shape[0]
+    for y0 in range(0, height, TILE):
+        for i in range(BLOCK):
+            column = full[i]
+            for y in range(y0, min(y0 + TILE, height)):
+                column[y] = rows[y, x + i]
+    full[:, height:] = 0
+
+
+@intrinsic
+def turn_tile(typing: Any, source: Any, i: Any, y: Any, target: Any, v: Any, x: Any) -> Any:
+    """target[v + b, x + a] = source[i + a, y + b] for a square tile whose side fills one line.
+
+    source, target: C-contiguous arrays of complex64 (tile 8 x 8) or complex128 (4 x 4); every row of the
+    target's tile starts on a line
+    """
+    item = source.dtype.bitwidth // 8
+    register = ir.VectorType(ir.IntType(64), LANES)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def row_addresses(array: int, row: int, column: int) -> list[Any]:
+            values = context.make_array(signature.args[array])(context, builder, arguments[array])
+            stride = builder.extract_value(values.strides, 0)
+            data = builder.bitcast(values.data, ir.IntType(8).as_pointer())
+            first = builder.mul(arguments[column], ir.Constant(stride.type, item))
+            rows = (builder.add(arguments[row], ir.Constant(stride.type, r)) for r in range(LINE // item))
+            places = (builder.add(first, builder.mul(r, stride)) for r in rows)
+            return [builder.bitcast(builder.gep(data, [at]), register.as_pointer()) for at in places]
+
+        rows = [builder.load(address) for address in row_addresses(0, 1, 2)]
+        for row in rows:
+            row.align = item
+        hint = builder.module.add_metadata([ir.IntType(32)(1)])
+        for row, address in zip(_transposed(builder, rows, item // 8), row_addresses(3, 4, 5), strict=True):
+            store = builder.store(row, address)
+            store.align = LINE
+            store.set_metadata("nontemporal", hint)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
+
+
+def _transposed(builder: Any, rows: list[Any], lanes: int) -> list[Any]:
+    """The square tile `rows` turned, by swapping ever smaller blocks across the diagonal.
+
+    lanes: 64-bit lanes of one value
+    """
+    side = len(rows)
+    indices = ir.VectorType(ir.IntType(32), LANES)
+
+    def chosen(a: Any, b: Any, columns: list[int]) -> Any:
+        mask = [column * lanes + lane for column in columns for lane in range(lanes)]
+        return builder.shuffle_vector(a, b, ir.Constant(indices, mask))
+
+    step = side // 2
+    while step:
+        for r in (r for r in range(side) if not r & step):
+            a, b = rows[r], rows[r + step]
+            rows[r] = chosen(a, b, [side + (j ^ step) if j & step else j for j in range(side)])
+            rows[r + step] = chosen(a, b, [side + j if j & step else j ^ step for j in range(side)])
+        step //= 2
+    return rows
+
+
+@kernel
+def transpose(source: Array, y: int, target: Array, x: int) -> None:
+    """target[v, x + i] = source[i, y + v] for all rows v of the target and all rows i of the source.
+
+    source: (n, w) with n a multiple of a tile's side; target: (h, m) starting on a cache line, with x and m
+    multiples of it: 8 for complex64, 4 for complex128
+    """
+    side = LINE // source.itemsize
+    height = target.shape[0] // side * side
+    for v in range(0, height, side):
+        for i in range(0, source.shape[0], side):
+            turn_tile(source, i, y + v, target, v, x + i)  # type: ignore[call-arg]
+    for v in range(height, target.shape[0]):
+        for i in range(source.shape[0]):
+            target[v, x + i] = source[i, y + v]
+
+
+@intrinsic
+def execute(typing: Any, function: Any, plan: Any, source: Any, target: Any) -> Any:
+    """The status, 0 for success, of `long function(void *plan, void *source, ...)`; all are addresses."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.IntType(64), [pointer, pointer], var_arg=True)
+        called, *passed = (builder.inttoptr(address, pointer) for address in arguments)
+        return builder.call(builder.bitcast(called, kind.as_pointer()), passed)
+
+    return types.int64(types.int64, types.int64, types.int64, types.int64), generate
+
+
+@kernel
+def correlate_block(
+    function: int, plan: int, steps: Array, rows: Array, x: int, template: Array, image: Array,
+    square: Array, product: Array, halves: Array, height: int,
+) -> int:
+    """One block of `blocks.BlockedTransform.correlate`; returns the transforms' status.
+
+    template, product: (BLOCK, ny) buffers
+    """
+    status = 0
+    for n in range(steps.size):
+        step = steps[n]
+        if step.load:
+            load_columns(rows[step.rows, : step.height], x, template)
+            status |= execute(function, plan, template.ctypes.data, template.ctypes.data)  # type: ignore[call-arg]
+        spectrum = square if step.square else image
+        for i in range(template.shape[0]):
+            line, factor, out = template[i], spectrum[x + i], product[i]
+            if step.conjugate:
+                for y in range(line.size):
+                    line[y] = line[y].conjugate()
+            for y in range(line.size):
+                out[y] = line[y] * factor[y]
+        status |= execute(function, plan, product.ctypes.data, product.ctypes.data)  # type: ignore[call-arg]
+        transpose(product, step.first, halves[step.half, : min(height, line.size - step.first)], x)
+    return status
+
+
+@kernel
+def fold_block(
+    function: int, plan: int, halves: Array, y: int, sigmas: Array, scores: Array, real: Array,
+    squares: Array, local_floor: Any, global_floor: Any, inverse: Array, whole: bool, score: Array,
+    index: Array,
+) -> int:
+    """One block of `blocks.BlockedTransform.fold`; returns the transforms' status.
+
+    real, squares: (BLOCK, nx) buffers
+    """
+    status, sigma = 0, -1
+    for n in range(scores.size):
+        entry = scores[n]
+        first, last = max(y, entry.top), min(y + BLOCK, entry.bottom)
+        if last <= first:
+            continue
+        if not whole and entry.sigma != sigma:
+            sigma = entry.sigma
+            mask = sigmas[sigma]
+            status |= execute(function, plan, halves[mask.mean, y:].ctypes.data, real.ctypes.data)  # type: ignore[call-arg]
+            status |= execute(function, plan, halves[mask.square, y:].ctypes.data, squares.ctypes.data)
+            inverse_sigma(real, squares, 0, mask.column, local_floor, global_floor, inverse, 0,
+                          min(BLOCK, mask.height - y), mask.width)
+        status |= execute(function, plan, halves[entry.half, y:].ctypes.data, real.ctypes.data)  # type: ignore[call-arg]
+        fold(real, first - y, entry.column + entry.left, inverse, first if whole else first - y, entry.left,
+             entry.index, score, index, entry.map_top + first - entry.top, entry.map_left, last - first,
+             entry.right - entry.left)
+    return status
