@@ -19,7 +19,8 @@ from pathlib import Path
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_text, make_folder
 from gembench.study.gpu import unpack
-from gembench.study.measure.provenance import PACKAGE, commit
+from gembench.study.measure.provenance import commit
+from gembench.study.measure.sources import PACKAGE
 
 CHECKOUT = PACKAGE.parent
 GPU_TESTS = Path("tests/engine/gpu")

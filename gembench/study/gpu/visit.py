@@ -29,9 +29,10 @@ from gembench.study.declare.experiment import experiment_files, experiments_fold
 from gembench.study.gpu import profile
 from gembench.study.measure import provenance
 from gembench.study.measure.runner import Settings, run_experiment
+from gembench.study.measure.sources import PACKAGE
 from gembench.study.measure.store import Row, load_rows
 
-TREE = provenance.PACKAGE.parent
+TREE = PACKAGE.parent
 TESTS_SHARE = 0.4  # of the time that the tests may take at most
 CASE_SECONDS = 120.0  # that one case may take at most
 say = partial(print, flush=True)

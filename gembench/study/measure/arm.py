@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from gembench.study.measure.provenance import PACKAGE, THREAD_VARIABLES
+from gembench.study.measure.provenance import THREAD_VARIABLES
+from gembench.study.measure.sources import PACKAGE
 
 
 class TimeLimitError(Exception):

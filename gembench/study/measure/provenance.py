@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import re
@@ -15,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGE = Path(__file__).resolve().parents[2]
+from gembench.study.measure.sources import source_hash
 
 # What the timed calls may run on; the harness itself is known by the source hash.
 LIBRARIES = (
@@ -113,19 +112,6 @@ def libraries() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def source_hash(experiment_file: Path) -> str:
-    """SHA-256, shortened, of what a timed call can reach: the engine, input, evaluation and the experiment.
-
-    The command line and the readers of the store are left out: they change no measurement.
-    """
-    timed = [path for path in sorted(PACKAGE.rglob("*")) if path.suffix in (".py", ".cu")
-             if path.relative_to(PACKAGE).parts[0] not in ("commands", "study", "cli.py")]
-    digest = hashlib.sha256()
-    for path in [*timed, PACKAGE / "study" / "measure" / "worker.py", experiment_file]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
 
 
 def commit(folder: Path) -> tuple[str | None, bool | None]:
