@@ -72,13 +72,11 @@ SEARCH = """
 import json, sys
 import numpy as np
 from gembench.data.workload import egg_bank
-from gembench.engine.exact.search import Search
+from gembench.engine.exact.search import search
 
 image = np.random.default_rng(5).standard_normal((64, 64), np.float32)
-scores = {}
-for library in sys.argv[1:]:
-    with Search(egg_bank(16, 2), library=library) as search:
-        scores[library] = search.run(image).score[24:40, 24:40].ravel().tolist()
+maps = {library: search(image, egg_bank(16, 2), library=library) for library in sys.argv[1:]}
+scores = {library: map.score[24:40, 24:40].ravel().tolist() for library, map in maps.items()}
 kernels = {id(value): value for name, module in list(sys.modules.items()) if name.startswith("gembench.")
            for value in vars(module).values() if hasattr(value, "py_func")}.values()
 compiled = sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels)

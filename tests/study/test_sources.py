@@ -14,9 +14,9 @@ import pytest
 from gembench import errors
 from gembench.commands import pick
 from gembench.data import scene
-from gembench.engine import peaks
+from gembench.engine import kernel
 from gembench.engine.banded import map as banded_map
-from gembench.engine.exact import fold, fused
+from gembench.engine.exact import kernels
 from gembench.engine.fft import fftw, mkl
 from gembench.engine.mpi.reductions import chain
 from gembench.peers import figures, relion
@@ -56,10 +56,10 @@ def file_of(module: ModuleType, package: Path) -> Path:
 
 @pytest.mark.parametrize(("study", "module", "expected"), [
     *((study, worker, True) for study in EVERY), *((study, cases, True) for study in EVERY),
-    *((study, fold, True) for study in EVERY), *((study, errors, True) for study in EVERY),
+    *((study, kernel, True) for study in EVERY), *((study, errors, True) for study in EVERY),
     *((study, module, False) for study in EVERY for module in (runner, store, report, pick)),
-    ("fft_libraries", mkl, True), ("fft_libraries", fftw, True), ("fft_libraries", fused, True),
-    ("fft_libraries", relion, False), ("fft_libraries", machines, False), ("fft_libraries", peaks, False),
+    ("fft_libraries", mkl, True), ("fft_libraries", fftw, True), ("fft_libraries", kernels, True),
+    ("fft_libraries", relion, False), ("fft_libraries", machines, False),
     ("peers", relion, True), ("peers", figures, False), ("peers", banded_map, True),
     *((study, machines, True) for study in ("cluster", "distribution", "reduction")),
     *((study, module, True) for study in ("cluster", "reduction") for module in (netns, prefork, chain)),
