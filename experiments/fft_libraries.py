@@ -5,12 +5,10 @@ from __future__ import annotations
 from gembench.data.workload import OneTemplate, Workload, egg_bank
 from gembench.engine.fft import LIBRARIES, PREFERENCE
 from gembench.study.declare.experiment import Experiment, grid
-from gembench.study.tell import bands, style
-from gembench.study.tell.tables import speed_up
 
 NAMES = list(dict.fromkeys(["fftw", *PREFERENCE, *LIBRARIES, "cufft"]))
 LARGE = [name for name in NAMES if name not in ("numpy", "mkl-fft")]  # by default at 4096
-PANELS = {"float32": "a  Single precision", "float64": "b  Double precision"}
+PRECISIONS = ["float32", "float64"]
 ARRAYS = 12  # of N^2 numbers that a case holds at its most; measured: 10 (mkl, fftw) to 14 (numpy)
 
 
@@ -53,29 +51,9 @@ def check(output, inputs, case):
     return inputs.check(output)
 
 
-def figure(rows):
-    """Speed relative to FFTW's measured plans over the micrograph's size, one panel a precision."""
-    base = {(row["precision"], row["n"]): row for row in rows if row["library"] == "fftw"}
-    compared = [row for row in rows if (row["precision"], row["n"]) in base]
-    if not compared:
-        return {}
-    drawn, axes = style.figure(1, 2, width=style.PAGE, height=2.6, sharex=True, sharey=True)
-    ratios = {row.name: speed_up(base[row["precision"], row["n"]], row) for row in compared}
-    for ax, (precision, title) in zip(axes, PANELS.items(), strict=True):
-        for name in NAMES:
-            mine = [row for row in compared if (row["library"], row["precision"]) == (name, precision)]
-            if mine:
-                bands.line(ax, [row["n"] for row in mine], [ratios[row.name] for row in mine], name)
-        bands.octaves(ax, [row["n"] for row in compared], [x for spread in ratios.values() for x in spread])
-        ax.set(title=title, xlabel="Micrograph size N (pixels), template N/8")
-    axes[0].set_ylabel("Speed relative to FFTW\n(measured plans = 1, > 1 is faster)")
-    drawn.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(NAMES))
-    return drawn
-
-
 def cases(n, library=NAMES):
     """The grid of these micrograph sizes."""
-    return grid(precision=list(PANELS), n=n, library=library)
+    return grid(precision=PRECISIONS, n=n, library=library)
 
 
 experiment = Experiment(
@@ -90,6 +68,6 @@ experiment = Experiment(
     grids={"quick": cases([256, 512], ["fftw", "mkl", "scipy", "cufft"]),
            "default": cases([512, 1024, 2048]) + cases(4096, LARGE),
            "paper": cases([512, 1024, 2048, 4096, 8192])},
-    setup=setup, run=run, check=check, skip=skip, figure=figure,
+    setup=setup, run=run, check=check, skip=skip,
     compare="library", baseline="fftw", rounds=4, columns=["error_at_places"],
 )

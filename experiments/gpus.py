@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 from gembench.data.workload import Pace, Workload, egg_bank
 from gembench.study.declare.experiment import Experiment, grid
-from gembench.study.gpu import figures
 
 BANK = 14_630  # templates of the paper's measurement
 CORES = os.cpu_count() or 1
@@ -164,7 +163,7 @@ experiment = Experiment(
            "default": declared(SMALL + LARGE if shutil.which("nvidia-smi") else SMALL),
            "paper": declared(SMALL + LARGE)},
     setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics, rates=rates,
-    figure=figures.draw, compare="device", baseline="cpu", rounds=4,
+    compare="device", baseline="cpu", rounds=4,
     columns=["templates", "templates_per_second", "dead_seconds", "bandwidth_share", "whole_job_seconds",
              "error_at_places"],
 )

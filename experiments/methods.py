@@ -10,8 +10,6 @@ from gembench.data.workload import FAINT, VISIBLE, Pace, Workload, egg_bank
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.machine import cores
 from gembench.study.declare.experiment import Experiment, grid
-from gembench.study.tell import bands, style
-from gembench.study.tell.tables import speed_up
 
 LOWPASS = 20.0  # A, of the micrographs that the banded method searches, as RELION is run
 PIXEL_SIZE = 2.2  # A, KLH's
@@ -23,7 +21,6 @@ class Step:
     """How one case searches: its templates' masks and angles, and what the search may use."""
 
     method: str
-    label: str
     mask: str = "own"
     circle: float = 180.0
     batch: int = 4
@@ -31,13 +28,13 @@ class Step:
 
 
 STEPS = {
-    "paper": Step("paper", "the paper's: 2 forward and 3 inverse transforms", templates=8),
-    "blocks": Step("exact", "in blocks past the caches, forward transforms pruned", batch=1),
-    "batches": Step("exact", "four templates at a time"),
-    "opposite": Step("exact", "psi and psi + 180° share a forward transform", circle=360.0),
-    "ellipse": Step("exact", "… and a map of 1/σ, their mask being symmetric", "ellipse", 360.0),
-    "disc": Step("exact", "one disc for all", "disc", 360.0),
-    "banded": Step("banded", f"{LOWPASS:.0f} Å band, one disc for all", "disc", 360.0, templates=180),
+    "paper": Step("paper", templates=8),  # 2 forward and 3 inverse transforms
+    "blocks": Step("exact", batch=1),  # past the caches, forward transforms pruned
+    "batches": Step("exact"),  # four templates at a time
+    "opposite": Step("exact", circle=360.0),  # psi and psi + 180 degrees share a forward transform
+    "ellipse": Step("exact", "ellipse", 360.0),  # and a map of 1/sigma, their mask being symmetric
+    "disc": Step("exact", "disc", 360.0),  # one mask for all
+    "banded": Step("banded", "disc", 360.0, templates=180),  # the band that LOWPASS leaves
 }
 
 
@@ -110,28 +107,6 @@ def metrics(output, inputs, case):
     }
 
 
-def figure(rows):
-    """A ladder: the time of a template after each step, and what the step gained."""
-    drawn, ax = style.figure(width=style.PAGE, height=0.6 + 0.34 * len(rows))
-    rows = sorted(rows, key=lambda row: list(STEPS).index(row["step"]))
-    before = None
-    for place, row in enumerate(rows):
-        middle, (low, high) = 1e3 * row.median, (1e3 * t for t in row.band)
-        ax.barh(place, middle, 0.7, **bands.look(STEPS[row["step"]].method).bar)
-        ax.errorbar(middle, place, xerr=[[middle - low], [high - middle]], fmt="none", ecolor=style.GREY,
-                    elinewidth=0.7, capsize=1.5)
-        gained = f"   {speed_up(before, row)[0]:.2g}× the step before" if before else ""
-        ax.annotate(f"{middle:.3g} ms{gained}", (high, place), xytext=(4, 0), textcoords="offset points",
-                    va="center", fontsize="small")
-        before = row
-    ax.set_yticks(range(len(rows)), [STEPS[row["step"]].label for row in rows])
-    ax.set(xlabel="Time of a template on one core (ms)", ylim=(len(rows) - 0.5, -0.5), xscale="log")
-    ax.margins(x=0.45)
-    ax.grid(axis="y", visible=False)
-    ax.tick_params(axis="y", length=0)
-    return drawn
-
-
 def cases(n, template):
     """The grid of one size of micrograph and template."""
     return grid(n=n, template=template, step=list(STEPS))
@@ -145,7 +120,7 @@ experiment = Experiment(
     " 5 K + 2 for K templates by the paper's method. Differences are to float64 maps of the method exact; all"
     " scores are also checked against direct sums, and of banded the picks against those of exact.",
     grids={"quick": cases(512, 64), "default": cases(2048, 160), "paper": cases(4096, 160)},
-    setup=setup, run=run, check=check, seconds=seconds, metrics=metrics, figure=figure,
+    setup=setup, run=run, check=check, seconds=seconds, metrics=metrics,
     compare="step", baseline="paper", rounds=4, time_limit=900,
     columns=["method", "templates", "forward", "inverse", "transforms", "score_difference",
              "index_differences", "picks"],

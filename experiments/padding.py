@@ -6,8 +6,6 @@ from gembench.data.workload import OneTemplate, Workload, egg_bank
 from gembench.engine.fft import LIBRARIES, PREFERENCE
 from gembench.engine.fft.sizes import fast_size
 from gembench.study.declare.experiment import Experiment, grid
-from gembench.study.tell import bands, style
-from gembench.study.tell.tables import speed_up
 
 NAMES = list(PREFERENCE)
 SIZES = [2047, 2049, 2187, 2208]  # 23 * 89, 3 * 683, 3^7 and 2^5 * 3 * 23
@@ -48,39 +46,6 @@ def check(output, inputs, case):
     return {**inputs.check(output), "padded_to": padded_to(case.size) if case.padded else None}
 
 
-def figure(rows):
-    """How many times as fast the padded micrograph is, a group of bars a size, a bar a library."""
-    from matplotlib.ticker import FuncFormatter, NullLocator
-
-    plain = {(row["size"], row["library"]): row for row in rows if not row["padded"]}
-    padded = {(row["size"], row["library"]): row for row in rows if row["padded"]}
-    ratios = {key: speed_up(row, padded[key]) for key, row in plain.items() if key in padded}
-    if not ratios:
-        return {}
-    drawn, ax = style.figure(width=style.PAGE, height=2.5)
-    sizes = list(dict.fromkeys(size for size, _ in ratios))
-    names = [name for name in NAMES if any(library == name for _, library in ratios)]
-    width = 1 / (len(names) + 1)
-    for name in names:
-        spreads = {}
-        for place, size in enumerate(sizes):
-            group = [other for other in names if (size, other) in ratios]
-            if name in group:
-                spreads[place + (group.index(name) - (len(group) - 1) / 2) * width] = ratios[size, name]
-        bands.bars(ax, spreads, name, width)
-    ax.set_xticks(range(len(sizes)), [f"{size}\nto {padded_to(size)}".replace("x", " × ") for size in sizes])
-    ax.axhline(1, color=style.INK, linewidth=0.8)
-    ax.set_yscale("log", base=2)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.grid(axis="x", visible=False)
-    ax.tick_params(axis="x", length=0)
-    ax.set(xlabel="Micrograph, and what it is padded to (pixels)",
-           ylabel="Speed of the padded micrograph\n(unpadded = 1, > 1 is faster)")
-    drawn.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=len(names))
-    return drawn
-
-
 def cases(size, library=NAMES):
     """The grid of these micrographs, as they are and padded."""
     return grid(size=size, library=library, padded=[False, True])
@@ -95,6 +60,6 @@ experiment = Experiment(
     grids={"quick": cases([509, 514], ["fftw", "mkl"]),
            "default": cases(SIZES, ["mkl", "scipy"]) + cases(CAMERAS[0], "mkl"),
            "paper": cases([*SIZES, *CAMERAS])},
-    setup=setup, run=run, check=check, skip=skip, figure=figure,
+    setup=setup, run=run, check=check, skip=skip,
     compare="padded", baseline=False, rounds=2, columns=["padded_to"],
 )

@@ -6,7 +6,6 @@ from math import ceil
 
 from gembench.machine import cores
 from gembench.peers import PEERS
-from gembench.peers import figures as drawings
 from gembench.study.declare.experiment import Experiment, grid
 
 ENGINE = ["gembench", "gembench-paper", "gembench-banded", "gembench-gpu"]
@@ -143,7 +142,7 @@ experiment = Experiment(
            "default": DEFAULT,
            "paper": DEFAULT + speed(4096, 160) + picks(41, 4, symmetry=False)},
     setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics, threads=threads,
-    figure=drawings.draw, compare="picker", baseline="gembench", rounds=MOST, warmups=0, time_limit=7200,
+    compare="picker", baseline="gembench", rounds=MOST, warmups=0, time_limit=7200,
     columns=["score_difference", "score_correlation", "templates_right", "memory_mib", "n_picks", "n_truth",
              "precision", "recall", "f1", "mean_distance_px", "own_n_picks", "own_recall", "own_f1",
              "templates_turned_by", "version"],

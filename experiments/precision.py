@@ -7,7 +7,6 @@ from typing import NamedTuple
 from gembench.data.workload import Workload
 from gembench.engine.fft import LIBRARIES, PREFERENCE
 from gembench.study.declare.experiment import Experiment, grid
-from gembench.study.tell import bands, style
 
 NAMES = list(PREFERENCE)
 DTYPES = ["float32", "float64"]
@@ -109,22 +108,6 @@ def arrays(output, inputs, case):
     return {"edges": edges, "share": np.array([(error > edge).mean() for edge in edges])}
 
 
-def figure(rows):
-    """The share of pixels whose score changes by more than so much."""
-    drawn, ax = style.figure(width=style.COLUMN, height=2.5)
-    for row in rows:
-        name, edges, share = row["library"], row.arrays["edges"], row.arrays["share"]
-        label = f"{name}: {row['picks_changed']} of {row['picks']} picks change"
-        ax.plot(edges[share > 0], share[share > 0], label=label, markevery=4, **bands.look(name).line)
-    ax.axvline(THRESHOLD, color=style.INK, linewidth=0.9, linestyle=(0, (4, 2)))
-    ax.annotate("picking\nthreshold", (THRESHOLD, 1), xycoords=("data", "axes fraction"), xytext=(-3, -2),
-                textcoords="offset points", ha="right", va="top", fontsize="small")
-    ax.set(xscale="log", yscale="log", xlim=(1e-10, 1), xlabel="Score difference, float32 to float64",
-           ylabel="Share of pixels\nthat differ by more")
-    drawn.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    return drawn
-
-
 def cases(size, micrographs, angle_step, library=NAMES):
     """The grid of one set of micrographs and angles."""
     return grid(size=size, micrographs=micrographs, angle_step=angle_step, library=library)
@@ -139,7 +122,7 @@ experiment = Experiment(
     " other precision has none within a pixel of it.",
     grids={"quick": cases(768, 1, 30, ["fftw", "mkl"]), "default": cases(1024, 1, 6),
            "paper": cases(2048, 8, 4)},
-    setup=setup, run=run, check=check, skip=skip, metrics=metrics, arrays=arrays, figure=figure,
+    setup=setup, run=run, check=check, skip=skip, metrics=metrics, arrays=arrays,
     rounds=1, warmups=0, time_limit=3600,
     columns=["score_error", "score_error_rms", "index_changed", "index_score_lost", "picks", "picks_changed",
              "f1_float32", "f1_float64"],

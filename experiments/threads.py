@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from statistics import median
 
 from gembench.data.workload import Pace, Workload, egg_bank
 from gembench.study.declare.experiment import Experiment, grid
 from gembench.study.measure import arithmetic
-from gembench.study.tell import bands, style
-from gembench.study.tell.tables import speed_up
 
 BANK = 14_630  # templates of the paper's measurement, to which the total is projected
 PER_THREAD = {"paper": 4, "exact": 8}  # templates of a thread here, the same for all: none idles at the end
@@ -72,46 +69,6 @@ def rates(time, case):
             "projected_seconds": BANK * time}
 
 
-def figure(rows):
-    """Speed-up over one thread beside the ideal, and what a core does in a second."""
-    base = {row["method"]: row for row in rows if row["threads"] == 1}
-    if not base:
-        return {}
-    drawn, (left, right) = style.figure(1, 2, width=style.PAGE, height=2.6)
-    most = max(row["threads"] for row in rows)
-    left.plot([1, most], [1, most], color=style.GREY, linestyle=(0, (1, 2)), label="ideal")
-    left.plot(*arithmetic_alone(rows), color=style.GREY, marker="_", label="arithmetic alone")
-    for method in base:
-        mine = sorted((row for row in rows if row["method"] == method), key=lambda row: row["threads"])
-        threads = [row["threads"] for row in mine]
-        bands.line(left, threads, [speed_up(base[method], row) for row in mine], method)
-        paces = [tuple(1 / (t * row["threads"]) for t in (row.median, *row.band)) for row in mine]
-        bands.line(right, threads, paces, method, f"{method}: {told(mine[-1]['projected_seconds'])}")
-    for ax in (left, right):
-        ax.set(xlabel="Consumer threads, one a core", xticks=[n for n in THREADS if n <= most])
-        ax.set_ylim(0, 1.35 * ax.get_ylim()[1])  # room for the legend
-    left.set(title="a  Speed-up", ylabel="Speed-up over one thread")
-    right.set(title="b  Pace of a core", ylabel="Templates / core / s")
-    left.legend(loc="upper left")
-    right.legend(loc="upper right", title=f"{BANK:,} templates on {most} cores, projected", ncols=len(base))
-    return drawn
-
-
-def arithmetic_alone(rows):
-    """Numbers of threads, and what they gain over one that multiply matrices in their caches."""
-    rates = {}
-    for row in rows:
-        rates.setdefault(row["threads"], []).append(row["arithmetic"])
-    rates = {threads: median(found) for threads, found in sorted(rates.items())}
-    return list(rates), [rate / rates[1] for rate in rates.values()]
-
-
-def told(seconds):
-    """A long time as a person says it."""
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
-
-
 def cases(n, template, threads):
     """The grid of one size of micrograph and template."""
     return grid(method=list(PER_THREAD), n=n, template=template, threads=threads)
@@ -127,7 +84,7 @@ experiment = Experiment(
     grids={"quick": cases(512, 64, [1, 2]), "default": cases(4096, 160, THREADS),
            "paper": cases(4096, 160, sorted({*THREADS, CORES}))},
     setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics, rates=rates,
-    figure=figure, compare="threads", baseline=1, rounds=4,
+    compare="threads", baseline=1, rounds=4,
     columns=["templates", "templates_per_core_second", "projected_seconds", "arithmetic",
              "queue_depth", "queue_depth_reached", "producer_wait", "consumer_wait"],
 )

@@ -11,18 +11,19 @@ import pytest
 
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
-from gembench.peers import PEERS, figures
+from gembench.peers import PEERS
 from gembench.peers.base import Matched
 from gembench.peers.picking import Picking, statistics
 from gembench.peers.speed import TURNS, limited, speed_task, turns_for
 from gembench.study.declare.cases import Case
-from gembench.study.declare.experiment import load_experiment
+from gembench.study.declare.experiment import load_experiment, load_module
 from gembench.study.declare.grid import group_by_arms
 from gembench.study.measure.store import Row
 from gembench.study.tell.claims import load_claims
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 STUDY = load_experiment(FOLDER / "peers.py")
+DRAWING = load_module(FOLDER / "peers_figure.py")
 SPEED = [case for case in STUDY.grids["quick"] if case.task == "speed"]
 QUICK = {(case.mask, case.lowpass, case.picker): case for case in SPEED}
 
@@ -205,14 +206,16 @@ def test_figures_tell_times_ratios_and_what_is_found():
     drawn = drawing.draw(STUDY, rows())
     assert set(drawn) == {"speed_2048", "picks_simulated_15deg"}
     panels = drawn["speed_2048"].axes
-    assert [ax.get_title(loc="left") for ax in panels] == list(figures.PANELS.values())
+    assert [ax.get_title(loc="left") for ax in panels] == list(DRAWING.PANELS.values())
     own = panels[0]
-    assert own.get_yticklabels()[0].get_text() == "gembench"
+    names = [name.get_text() for name in own.get_yticklabels()]
+    assert names[:2] == ["gEMpicker, a C2075", "gembench"]
     texts = [text.get_text() for text in own.texts]
-    assert "50.0 ms" in texts[0]
+    assert "15.1 ms, the paper's" in texts
+    assert "50.0 ms" in texts[1]
     assert any("5.0 × gembench" in text for text in texts)
     assert any("0.32 × gembench" in text.get_text() for text in panels[2].texts)  # RELION, cropped
-    assert panels[-1].get_xlabel() == "Time of a template (s)"
+    assert panels[-1].get_xlabel() == "Time of a template"
     assert panels[-1].get_xscale() == "log"
     assert drawn["picks_simulated_15deg"].axes[0].get_xlabel() == "Share"
 

@@ -22,6 +22,7 @@ def add_parser(subparsers: Any) -> None:
     """Add `figures`, `report`, `claims` and `export`."""
     figures = subparsers.add_parser("figures", help="draw the figures of stored results")
     figures.add_argument("names", nargs="*", metavar="NAME", help="experiments (default: all)")
+    figures.add_argument("--svg", action="store_true", help="draw NAME.svg beside NAME.png")
     figures.set_defaults(run=draw_figures)
 
     report = subparsers.add_parser("report", help="write the report of stored results, one HTML file")
@@ -44,16 +45,16 @@ def add_parser(subparsers: Any) -> None:
 
 
 def draw_figures(args: argparse.Namespace) -> int:
-    """Write results/figures/NAME.svg and .png for every experiment with stored results; 2 if one fails."""
+    """Write results/figures/NAME.png for every experiment with stored results; 2 if one fails."""
     from gembench.study.tell.figures import declared_rows, write_figures
 
-    failed = False
+    failed, formats = False, ("png", "svg") if args.svg else ("png",)
     for experiment, _ in wanted(args.names or ["all"], args.experiments):
         rows = declared_rows(args.results, experiment, args.grid)
         if not any(row.ok for row in rows):
             print(f"{experiment.name}: no stored results; run `gembench run {experiment.name}`")
         try:
-            for path in write_figures(experiment, rows, args.results / "figures"):
+            for path in write_figures(experiment, rows, args.results / "figures", formats):
                 print(path)
         except InputError as error:
             print(f"gembench: error: {error}", file=sys.stderr)

@@ -120,3 +120,40 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
 def test_saving_into_a_missing_folder_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         style.save(drawn(), tmp_path / "nowhere" / "a", formats=("svg",))
+
+
+def test_a_value_of_the_paper_is_a_gold_star_with_its_words(ax):
+    style.paper_value(ax, 4, 3.5, "3.5×")
+    (star,) = ax.lines
+    np.testing.assert_array_equal(star.get_xydata(), [[4, 3.5]])
+    assert (star.get_marker(), star.get_markerfacecolor()) == ("*", style.GOLD)
+    assert style.GOLD not in {look.color for look in style.SERIES.values()}
+    (words,) = ax.texts
+    assert (words.get_text(), words.get_fontstyle()) == ("3.5×", "italic")
+    assert style.paper_key().get_marker() == "*"
+
+
+def test_our_run_of_the_2013_method_is_called_so():
+    assert style.label("paper") == "2013 method"
+    assert style.label("$\\frac{$") == "\\$\\frac{\\$"  # of a machine, drawn as it is
+
+
+def test_a_signed_figure_grows_at_its_foot_and_nothing_on_it_changes_its_size():
+    with style.context():
+        figure, ax = style.figure()
+        ax.plot([1, 2], label="a")
+        figure.legend(loc="outside lower center")
+        figure.draw_without_rendering()
+        before = ax.get_window_extent().bounds
+        legend = figure.legends[0].get_window_extent().bounds
+        style.sign(figure, "a machine · $\\frac{$ · measured")
+        figure.draw_without_rendering()
+    grown = figure.dpi * (figure.get_size_inches()[1] - 0.75 * style.COLUMN)
+    assert grown == pytest.approx(figure.dpi * 2 * style.FOOT)
+    np.testing.assert_allclose(ax.get_window_extent().bounds, np.add(before, [0, grown, 0, 0]), atol=0.01)
+    np.testing.assert_allclose(figure.legends[0].get_window_extent().bounds,
+                               np.add(legend, [0, grown, 0, 0]), atol=0.5)
+    (text,) = figure.texts
+    assert style.is_signed(figure)
+    assert text.get_window_extent().y0 >= 0
+    assert text.get_window_extent().y1 <= grown

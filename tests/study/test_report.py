@@ -118,7 +118,9 @@ def test_figures_are_drawn_from_the_store_the_same_twice(measured: Path, tmp_pat
     first = {path.name: path.read_bytes() for path in figures.iterdir()}
     assert command(measured, "figures") == 0
     assert {path.name: path.read_bytes() for path in figures.iterdir()} == first
-    assert set(first) == {"toy.svg", "toy.png"}
+    assert set(first) == {"toy.png"}
+    assert command(measured, "figures", "--svg") == 0
+    assert {path.name for path in figures.iterdir()} == {"toy.svg", "toy.png"}
     assert (tmp_path / "log").read_text() == log  # nothing was run
 
 

@@ -69,8 +69,9 @@ class Experiment:
     arrays: `arrays(output, inputs, case) -> dict` of numpy arrays to store beside the record (maps, curves)
     seconds: `seconds(output, inputs, case) -> float` where the output carries its own clock (MPI ranks,
         simulated nodes, device events); the record then says `clock: own`
-    figure: `figure(rows) -> Figure` or `{name: Figure}` of one machine's measured rows; runs nothing; without
-        it, that of the file NAME_figure.py beside the experiment's, if there is one
+    figure: `figure(rows) -> Figure` or `{name: Figure}` of one machine's measured rows; runs nothing; a tuple
+        `(Figure, rows)` says which rows it shows, where not all; without it, that of the file NAME_figure.py
+        beside the experiment's, if there is one
     compare: the axis whose values alternate in even rounds; their speed-ups are tabulated
     baseline: the value of `compare` that speed-ups refer to; the first of its group if not given
     columns: metrics the report tabulates, in this order; every number among the metrics if None

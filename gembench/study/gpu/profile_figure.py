@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gembench.study.gpu.looks import LOOKS, MASKS, Rows, chosen, horizontal
-from gembench.study.tell import style
+from gembench.study.gpu.looks import LOOKS, MASKS, Rows, chosen
+from gembench.study.tell import bands, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,22 +25,23 @@ STAGES = {
 
 def profile(rows: Rows) -> Any:
     """Two panels, a bar a case: shares of a template's time, and bytes a second beside a plain copy's."""
-    found = chosen(rows, device="gpu", devices=1, mask=..., spectra=...)
-    mine = [row for row in found if "stage_seconds" in row.metrics and row["n"] >= SMALLEST]
-    if not mine:
+    single = chosen(rows, device="gpu", devices=1, mask=..., spectra=...)
+    shown = [row for row in single if "stage_seconds" in row.metrics and row["n"] >= SMALLEST]
+    if not shown:
         return None
-    mine.sort(key=lambda row: (row["precision"], row["n"], row["mask"] != "own", row["spectra"] != "single"))
-    figure, (left, right) = style.figure(1, 2, width=style.PAGE, height=1.1 + 0.21 * len(mine), sharey=True,
+    shown.sort(key=lambda row: (row["precision"], row["n"], row["mask"] != "own", row["spectra"] != "single"))
+    figure, (left, right) = style.figure(1, 2, width=style.PAGE, height=1.1 + 0.21 * len(shown), sharey=True,
                                          width_ratios=(1.4, 1))
-    for place, row in enumerate(mine):
+    for place, row in enumerate(shown):
         _stacked(left, place, row["stage_seconds"])
         _moved(right, place, row)
-    copy = max(row["copy_bandwidth"] for row in mine) / 1e12
+    copy = max(row["copy_bandwidth"] for row in shown) / 1e12
     right.axvline(copy, color=style.INK, linestyle=(0, (4, 2)), linewidth=0.9, label="device-to-device copy")
-    horizontal(left, [told(row) for row in mine])
+    bands.lines_of_cases(left, [case_text(row) for row in shown])
+    left.grid(axis="y", visible=False)
     left.set(title="a  Where the time goes", xlabel="Share of a template's time (%)", xlim=(0, 100))
     right.set(title="b  Least bytes of the method", xlabel="TB / s",
-              xlim=(0, 1.2 * max(copy, *(row["bandwidth"] / 1e12 for row in mine))))
+              xlim=(0, 1.2 * max(copy, *(row["bandwidth"] / 1e12 for row in shown))))
     right.grid(axis="y", visible=False)
     right.tick_params(axis="y", length=0)
     handles = [*left.get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
@@ -48,7 +49,7 @@ def profile(rows: Rows) -> Any:
     return figure
 
 
-def told(row: Any) -> str:
+def case_text(row: Any) -> str:
     """What distinguishes a bar."""
     extra = ", half" if row["spectra"] == "half" else ", double" if row["precision"] == "float64" else ""
     return f"{row['n']}, {MASKS[row['mask']]}{extra}"
@@ -69,8 +70,8 @@ def _stacked(ax: Axes, place: int, seconds: Mapping[str, float]) -> None:
 
 
 def _moved(ax: Axes, place: int, row: Any) -> None:
-    """One bar of bytes a second, with its share of the copy's."""
+    """One dot of bytes a second, with its share of the copy's."""
     moved = row["bandwidth"] / 1e12
-    ax.barh(place, moved, 0.72, **LOOKS["one GPU"].bar)
-    ax.annotate(f"{100 * row['bandwidth_share']:.0f} %", (moved, place), xytext=(3, 0),
+    bands.dots(ax, {place: (moved, moved, moved)}, LOOKS["one GPU"], across=True)
+    ax.annotate(f"{100 * row['bandwidth_share']:.0f} %", (moved, place), xytext=(7, 0),
                 textcoords="offset points", va="center", fontsize="small", annotation_clip=False)

@@ -13,6 +13,9 @@ from gembench.study.declare.cases import case_key
 from gembench.study.declare.experiment import Experiment
 from gembench.study.measure.store import Row, load_rows
 from gembench.study.tell import style
+from gembench.text import for_file
+
+EVIDENCE = ("measured", "real", "emulated", "simulated", "simulated data", "model")
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,25 +51,52 @@ def draw(experiment: Experiment, rows: Sequence[Row]) -> dict[str, Figure]:
         except Exception as error:
             reason = f"figure() fails on the stored rows: {type(error).__name__}: {error}"
             raise InputError(f"{experiment.file}: {reason}; mend it") from error
-    return dict(drawn) if isinstance(drawn, Mapping) else {"": drawn}
+        figures: dict[str, Figure] = {}
+        for name, made in (drawn if isinstance(drawn, Mapping) else {"": drawn}).items():
+            figure, shown = made if isinstance(made, tuple) else (made, measured)
+            style.sign(figure, signature(experiment, shown))
+            figures[name] = figure
+    return figures
+
+
+def signature(experiment: Experiment, rows: Sequence[Row]) -> str:
+    """Whose numbers a figure shows, and of what kind they are."""
+    runs = list({row.path: row.run for row in rows}.values())
+    machine, days = runs[0]["machine"], sorted({str(run.get("started", ""))[:10] for run in runs})
+    hardware = [machine["cpu"], f"{machine['cores']} cores"] if "cpu" in machine else []
+    gpus = sorted({str(gpu["name"]) for gpu in machine.get("gpus") or []})
+    return " · ".join(filter(None, [
+        machine["name"], *hardware, *gpus, " and ".join(kinds_of(experiment, rows)), days[-1]]))
+
+
+def kinds_of(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
+    """The kinds of evidence among the rows, the strongest first."""
+    evidence = getattr(experiment, "evidence", lambda case: str(case.get("evidence", "measured")))
+    kinds = {evidence(row.case) for row in rows}
+    return [kind for kind in EVIDENCE if kind in kinds]
 
 
 def file_stems(experiment: Experiment, rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Stem of the figure files -> one machine's rows; the machine with most cases has the bare name."""
     machines = machines_of(row for row in rows if row.ok)
-    return {experiment.name + (f"@{machine}" if number else ""):
+    return {experiment.name + (f"@{for_file(machine)}" if number else ""):
             [row for row in rows if row.machine == machine] for number, machine in enumerate(machines)}
 
 
-def write_figures(experiment: Experiment, rows: Sequence[Row], folder: Path) -> list[Path]:
-    """Draw every machine's figures into `folder` as SVG and PNG; returns the files written.
+def write_figures(
+    experiment: Experiment, rows: Sequence[Row], folder: Path, formats: Sequence[str] = ("png",)
+) -> list[Path]:
+    """Draw every machine's figures into `folder`; returns the files written.
+
+    formats: png, svg or both
 
     Raises InputError if a figure cannot be drawn or written.
     """
     written = []
     for stem, own in file_stems(experiment, rows).items():
         for name, figure in draw(experiment, own).items():
-            written += style.save(figure, make_folder(folder) / (f"{stem}-{name}" if name else stem))
+            path = make_folder(folder) / (f"{stem}-{for_file(name)}" if name else stem)
+            written += style.save(figure, path, formats)
     return written
 
 

@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from gembench.io.atomic import atomic_path
+from gembench.text import for_figure, printable
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 STYLE = Path(__file__).with_name("style.mplstyle")
@@ -25,6 +29,12 @@ COLUMN, PAGE = 3.46, 7.09  # widths in inches: 88 mm and 180 mm
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, ORANGE, BLACK = "#56B4E9", "#E69F00", "#000000"
 INK, GREY = "#222222", "#8c8c8c"  # text, and whatever should stay in the background
+GOLD = "#FFD400"  # the paper's own values and nothing else
+PAPER: dict[str, Any] = {"marker": "*", "markersize": 8.5, "markerfacecolor": GOLD, "markeredgecolor": INK,
+         "markeredgewidth": 0.7, "linestyle": "none"}
+PAPER_NAME = "the paper, 2013"
+FOOT = 0.09  # inches of a line below the figure that says whose numbers it shows
+SIGNATURE = "signature"  # gid of those lines
 
 Dash = str | tuple[float, tuple[float, ...]]
 
@@ -75,6 +85,80 @@ def series(name: str) -> Series:
     Raises KeyError for a name that has none: add it to its family here, at the end.
     """
     return SERIES[name.lower()]
+
+
+LABELS = {
+    "fftw": "FFTW", "mkl": "MKL", "cufft": "cuFFT", "scipy": "SciPy", "numpy": "NumPy",
+    "mkl-fft": "MKL by mkl_fft", "fftw-estimate": "FFTW, plans estimated", "paper": "2013 method",
+    "klh": "KLH",
+}
+
+
+def label(name: str) -> str:
+    """A name as figures spell it; the method called `paper` is our run of the method of 2013."""
+    return LABELS.get(name, for_figure(name))
+
+
+def paper_value(
+    ax: Axes, x: float, y: float, text: str, *, offset: tuple[float, float] = (6, 0), **words: Any
+) -> None:
+    """A value that the paper prints, among ours: a gold star, what it is beside it in italics.
+
+    x, y: where it stands, in the units of the axes; offset: of the text from the star, in points
+    words: further arguments of Axes.annotate
+    """
+    ax.plot([x], [y], zorder=5, clip_on=False, **PAPER)
+    side = "right" if offset[0] < 0 else "left" if offset[0] > 0 else "center"
+    level = "top" if offset[1] < 0 else "bottom" if offset[1] > 0 else "center"
+    how: dict[str, Any] = {
+        "xytext": offset, "textcoords": "offset points", "ha": side, "va": level, "fontsize": 6.5,
+        "fontstyle": "italic", "annotation_clip": False, "zorder": 5, **words}
+    ax.annotate(text, (x, y), **how)
+
+
+def paper_beyond(ax: Axes, x: float, text: str) -> None:
+    """A value of the paper that lies above the axes: the star on their upper edge, an arrow beside it.
+
+    x: in the units of the axes
+    """
+    ax.plot([x], [1], transform=ax.get_xaxis_transform(), zorder=5, clip_on=False, **PAPER)
+    ax.annotate(f"{text} \N{UPWARDS ARROW}", (x, 1), xycoords=ax.get_xaxis_transform(), xytext=(-7, -1),
+                textcoords="offset points", ha="right", va="top", fontsize=6.5, fontstyle="italic", zorder=5)
+
+
+def paper_key() -> Artist:
+    """The star as an entry of a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=PAPER_NAME, **PAPER)
+
+
+def sign(figure: Figure, text: str) -> None:
+    """Add a foot to the figure: small lines that say whose numbers it shows and of what kind they are.
+
+    The layout is fixed first, so that the page grows and everything on it keeps its size.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    width, height = figure.get_size_inches()
+    lines = wrap(printable(text, 400), int(24 * width))
+    grown = height + FOOT * (len(lines) + 1)
+    foot = 1 - height / grown
+    placed = [(ax, ax.get_position()) for ax in figure.axes]
+    figure.set_size_inches(width, grown)
+    for ax, box in placed:
+        ax.set_position((box.x0, foot + (1 - foot) * box.y0, box.width, (1 - foot) * box.height))
+    for legend in figure.legends:
+        legend.set_bbox_to_anchor((0, foot, 1, 1 - foot), transform=figure.transFigure)
+    for label in figure.texts:
+        label.set_y(foot + (1 - foot) * label.get_position()[1])
+    figure.text(0.07 / width, 0.45 * foot, for_figure("\n".join(lines)), fontsize=5.5, color="#666666",
+                ha="left", va="center", gid=SIGNATURE)
+
+
+def is_signed(figure: Figure) -> bool:
+    """Whether the figure says whose numbers it shows."""
+    return any(text.get_gid() == SIGNATURE for text in figure.texts)
 
 
 def context() -> AbstractContextManager[None]:

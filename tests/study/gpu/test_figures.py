@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from gembench.study.gpu import figures
+from gembench.study.declare.experiment import load_module
 from gembench.study.gpu.looks import chosen
 from gembench.study.tell import style
 
+figures = load_module(Path(__file__).parents[3] / "experiments" / "gpus_figure.py")
 COPY = 3.0e12
 STAGES = {"copies": 0.01, "frame": 0.02, "turn templates": 0.02, "template spectra": 0.03, "turn masks": 0.03,
           "mask spectra": 0.05, "products": 0.42, "rows and fold": 0.40,
@@ -55,7 +58,12 @@ def rows(row):
 
 def drawn(rows):
     with style.context():
-        return figures.draw(rows)
+        return figures.figure(rows)
+
+
+def stars(ax):
+    """The paper's values on these axes."""
+    return {tuple(line.get_xydata()[0]) for line in ax.lines if line.get_marker() == "*"}
 
 
 def label_of(ax, text):
@@ -69,20 +77,21 @@ def test_the_speed_up_by_gpus_lies_beside_the_ideal(rows):
     np.testing.assert_array_equal(ours[:, 0], [1, 2, 4])
     np.testing.assert_allclose(ours[1:, 1], np.array([1.97, 3.8]) * (4e-4 + 1e-5) / 4e-4)
     np.testing.assert_allclose(label_of(right, "4096 × 4096").get_ydata()[2], 3.8 / 4e-4 / 4)
+    assert stars(left) == {(1, 1), (2, 2), (3, 3), (4, 4)}
 
 
 def test_the_sizes_show_one_core_all_cores_and_the_gpu_with_its_lead(rows):
     left, right = drawn(rows)["sizes"].axes
-    assert [line.get_label() for line in left.lines] == ["one core", "16 cores", "one GPU"]
+    assert [line.get_label() for line in left.lines if line.get_marker() != "*"] == [
+        "one core", "16 cores", "one GPU"]
+    assert stars(left) == {(4096, 0.25), (4096, 22.9)}
     np.testing.assert_allclose(label_of(left, "16 cores").get_ydata()[3], 1 / 0.035)
     leads = {text.xy[0]: text.get_text() for text in right.texts}
     assert leads[4096] == f"{0.88 / (8.8e-4 + 1e-5):.0f}×"
 
 
-def test_a_machine_without_a_gpu_draws_its_cores_alone(rows):
-    alone = drawn([row for row in rows if row["device"] == "cpu"])
-    assert list(alone) == ["sizes"]
-    assert [line.get_label() for line in alone["sizes"].axes[0].lines] == ["one core", "16 cores"]
+def test_a_machine_without_a_gpu_draws_nothing(rows):
+    assert drawn([row for row in rows if row["device"] == "cpu"]) == {}
 
 
 def test_the_profile_stacks_all_stages_to_the_whole_and_measures_bytes_by_the_copy(rows):
@@ -90,7 +99,7 @@ def test_the_profile_stacks_all_stages_to_the_whole_and_measures_bytes_by_the_co
     bars = [patch for patch in left.patches if round(patch.get_y() + 0.36) == 0]
     np.testing.assert_allclose([bar.get_width() for bar in bars], BARS)
     assert bars[-1].get_x() + bars[-1].get_width() == pytest.approx(100)
-    assert right.lines[0].get_xdata()[0] == pytest.approx(COPY / 1e12)
+    assert label_of(right, "device-to-device copy").get_xdata()[0] == pytest.approx(COPY / 1e12)
     assert {text.get_text() for text in right.texts} == {"55 %", "62 %"}
 
 
@@ -105,6 +114,8 @@ def test_reading_shows_the_timeline_beside_the_arithmetic(rows):
     (ax,) = drawn(rows)["reading"].axes
     np.testing.assert_allclose(label_of(ax, "arithmetic alone").get_ydata(), [223, 112, 74, 56])
     np.testing.assert_allclose(label_of(ax, "templates read from files").get_ydata()[3], 170)
+    assert stars(ax) == {(1, 223), (4, 180), (4, 60)}
+    assert ax.get_title(loc="left") == "Worked out from measured rates"
 
 
 def test_whatever_is_missing_the_rest_is_drawn(rows):
