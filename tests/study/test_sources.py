@@ -66,10 +66,18 @@ def file_of(module: ModuleType, package: Path) -> Path:
     ("cluster", rank_search, True), ("reduction", rank_reduction, True), ("reduction", rank_search, False),
     ("reduction", relion, False), ("klh", scene, True), ("klh", relion, False), ("methods", banded_map, True),
 ])
-def test_a_hash_follows_what_a_study_imports_and_nothing_else(
-    copied: Path, study: str, module: ModuleType, expected: bool
+def test_the_sources_are_what_a_study_imports_and_nothing_else(
+    study: str, module: ModuleType, expected: bool
 ) -> None:
-    assert changed(study, copied, file_of(module, copied)) is expected
+    files = sources.sources(EXPERIMENTS / f"{study}.py").values()
+    assert (Path(str(module.__file__)) in files) is expected
+
+
+def test_a_hash_follows_every_one_of_the_sources(copied: Path) -> None:
+    files = sources.sources(EXPERIMENTS / "padding.py", copied)
+    assert all(changed("padding", copied, file) for file in files.values() if file.stat().st_size
+               and file.is_relative_to(copied))
+    assert not changed("padding", copied, file_of(relion, copied))
 
 
 def test_a_hash_follows_the_data_beside_what_is_imported(copied: Path) -> None:
