@@ -133,11 +133,13 @@ def _list_all(console: Any, experiments: list[Experiment], results: Path) -> Non
 def _list_cases(console: Any, experiment: Experiment, grid: str, results: Path) -> None:
     from gembench.study.declare.cases import case_key, case_name
     from gembench.study.measure.store import load_rows
+    from gembench.study.tell.code import Code
 
+    code = Code.of(experiment)
     console.print(f"[bold]{experiment.name}[/bold]: {experiment.title}")
     stored: dict[str, list[str]] = {}
     for row in load_rows(results, experiment.name, grid=grid):
-        stored.setdefault(case_key(row.case), []).append(f"{row.status} on {row.machine}")
+        stored.setdefault(case_key(row.case), []).append(f"{row.status} on {row.machine} {code.text(row)}")
     for case in experiment.grids[grid]:
         told = ", ".join(stored.get(case_key(case), ["not measured"]))
         console.print(f"  {case_name(experiment.name, case)}  {told}", markup=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from gembench.errors import InputError
 from gembench.study.declare.experiment import Experiment
 from gembench.study.measure.store import Row
 from gembench.study.tell.claims import VERDICTS, Verdict, judge_all, load_claims
+from gembench.study.tell.code import Code
 from gembench.study.tell.figures import declared_rows, draw, file_stems, machines_of, svg_text
 from gembench.study.tell.history import Series, load_history
 from gembench.study.tell.missing import Gap, gaps
@@ -72,10 +73,10 @@ def section_of(experiment: Experiment, rows: Sequence[Row], machines: Sequence[s
     """Figures, table, provenance and gaps of one experiment."""
     own = [machine for machine in machines if any(row.machine == machine for row in rows)]
     notes: list[str] = []
-    drawings = _drawings(experiment, rows, notes)
+    drawings, code = _drawings(experiment, rows, notes), Code.of(experiment)
     for machine in own:
         here = [row for row in rows if row.machine == machine]
-        notes += filter(None, [provenance_sentence(here), stability_warning(here)])
+        notes += filter(None, [provenance_sentence(here, code), stability_warning(here)])
     table = table_of(experiment, rows, own) if rows else None
     missing = gaps(experiment, rows, machines or ["no machine"], grid)
     return Section(experiment, drawings, table, notes, missing)

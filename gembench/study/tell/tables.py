@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from statistics import median
@@ -12,6 +12,7 @@ from gembench.study.declare.cases import Case, Value, case_key, format_value
 from gembench.study.declare.experiment import Experiment
 from gembench.study.declare.grid import group_by_arms
 from gembench.study.measure.store import Row
+from gembench.study.tell.code import Code, commit_text
 from gembench.study.tell.text import band_text, number_text, seconds_text
 
 UNSTABLE = 0.2  # (max - min) / median above which a case's samples are called unstable
@@ -127,13 +128,8 @@ def _told(items: Iterable[Any]) -> str:
     return ", ".join(dict.fromkeys(str(item) for item in items))
 
 
-def _commit(run: Mapping[str, Any]) -> str:
-    commit = f"commit {run['commit'][:10]}" if run["commit"] else f"sources {run['source_hash']}"
-    return commit + (" with uncommitted changes" if run["dirty"] else "")
-
-
-def provenance_sentence(rows: Sequence[Row]) -> str:
-    """Where one machine's rows come from, in a sentence."""
+def provenance_sentence(rows: Sequence[Row], code: Code) -> str:
+    """Where one machine's rows come from, and whether the code has changed since, in two sentences."""
     runs = list({row.path: row.run for row in rows}.values())
     machine, days = runs[-1]["machine"], sorted({str(run["started"])[:10] for run in runs})
     gpus = _told(gpu["name"] for gpu in machine["gpus"]) or "no GPU"
@@ -141,10 +137,11 @@ def provenance_sentence(rows: Sequence[Row]) -> str:
     parts = [
         f"{machine['name']}: {machine['cpu']}, {machine['cores']} cores, {machine['ram'] / 2**30:.0f} GiB,",
         f"{gpus};",
-        f"measured {' to '.join(dict.fromkeys([days[0], days[-1]]))} from {_told(map(_commit, runs))},",
+        f"measured {' to '.join(dict.fromkeys([days[0], days[-1]]))} from {_told(map(commit_text, rows))},",
         f"{_told(run['grid'] for run in runs)} grid, {_told(rounds) or 'no'} rounds after the warm-ups,",
         f"libraries held to {_told(sorted(row.threads for row in rows))} thread(s),",
         f"load at the start at most {max((run['load'][0] for run in runs if run['load']), default=0):.1f}.",
+        code.sentence(rows),
     ]
     return " ".join(parts)
 
