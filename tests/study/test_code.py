@@ -40,7 +40,8 @@ def test_a_row_is_of_this_code_until_a_source_changes(toy: Toy, row: MakeRow) ->
     assert later.text(measured) == f"as of commit {'0' * 10}, code changed since"
     assert later.text(of(measured, dirty=True)) == (
         f"as of commit {'0' * 10} with uncommitted changes, code changed since")
-    assert later.text(of(measured, commit=None, source_hash="feed")) == "as of sources feed, code changed since"
+    bare = of(measured, commit=None, source_hash="feed")
+    assert later.text(bare) == "as of sources feed, code changed since"
 
 
 def test_another_commit_with_the_same_sources_is_this_code(toy: Toy, row: MakeRow) -> None:
