@@ -46,6 +46,11 @@ def skip(case):
     return setting_of(case).unavailable()
 
 
+def evidence_of(case):
+    """What the case is evidence of: ranks here are measured, emulated nodes emulated, the rest is a model."""
+    return {"real": "measured", "emulated": "emulated"}.get(case.evidence, "model")
+
+
 def setup(case):
     """Where the samples of this case come from."""
     return Series(setting_of(case), {**case, "distribute": "templates", "micrographs": 1}, ROUNDS)
@@ -175,6 +180,7 @@ experiment = Experiment(
     " from the memory of one file server, or from a disk of every node. The paper does not tell how fast its"
     " storage was; ours are stated in gembench/study/clusters/machines.py.",
     grids={name: cases(name) for name in SETTINGS},
+    evidence=evidence_of,
     setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics, figure=figure,
     compare="nodes", baseline=1, rounds=ROUNDS, warmups=0, time_limit=600,
     columns=["workers", "templates_per_worker_second", "reduction_seconds"],

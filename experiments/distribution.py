@@ -50,6 +50,11 @@ def skip(case):
     return setting_of(case).unavailable()
 
 
+def evidence_of(case):
+    """What the case is evidence of: ranks here are measured, emulated nodes emulated, the rest is a model."""
+    return {"real": "measured", "emulated": "emulated"}.get(case.evidence, "model")
+
+
 def setup(case):
     """Where the samples of this case come from."""
     return Series(setting_of(case), {**case, "storage": "local"}, ROUNDS)
@@ -148,6 +153,7 @@ experiment = Experiment(
     " Griffon at its pace, with KLH's 180 templates: few micrographs leave most nodes idle when whole ones"
     " are handed out, and 180 templates leave most of its 512 cores idle when templates are.",
     grids={name: cases(name) for name in SETTINGS},
+    evidence=evidence_of,
     setup=setup, run=run, check=check, skip=skip, seconds=seconds, rates=rates, figure=figure,
     compare="distribute", baseline="micrographs", rounds=ROUNDS, warmups=0, time_limit=600,
     columns=["micrographs_per_second"],

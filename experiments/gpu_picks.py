@@ -40,6 +40,11 @@ def skip(case):
     return "" if klh() else "the real KLH micrographs are not here: set GEMBENCH_DATA"
 
 
+def evidence_of(case):
+    """Picks on micrographs of our simulator say nothing of real ones."""
+    return "simulated data" if case.data == "simulated" else "measured"
+
+
 def setup(case):
     """Filtered micrographs, the bank, a search on the GPU, and what the CPU finds, timed."""
     from gembench.engine.search import open_search
@@ -131,6 +136,7 @@ experiment = Experiment(
     " pick, positions in whole pixels. Time is the GPU's for all micrographs, reading and filtering left out;"
     " the CPU's is that of all its cores.",
     grids={"quick": cases("simulated", 1, "paper", angle_step=60, size=400), "default": FULL, "paper": FULL},
+    evidence=evidence_of,
     setup=setup, run=run, check=check, skip=skip, metrics=metrics, rates=rates, rounds=2, warmups=1,
     columns=["templates", "picks_on_both", "picks_on_gpu_only", "picks_on_cpu_only", "score_difference",
              "view_differences", "gpu_seconds_per_micrograph", "cpu_seconds_per_micrograph"],

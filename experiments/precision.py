@@ -27,6 +27,11 @@ def skip(case):
     return LIBRARIES[case.library].unavailable()
 
 
+def evidence_of(case):
+    """All micrographs are of our simulator."""
+    return "simulated data"
+
+
 def setup(case):
     """Simulated KLH micrographs through the 4 x 4 filter, and the templates at every angle."""
     import numpy as np
@@ -122,6 +127,7 @@ experiment = Experiment(
     " other precision has none within a pixel of it.",
     grids={"quick": cases(768, 1, 30, ["fftw", "mkl"]), "default": cases(1024, 1, 6),
            "paper": cases(2048, 8, 4)},
+    evidence=evidence_of,
     setup=setup, run=run, check=check, skip=skip, metrics=metrics, arrays=arrays,
     rounds=1, warmups=0, time_limit=3600,
     columns=["score_error", "score_error_rms", "index_changed", "index_score_lost", "picks", "picks_changed",

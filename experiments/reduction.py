@@ -59,6 +59,11 @@ def skip(case):
     return setting_of(case).unavailable()
 
 
+def evidence_of(case):
+    """What the case is evidence of: ranks here are measured, emulated nodes emulated, the rest is a model."""
+    return {"real": "measured", "emulated": "emulated"}.get(case.evidence, "model")
+
+
 def setup(case):
     """Where the samples of this case come from."""
     return ReductionSeries(setting_of(case), case, ROUNDS)
@@ -245,6 +250,7 @@ experiment = Experiment(
     " Simulated clusters have the paper's links and stated rates of memory. Closed forms are dotted; in the"
     " panels of measured ranks their costs are fitted. Cases of one panel are measured in one launch.",
     grids={name: cases(name) for name in SETTINGS},
+    evidence=evidence_of,
     setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics, figure=figure,
     compare="strategy", baseline="direct", rounds=ROUNDS, warmups=0, time_limit=900,
     columns=["bound", "times_bound", "r2_linear", "r2_logarithmic"],

@@ -6,6 +6,7 @@ import argparse
 import csv
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ from gembench.errors import InputError
 
 if TYPE_CHECKING:
     from gembench.study.measure.store import Row
+    from gembench.study.tell.claims import Verdict
 
-_COLOURS = {"reproduced": "green", "partly": "yellow", "not reproduced": "red"}
+_COLOURS = {"reproduced": "green", "exceeded": "green", "partly": "yellow", "unsettled": "yellow",
+            "not reproduced": "red"}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -30,6 +33,7 @@ def add_parser(subparsers: Any) -> None:
     report.set_defaults(run=write_report)
 
     claims = subparsers.add_parser("claims", help="judge the paper's statements by stored results")
+    claims.add_argument("--json", action="store_true", help="as JSON, every claim with every verdict")
     claims.set_defaults(run=show_claims)
 
     export = subparsers.add_parser("export", help="write the stored results of an experiment as a table")
@@ -77,26 +81,53 @@ def write_report(args: argparse.Namespace) -> int:
 
 
 def show_claims(args: argparse.Namespace) -> int:
-    """Print each claim with its verdicts; the exit code is 0 whatever they are."""
-    from rich.console import Console
-    from rich.table import Column, Table
-    from rich.text import Text
+    """Print each statement with its verdicts, and their counts; the exit code is 0 whatever they are."""
+    import json
 
     from gembench.study.declare.experiment import experiments_folder, load_all
-    from gembench.study.tell.claims import judge_all, load_claims
+    from gembench.study.tell.claims import judge_all, ledger_json, load_claims, summaries
     from gembench.study.tell.figures import declared_rows, machines_of
 
     folder = experiments_folder(args.experiments)
     experiments = load_all(folder)
-    rows = {name: declared_rows(args.results, known, args.grid) for name, known in experiments.items()}
-    machines = machines_of(row for known in rows.values() for row in known)
-    table = Table(Column("claim", overflow="fold"), "paper", *(machines or ["here"]))
-    for verdicts in judge_all(load_claims(folder / "claims.toml"), rows, machines, experiments):
-        cells = [Text(f"{verdict.verdict}: {verdict.told}", style=_COLOURS.get(verdict.verdict, "dim"))
-                 for verdict in verdicts]
-        table.add_row(verdicts[0].claim.id, verdicts[0].claim.paper, *cells)
-    Console(highlight=False).print(table)
+    rows = {name: declared_rows(args.results, experiment, args.grid)
+            for name, experiment in experiments.items()}
+    machines = machines_of(row for stored in rows.values() for row in stored)
+    judged = judge_all(load_claims(folder / "claims.toml"), rows, machines, experiments)
+    if args.json:
+        print(json.dumps(ledger_json(judged), indent=1, ensure_ascii=False))
+        return 0
+    _print_ledger(judged)
+    for summary in summaries(judged):
+        print(f"\n{summary.sentence}")
     return 0
+
+
+def _print_ledger(judged: Sequence[Sequence[Verdict]]) -> None:
+    """Statement and paper's value on the left, every machine's verdict on the right."""
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    table = Table(Column("the paper's statement", ratio=1, overflow="fold"),
+                  Column("what the stored results say", ratio=1, overflow="fold"), show_lines=True)
+    for verdicts in judged:
+        claim = verdicts[0].claim
+        statement = Text(claim.statement)
+        statement.append(f"\n{claim.where}: {claim.paper}\n{claim.id}", "dim")
+        machines: dict[tuple[str, ...], list[str]] = {}
+        for verdict in verdicts:
+            texts = (verdict.badge_text, verdict.value_text, verdict.detail_text)
+            machines.setdefault(texts, []).append(verdict.machine)
+        said = Text()
+        for (badge, value, detail), names in machines.items():
+            said.append("\n" if said else "")
+            said.append(f"{', '.join(names)}: " if any(names) else "", "dim")
+            said.append(badge, _COLOURS.get(badge.split(",")[0], "bold"))
+            said.append(f" {value}" if value else "")
+            said.append(f"\n  {detail}" if detail else "", "dim")
+        table.add_row(statement, said)
+    Console(highlight=False, markup=False).print(table)
 
 
 def csv_text(rows: list[Row]) -> str:

@@ -78,7 +78,8 @@ def test_closed_forms_stand_in_where_nothing_is_simulated(name):
             if case["evidence"] == "model"]
     for claim in load_claims(FOLDER / "claims.toml"):
         if claim.experiment == name and claim.select.get("evidence") == "simulated":
-            assert judge(claim, rows, "here", experiment).remark == "evidence=model", claim.id
+            remark = judge(claim, rows, "here", experiment).remark
+            assert remark == "by the rows with evidence=model", claim.id
 
 
 def test_the_default_of_the_figure_is_the_default_of_the_engine():

@@ -31,9 +31,12 @@ where = "Fig. 9"
 statement = "Sums <are> sums."
 paper = "45"
 experiment = "toy"
-expression = 'max(total, n=10)'
+expression = 'max(total, n=10, arm=["slow", "fast"])'
 reproduced = [45, 45]
 partly = [40, 50]
+why = "A sum is right or wrong."
+holds = [{{ n = 10, arm = "slow", total = 45 }}]
+fails = [{{ n = 10, arm = "slow", total = 4 }}]
 '''
 
 
@@ -84,14 +87,14 @@ def test_the_report_tells_what_was_found_and_what_was_not(measured: Path, tmp_pa
     text = render(load_all(measured), tmp_path / "results", measured / "claims.toml")
     assert "<svg" in text
     assert "Sums &lt;are&gt; sums." in text
-    assert 'class="badge reproduced">reproduced</span><span class="value">45</span>' in text
+    assert 'class="badge reproduced">reproduced, measured</span><span class="value">45</span>' in text
     assert "skipped: no CUDA device" in text
     assert "<code>gembench run &#39;toy[arm=gpu]&#39;</code>" in text
     assert "<code>gembench run &#39;toy[arm=wrong,n=10]&#39; --fresh</code>" in text
     assert "failed: check: AssertionError: sum is 46" in text
     assert "gembench run &#39;toy[n=99]&#39; --grid paper" in text
     assert "speed-up over slow, &gt; 1 is faster" in text
-    assert "Of the paper&#39;s 1 statements on planned: 1 reproduced." in text
+    assert "Of the paper&#39;s 1 statements on planned: 1 reproduced (1 measured)." in text
 
 
 def test_an_empty_store_gives_a_report_that_says_so(toy: Toy, tmp_path: Path) -> None:
@@ -137,7 +140,15 @@ def test_commands_read_the_store(measured: Path, tmp_path: Path, capsys: pytest.
     assert command(measured, "report") == 0
     assert (tmp_path / "results" / "report.html").exists()
     assert command(measured, "claims") == 0
-    assert "reproduced: 45" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Sums <are> sums." in shown
+    assert "planned: reproduced, measured 45" in shown
+    assert shown.endswith("Of the paper's 1 statements on planned: 1 reproduced (1 measured).")
+    assert command(measured, "claims", "--json") == 0
+    ledger = json.loads(capsys.readouterr().out)
+    counts = [{"verdict": "reproduced", "evidence": "measured", "statements": 1}]
+    assert ledger["machines"] == {"planned": counts}
+    assert ledger["claims"][0]["verdicts"][0]["value"] == 45
     assert command(measured, "list") == 0
     assert "A toy" in capsys.readouterr().out
     assert command(measured, "list", "toy") == 0

@@ -29,11 +29,12 @@ from gembench.study.declare.cases import Case, Value, case_key
 from gembench.study.declare.grid import GRIDS, check_unique, grid
 
 __all__ = [
-    "Case", "Experiment", "experiment_files", "experiments_folder", "grid", "load_all", "load_experiment",
-    "load_module",
+    "EVIDENCE", "Case", "Experiment", "experiment_files", "experiments_folder", "grid", "load_all",
+    "load_experiment", "load_module",
 ]
 
 FIGURE = "_figure"  # ends the names of files that draw
+EVIDENCE = ("measured", "emulated", "simulated data", "model")  # the strongest first
 
 
 def no_inputs(case: Case) -> None:
@@ -48,6 +49,11 @@ def never_skipped(case: Case) -> str:
 def one_thread(case: Case) -> int:
     """The thread count of an experiment that says nothing of threads."""
     return 1
+
+
+def measured(case: Case) -> str:
+    """The evidence of an experiment whose every case runs on the hardware that it speaks of."""
+    return "measured"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +86,12 @@ class Experiment:
     warmups: untimed calls before them, kept apart in the record
     time_limit: seconds a case may take in all, set-up and every round included
     threads: `threads(case) -> int`, what the environment and threadpoolctl allow the numerical libraries
+    evidence: `evidence(case) -> str`, what a result of the case is, one of EVIDENCE: `measured` on this
+        hardware, and on real micrographs where the statement is of real micrographs; `emulated`: real code
+        over links held to a rate; `simulated data`: micrographs of our simulator; `model`: a closed form
 
-    Raises InputError if a grid is missing, a case stands twice in it, or `compare` is not an axis.
+    Raises InputError if a grid is missing, a case stands twice in it, `compare` is not an axis, or an
+    evidence is none of EVIDENCE.
     """
 
     name: str
@@ -105,6 +115,7 @@ class Experiment:
     warmups: int = 1
     time_limit: float = 600.0
     threads: Callable[[Case], int] = one_thread
+    evidence: Callable[[Case], str] = measured
     file: Path = field(default=Path(), compare=False)
 
     def __post_init__(self) -> None:
@@ -118,6 +129,9 @@ class Experiment:
         object.__setattr__(self, "grids", grids)
         if self.compare and not all(self.compare in case for cases in grids.values() for case in cases):
             raise InputError(f"experiment {self.name}: compare={self.compare!r} is not an axis of every case")
+        for kind in {self.evidence(case) for cases in grids.values() for case in cases} - set(EVIDENCE):
+            remedy = f"return {', '.join(EVIDENCE[:-1])} or {EVIDENCE[-1]}"
+            raise InputError(f"experiment {self.name}: evidence {kind!r} is not known; {remedy}")
 
     def rounds_of(self, grid_name: str, rounds: int | None = None) -> int:
         """Timed calls per case: `rounds` if given, else the experiment's; even where arms alternate."""

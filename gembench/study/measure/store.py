@@ -38,6 +38,7 @@ class Row:
     metrics: name -> JSON value; peak_rss: bytes, None if unknown; threads: what the libraries were allowed
     clock: `wall`, or `own` where the output brought its time; arms: how many cases alternated
     run: the run record; path: the file the row stands in
+    evidence: what the result is, one of EVIDENCE; the experiment says it, the store does not hold it
     """
 
     case: Case
@@ -53,6 +54,7 @@ class Row:
     arrays_file: str = ""
     run: Mapping[str, Any] = field(default_factory=dict)
     path: Path = Path()
+    evidence: str = "measured"
 
     def __getitem__(self, name: str) -> Any:
         """The value of the axis or, failing that, the metric `name`; KeyError if it is neither."""

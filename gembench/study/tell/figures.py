@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +31,14 @@ def machines_of(rows: Iterable[Row]) -> list[str]:
 
 
 def declared_rows(results: Path, experiment: Experiment, grid: str) -> list[Row]:
-    """The stored rows of the cases that the experiment declares today, in the order it declares them."""
+    """The stored rows of the cases that the experiment declares today, in the order it declares them.
+
+    Each carries the evidence that the experiment says it is.
+    """
     cases = experiment.grids["quick"] if grid == "quick" else experiment.planned()
     position = {case_key(case): number for number, case in enumerate(cases)}
     rows = [row for row in load_rows(results, experiment.name, grid=grid) if case_key(row.case) in position]
+    rows = [replace(row, evidence=experiment.evidence(row.case)) for row in rows]
     return sorted(rows, key=lambda row: (position[case_key(row.case)], row.machine))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from gembench.errors import InputError
 from gembench.study.declare.experiment import Experiment
 from gembench.study.measure.store import Row
-from gembench.study.tell.claims import VERDICTS, Verdict, judge_all, load_claims
+from gembench.study.tell.claims import judge_all, load_claims, summaries
 from gembench.study.tell.code import Code
 from gembench.study.tell.figures import declared_rows, draw, file_stems, machines_of, svg_text
 from gembench.study.tell.history import Series, load_history
@@ -91,19 +90,6 @@ def _machine_facts(rows: Sequence[Row], machines: Sequence[str]) -> dict[str, di
     return facts
 
 
-def verdict_summaries(judged: Sequence[Sequence[Verdict]]) -> list[str]:
-    """A sentence per machine: how many of the claims have which verdict."""
-    counts: dict[str, Counter[str]] = {}
-    for verdict in (verdict for verdicts in judged for verdict in verdicts):
-        counts.setdefault(verdict.machine, Counter())[verdict.verdict] += 1
-    sentences = []
-    for machine, found in counts.items():
-        told = ", ".join(f"{found[name]} {name}" for name in VERDICTS if found[name])
-        where = f" on {machine}" if machine else ""
-        sentences.append(f"Of the paper's {len(judged)} statements{where}: {told}.")
-    return sentences
-
-
 def value_text(series: Series, value: float) -> str:
     """A value of a benchmark's history in its unit."""
     if series.unit == "seconds":
@@ -132,7 +118,8 @@ def render(
     )
     return environment.get_template(TEMPLATE.name).render(
         grid=grid, machines=machines, facts=_machine_facts(every, machines),
-        measured=sum(row.ok for row in every), judged=judged, summaries=verdict_summaries(judged),
+        measured=sum(row.ok for row in every), judged=judged,
+        summaries=[summary.sentence for summary in summaries(judged)],
         sections=[section_of(experiment, rows[name], machines, grid)
                   for name, experiment in experiments.items()],
         history=load_history(results / "asv"), value_text=value_text, command=shlex.join,
