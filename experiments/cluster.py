@@ -71,6 +71,11 @@ def check(output, series, case):
             raise ValueError(f"{output['seconds']:.4g} s are less than the workers need, {least:.4g} s")
 
 
+def memory(output, series, case):
+    """Of the rank that held most; nothing ran where time is calculated."""
+    return series.peak()
+
+
 def seconds(output, series, case):
     """The slowest rank's clock, or the simulated one."""
     return output["seconds"]
@@ -79,7 +84,7 @@ def seconds(output, series, case):
 def metrics(output, series, case):
     """What went into a simulation, and what of the time is the reduction."""
     if case.machine not in CLUSTERS:
-        return {"workers": case.nodes}
+        return {"workers": case.nodes, "peak_rss_sum": series.peak("peak_rss_sum")}
     cluster, setting = CLUSTERS[case.machine], series.setting
     return {"workers": case.nodes * cluster.workers, "templates_per_worker_second": setting.pace(),
             "reduction_seconds": setting.reduction_seconds(case.nodes)}
@@ -181,7 +186,8 @@ experiment = Experiment(
     " storage was; ours are stated in gembench/study/clusters/machines.py.",
     grids={name: cases(name) for name in SETTINGS},
     evidence=evidence_of,
-    setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics, figure=figure,
+    setup=setup, run=run, check=check, skip=skip, seconds=seconds, memory=memory, metrics=metrics,
+    figure=figure,
     compare="nodes", baseline=1, rounds=ROUNDS, warmups=0, time_limit=600,
     columns=["workers", "templates_per_worker_second", "reduction_seconds"],
 )

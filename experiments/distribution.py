@@ -71,9 +71,19 @@ def check(output, series, case):
         raise ValueError("the maps differ from those of one process")
 
 
+def memory(output, series, case):
+    """Of the rank that held most; nothing ran where time is calculated."""
+    return series.peak()
+
+
 def seconds(output, series, case):
     """The slowest rank's clock, or the simulated one."""
     return output["seconds"]
+
+
+def metrics(output, series, case):
+    """What all ranks together held at their peaks."""
+    return {"peak_rss_sum": series.peak("peak_rss_sum")}
 
 
 def rates(time, case):
@@ -154,7 +164,8 @@ experiment = Experiment(
     " are handed out, and 180 templates leave most of its 512 cores idle when templates are.",
     grids={name: cases(name) for name in SETTINGS},
     evidence=evidence_of,
-    setup=setup, run=run, check=check, skip=skip, seconds=seconds, rates=rates, figure=figure,
+    setup=setup, run=run, check=check, skip=skip, seconds=seconds, memory=memory, metrics=metrics,
+    rates=rates, figure=figure,
     compare="distribute", baseline="micrographs", rounds=ROUNDS, warmups=0, time_limit=600,
     columns=["micrographs_per_second"],
 )

@@ -83,6 +83,11 @@ def check(output, series, case):
         raise ValueError(f"{output['seconds']:.3g} s are less than the link needs, {series.bound():.3g} s")
 
 
+def memory(output, series, case):
+    """Of the rank that held most; nothing ran where time is calculated."""
+    return series.peak()
+
+
 def seconds(output, series, case):
     """The slowest rank's clock, or the simulated one."""
     return output["seconds"]
@@ -93,7 +98,8 @@ def metrics(output, series, case):
     fit = model.shapes(series.curve())
     rounds = [entry["seconds"] for entry in series.mine()]
     found = {"bound": series.bound(), "times_bound": statistics.median(rounds) / series.bound(),
-             "r2_linear": fit.linear if fit else None, "r2_logarithmic": fit.logarithmic if fit else None}
+             "r2_linear": fit.linear if fit else None, "r2_logarithmic": fit.logarithmic if fit else None,
+             "peak_rss_sum": series.peak("peak_rss_sum")}
     if case.evidence == "real":
         found["copied_gb_per_second"] = series.copied() / 1e9
     if case.machine in CLUSTERS:
@@ -251,7 +257,8 @@ experiment = Experiment(
     " panels of measured ranks their costs are fitted. Cases of one panel are measured in one launch.",
     grids={name: cases(name) for name in SETTINGS},
     evidence=evidence_of,
-    setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics, figure=figure,
+    setup=setup, run=run, check=check, skip=skip, seconds=seconds, memory=memory, metrics=metrics,
+    figure=figure,
     compare="strategy", baseline="direct", rounds=ROUNDS, warmups=0, time_limit=900,
     columns=["bound", "times_bound", "r2_linear", "r2_logarithmic"],
 )

@@ -18,6 +18,7 @@ from gembench.engine.mpi.reductions import empty_maps, reduce_maps
 from gembench.engine.mpi.reductions.keys import packed, unpack
 from gembench.engine.score_map import ScoreMap, merge
 from gembench.study.clusters.fresh import expected, fresh_maps, same
+from gembench.study.measure.memory import forget_peak, peak_rss
 
 Array = NDArray[Any]
 COPIES = 4  # one after another, so that ranks that start late matter little
@@ -54,6 +55,17 @@ def timed(
     return communicator.allreduce(time.perf_counter() - start, MPI.MAX), result
 
 
+def peak_memory(communicator: MPI.Intracomm) -> dict[str, int | None]:
+    """Bytes that the ranks held at their peaks since `forget_peak`: of the largest, and of all together.
+
+    Both are None where the system does not tell. A page that ranks share counts in each of them.
+    """
+    peaks = [peak for peak in communicator.allgather(peak_rss()) if peak is not None]
+    if len(peaks) < communicator.size:
+        return {"peak_rss": None, "peak_rss_sum": None}
+    return {"peak_rss": max(peaks), "peak_rss_sum": sum(peaks)}
+
+
 def tell(**entry: Any) -> None:
     """One line to who has started the ranks."""
     print(json.dumps(entry), flush=True)
@@ -79,10 +91,13 @@ def one_round(plan: dict[str, Any], n: int, communicators: dict[int, MPI.Intraco
             np.copyto(maps.index, fresh.index)
             if world.rank == 0:
                 tell(begun=name, nodes=nodes, threads=threads)
+            forget_peak()
             seconds, result = timed(communicator, maps, name, threads)
+            memory = peak_memory(communicator)
             if result is not None:
                 right = same(result, wanted[nodes])
-                tell(nodes=nodes, strategy=name, threads=threads, round=number, seconds=seconds, right=right)
+                tell(nodes=nodes, strategy=name, threads=threads, round=number, seconds=seconds, right=right,
+                     **memory)
 
 
 def first_ranks(count: int) -> MPI.Intracomm:

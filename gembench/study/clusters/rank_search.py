@@ -21,7 +21,8 @@ from gembench.engine.exact.search import CPUSearch
 from gembench.engine.mpi.reductions import empty_maps, reduce_maps
 from gembench.engine.mpi.search import hand_out, take
 from gembench.engine.score_map import ScoreMap, finished
-from gembench.study.clusters.rank_reduction import first_ranks, sleep_until, tell
+from gembench.study.clusters.rank_reduction import first_ranks, peak_memory, sleep_until, tell
+from gembench.study.measure.memory import forget_peak
 
 Array = NDArray[Any]
 KEEP = 1 << 30  # bytes
@@ -104,13 +105,15 @@ def main() -> None:
             if communicator == MPI.COMM_NULL:
                 continue
             engine = engines.get((communicator.rank, nodes) if mode == "templates" else (0, 1))
+            forget_peak()
             communicator.Barrier()
             start = time.perf_counter()
             sums = MODES[mode](communicator, engine, micrographs[: count if number else 1])
             seconds = communicator.allreduce(time.perf_counter() - start, MPI.MAX)
+            memory = peak_memory(communicator)
             if number and world.rank == 0:
                 tell(nodes=nodes, mode=mode, micrographs=count, round=number, seconds=seconds,
-                     right=sorted(sums) == sorted(wanted[:count]))
+                     right=sorted(sums) == sorted(wanted[:count]), **memory)
     sleep_until(world.Ibarrier())
 
 

@@ -69,6 +69,13 @@ class Series:
         """The entries of this case in all sheets so far."""
         return [entry for entry in self.entries if of_case(entry, self.case, self.setting.axes)]
 
+    def peak(self, name: str = "peak_rss") -> int | None:
+        """The most bytes that a rank of this case has held in any round; None where no rank told, or ran.
+
+        name: `peak_rss` of the rank that held most, `peak_rss_sum` of all ranks together
+        """
+        return max((entry[name] for entry in self.mine() if entry.get(name)), default=None)
+
     def _measure(self) -> None:
         """One more sheet, with the other cases of the setting; whoever comes first measures it."""
         key = f"{self.setting}, {self.rounds}"

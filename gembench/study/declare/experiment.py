@@ -75,6 +75,8 @@ class Experiment:
     arrays: `arrays(output, inputs, case) -> dict` of numpy arrays to store beside the record (maps, curves)
     seconds: `seconds(output, inputs, case) -> float` where the output carries its own clock (MPI ranks,
         simulated nodes, device events); the record then says `clock: own`
+    memory: `memory(output, inputs, case) -> bytes` where processes of their own do the work, as MPI ranks do:
+        the peak of the one that held most, None if unknown; without it, the peak is the worker's
     figure: `figure(rows) -> Figure` or `{name: Figure}` of one machine's measured rows; runs nothing; a tuple
         `(Figure, rows)` says which rows it shows, where not all; without it, that of the file NAME_figure.py
         beside the experiment's, if there is one
@@ -105,6 +107,7 @@ class Experiment:
     rates: Callable[[float, Case], Mapping[str, Any]] | None = None
     arrays: Callable[[Any, Any, Case], Mapping[str, Any]] | None = None
     seconds: Callable[[Any, Any, Case], float] | None = None
+    memory: Callable[[Any, Any, Case], int | None] | None = None
     figure: Callable[[list[Any]], Any] | None = None
     compare: str | None = None
     baseline: Value = None

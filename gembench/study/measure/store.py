@@ -35,7 +35,8 @@ class Row:
 
     case: axis -> value; status: ok, skipped, failed or timeout; reason: why, where it is not ok
     samples: seconds of every timed call, none unless all were checked; warmups: seconds of the untimed ones
-    metrics: name -> JSON value; peak_rss: bytes, None if unknown; threads: what the libraries were allowed
+    metrics: name -> JSON value; peak_rss: bytes of the process that held most, None if unknown
+    threads: what the libraries were allowed
     clock: `wall`, or `own` where the output brought its time; arms: how many cases alternated
     run: the run record; path: the file the row stands in
     evidence: what the result is, one of EVIDENCE; the experiment says it, the store does not hold it

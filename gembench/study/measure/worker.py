@@ -11,7 +11,6 @@ import ctypes
 import gc
 import json
 import os
-import re
 import signal
 import sys
 import time
@@ -22,6 +21,7 @@ from typing import Any, TextIO
 
 from gembench.io.atomic import atomic_path, make_folder
 from gembench.study.declare.experiment import Case, Experiment, load_experiment
+from gembench.study.measure.memory import peak_rss
 from gembench.study.measure.store import plain
 
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -48,19 +48,6 @@ def limit_threads(threads: int) -> int:
 
     threadpool_limits(threads)
     return max((pool["num_threads"] for pool in threadpool_info()), default=1)
-
-
-def peak_rss() -> int | None:
-    """Largest resident memory of this process in bytes; None where the system does not tell.
-
-    VmHWM, not getrusage: after fork and exec ru_maxrss starts at the parent's size.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
 
 
 class HookError(Exception):
@@ -116,6 +103,8 @@ class Measurement:
         """Metrics, rates at the median time `seconds`, and peak memory; arrays are stored at `arrays`."""
         experiment, arguments = self.experiment, (self.output, self.inputs, self.case)
         peak = peak_rss()  # before metrics and arrays add to it
+        if experiment.memory:
+            peak = hook("memory", experiment.memory, *arguments)
         if experiment.metrics:
             self.metrics.update(hook("metrics", experiment.metrics, *arguments))
         if experiment.rates:
