@@ -1,24 +1,27 @@
-"""What every search has in common, and the search on the device that a user names."""
+"""`Search`: what every search can do, whatever it runs on; `open_search` makes the one that is asked for."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from math import inf
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
 from gembench.engine.gpu.device import parse_device
+from gembench.engine.score_map import ScoreMap, finished, merge
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
-    from gembench.engine.banded.search import BandedSearch
-    from gembench.engine.exact.search import CPUSearch
-    from gembench.engine.gpu.search import GPUSearch
     from gembench.engine.peaks import PeakSettings
 
 Array = NDArray[Any]
+Method = Literal["exact", "paper", "banded"]
 
 
 @dataclass
@@ -47,10 +50,110 @@ class SearchStatistics:
     deepest_queue: int = 0
 
 
+class Transforms(Protocol):
+    """What a search says of the library that transforms for it."""
+
+    @property
+    def name(self) -> str:
+        """As it is chosen by."""
+
+    def fast_size(self, n: int) -> int:
+        """The transform size >= n that costs least."""
+
+    def version(self) -> str:
+        """As the library gives it."""
+
+
+class Search(ABC):
+    """A template bank ready to be run over micrographs; use as a context manager.
+
+    bank: the templates; method: how they are correlated; library: what transforms
+    dtype: of the scores, 'float32' or 'float64'
+    threads: consumers, of which a search on GPUs has one a device
+    memory: bytes that its arrays and what it keeps of the templates must not exceed in the computer's memory;
+        it may change from one micrograph to the next
+    statistics: of the latest micrograph
+    """
+
+    def __init__(
+        self, bank: TemplateBank, *, method: Method, library: Transforms, dtype: str, threads: int,
+        memory: float = inf,
+    ) -> None:
+        self.bank, self.method, self.library, self.dtype = bank, method, library, dtype
+        self.threads, self.memory = threads, memory
+        self.statistics = SearchStatistics()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def run(
+        self, micrograph: Array, *, exclude: Array | None = None,
+        on_template: Callable[[int], None] | None = None,
+    ) -> ScoreMap:
+        """Correlate one micrograph with every template of the bank.
+
+        micrograph: (H, W) of any real type; particles look as in the templates
+        exclude: (H, W) bool, true where no particle may be found: such pixels are set to the mean of the
+            others before anything is computed, and no particle centred on one is scored
+        on_template: called now and then with the number of templates done since the last call
+        Raises InputError for unusable input; an error in any thread ends the search and is raised here.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the threads, and free what was allocated and kept."""
+
+
+class ShareSearch(Search):
+    """A search of a share of a bank, whose map can be merged with those of the other shares."""
+
+    def run(
+        self, micrograph: Array, *, exclude: Array | None = None,
+        on_template: Callable[[int], None] | None = None,
+    ) -> ScoreMap:
+        """See `Search.run`."""
+        exclude = None if exclude is None else np.asarray(exclude, bool)
+        return finished(self.partial(micrograph, exclude=exclude, on_template=on_template), exclude)
+
+    @abstractmethod
+    def partial(
+        self, micrograph: Array, *, exclude: Array | None = None,
+        on_template: Callable[[int], None] | None = None,
+    ) -> ScoreMap:
+        """The map of this share of the bank, to be merged with the others' and then `finished`.
+
+        The score is NO_SCORE and the index -1 where no template of the share was scored. The maps belong to
+        the search and change with the next micrograph.
+        """
+
+    def merged(self, consumers: Iterable[Consumer]) -> ScoreMap:
+        """The maps of all consumers folded into the first one's; their counts go into the statistics."""
+        first, *others = consumers
+        for other in others:
+            merge(first.score, first.index, other.score, other.index)
+        for consumer in (first, *others):
+            self.statistics.counts.add(consumer.counts)
+        return ScoreMap(first.score, first.index)
+
+
+class Consumer(Protocol):
+    """The running maximum, (H, W), its template indices and the counts of one consumer."""
+
+    score: Array
+    index: Array
+    counts: Counts
+
+
 def open_search(
     bank: TemplateBank, *, device: str = "cpu", method: str = "exact", peaks: PeakSettings | None = None,
     **options: Any,
-) -> CPUSearch | BandedSearch | GPUSearch:
+) -> Search:
     """A search on 'cpu', 'gpu' (the first), 'gpu:0,1' or 'all' GPUs; `options` are those of its class.
 
     method: 'exact', 'paper' or 'banded', the last two on a CPU only

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, field
 from math import inf, isfinite
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import Interpolation, TemplateBank, grid_angles
-from gembench.engine.exact.plan import Edges, Method
+from gembench.engine.exact.plan import Edges
 from gembench.engine.filters import Contrast, average, limit_outliers, lowpass, matched_contrast
 from gembench.engine.gpu.device import parse_device
 from gembench.engine.gpu.plan import Storage
@@ -24,7 +24,7 @@ from gembench.engine.mpi.search import SharedSearch
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
-from gembench.engine.search import SearchStatistics, open_search, without
+from gembench.engine.search import Method, Search, SearchStatistics, open_search, without
 from gembench.errors import InputError
 from gembench.io.checks import require_file
 from gembench.io.images.micrographs import Micrograph
@@ -65,7 +65,7 @@ class PickSettings:
     average: int = 4
     lowpass: float = 0.0
     clip: float = 10.0
-    method: Literal[Method, "banded"] = "exact"
+    method: Method = "exact"
     dtype: str = "float32"
     edges: Edges = "mask"
     peaks: PeakSettings = field(default_factory=PeakSettings)
@@ -184,7 +184,7 @@ class Picker:
                                  " micrographs")
             options |= {"peaks": settings.peaks}
         self.memory = memory
-        self.search = (open_search(bank, device=device, **options) if ranks is None
+        self.search: Search = (open_search(bank, device=device, **options) if ranks is None
                        else SharedSearch(ranks, bank, reduction=reduction, **options))
 
     def __enter__(self) -> Self:
@@ -217,7 +217,7 @@ class Picker:
 
         Raises InputError, naming the micrograph, if it cannot be searched.
         """
-        if isfinite(self.memory) and hasattr(self.search, "memory"):  # not of a GPU, nor of many ranks
+        if isfinite(self.memory):
             self.search.memory = self.memory - COPIES * ready.image.nbytes
         try:
             maps = self.search.run(ready.image, exclude=ready.exclude)

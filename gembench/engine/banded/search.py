@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,11 +45,11 @@ from gembench.engine.bank import TemplateBank
 from gembench.engine.exact.kernels import BLOCK
 from gembench.engine.exact.plan import Edges, Plan, make_plan
 from gembench.engine.exact.search import CPUSearch
-from gembench.engine.fft import fft_library
+from gembench.engine.fft import FFTLibrary, fft_library
 from gembench.engine.normalise import standardised, variance_floor
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.score_map import NO_SCORE, ScoreMap
-from gembench.engine.search import SearchStatistics, checked
+from gembench.engine.search import Search, SearchStatistics, checked
 
 Array = NDArray[Any]
 log = logging.getLogger("gembench")
@@ -101,8 +100,8 @@ def _inside(step: int, lost: Array) -> Array:
     return np.asarray(mean)
 
 
-class BandedSearch:
-    """A template bank ready to be run over filtered micrographs; use as a context manager.
+class BandedSearch(Search):
+    """The search of a bank in filtered micrographs, on CPU threads.
 
     bank, library, dtype, edges, threads: as for `CPUSearch`
     peaks: the rules that picks will be taken by. What they look at is exact: positions, scores and templates
@@ -113,17 +112,15 @@ class BandedSearch:
     A micrograph whose band allows no coarse grid is searched by the method exact, which is logged.
     """
 
-    method = "banded"
-
     def __init__(
         self, bank: TemplateBank, *, peaks: PeakSettings | None = None, library: str = "auto",
         dtype: str = "float32", edges: Edges = "mask", threads: int = 1, memory: float = inf,
     ) -> None:
-        self.bank = bank
-        self.peaks = peaks or PeakSettings(threshold=0.25)
-        self.library = fft_library(library)
-        self.dtype, self.edges, self.threads, self.memory = dtype, edges, threads, memory
-        self.statistics = BandedStatistics()
+        self.library: FFTLibrary = fft_library(library)
+        super().__init__(bank, method="banded", library=self.library, dtype=dtype, threads=threads,
+                         memory=memory)
+        self.statistics: BandedStatistics = BandedStatistics()
+        self.peaks, self.edges = peaks or PeakSettings(threshold=0.25), edges
         self._one_thread = ThreadpoolController()
         self._exact = CPUSearch(bank, library=library, dtype=dtype, edges=edges, threads=threads)
         self.plan: Plan | None = None
@@ -131,14 +128,6 @@ class BandedSearch:
         self._bytes = 0
         self._sums: DirectSums | None = None
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the threads and free what was kept."""

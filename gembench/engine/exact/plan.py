@@ -10,12 +10,12 @@ import numpy as np
 
 from gembench.engine.bank import RotatedTemplate, TemplateBank
 from gembench.engine.exact.kernels import BLOCK
-from gembench.engine.fft import FFTLibrary, complex_dtype
+from gembench.engine.fft import complex_dtype
+from gembench.engine.search import Method, Transforms
 from gembench.errors import InputError
 
-Method = Literal["exact", "paper"]
 Edges = Literal["mask", "box", "reflect"]
-METHODS: tuple[Method, ...] = ("exact", "paper")
+METHODS: tuple[Method, ...] = ("exact", "paper")  # that are planned here
 EDGES: tuple[Edges, ...] = ("mask", "box", "reflect")
 BATCH = 4  # templates that share the reading of a frame's spectra: 1 costs a tenth more, 8 gain nothing
 SHARED_MAPS = 4  # of 1 / sigma that are kept: templates arrive with equal masks next to each other
@@ -117,7 +117,7 @@ def require_known(method: str, dtype: str, edges: str, threads: int) -> None:
 
 
 def make_plan(
-    shape: tuple[int, int], bank: TemplateBank, library: FFTLibrary, *, method: Method = "exact",
+    shape: tuple[int, int], bank: TemplateBank, library: Transforms, *, method: Method = "exact",
     dtype: str = "float32", edges: Edges = "mask", threads: int = 1, templates: int | None = None,
     batch: int = BATCH, memory: float = inf,
 ) -> Plan:

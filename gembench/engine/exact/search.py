@@ -15,8 +15,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import chain, repeat
 from math import inf
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +24,14 @@ from gembench.engine.bank import RotatedTemplate, TemplateBank
 from gembench.engine.exact.correlator import Correlator, Frame
 from gembench.engine.exact.exact import ExactCorrelator
 from gembench.engine.exact.paper import PaperCorrelator
-from gembench.engine.exact.plan import BATCH, Edges, Method, Plan, make_plan, require_known
+from gembench.engine.exact.plan import BATCH, Edges, Plan, make_plan, require_known
 from gembench.engine.fft import FFTLibrary, fft_library
-from gembench.engine.score_map import ScoreMap, finished, merge
-from gembench.engine.search import SearchStatistics, checked
+from gembench.engine.score_map import ScoreMap
+from gembench.engine.search import Method, SearchStatistics, ShareSearch, checked
 from gembench.errors import InputError
 
 Array = NDArray[Any]
-CORRELATORS: dict[Method, Callable[[Plan, FFTLibrary, tuple[Array, Array] | None], Correlator]] = {
+CORRELATORS: dict[str, Callable[[Plan, FFTLibrary, tuple[Array, Array] | None], Correlator]] = {
     "exact": ExactCorrelator,
     "paper": PaperCorrelator,
 }
@@ -54,8 +53,8 @@ class Work:
         return sum(one.weights.nbytes + one.mask.nbytes for group in self.groups for one in group)
 
 
-class CPUSearch:
-    """A template bank ready to be run over micrographs; use as a context manager.
+class CPUSearch(ShareSearch):
+    """The search of a bank, or of a share of it, on CPU threads.
 
     bank: the templates; method: 'exact' or 'paper'; library: an FFT library's name or 'auto'
     dtype: 'float32' or 'float64'; edges: see `plan.make_plan`; threads: consumer threads
@@ -77,13 +76,12 @@ class CPUSearch:
         if queue_depth is not None and queue_depth < 1:
             raise InputError(f"queue depth {queue_depth}: give at least 1")
         require_known(method, dtype, edges, threads)
-        self.bank = bank
         self.indices = bank.share(*share)
-        self.library = fft_library(library)
-        self.method, self.dtype, self.edges, self.threads = method, dtype, edges, threads
+        self.library: FFTLibrary = fft_library(library)
+        super().__init__(bank, method=method, library=self.library, dtype=dtype, threads=threads,
+                         memory=memory)
+        self.edges, self.keep_bytes, self.batch = edges, keep_bytes, batch
         self.queue_depth = queue_depth or 2 * threads
-        self.keep_bytes, self.batch, self.memory = keep_bytes, batch, memory
-        self.statistics = SearchStatistics()
         self.maps: tuple[Array, Array] | None = None
         self.plan: Plan | None = None
         self._correlators: list[Correlator] = []
@@ -91,44 +89,17 @@ class CPUSearch:
         self._kept_halves = 0
         self._pool: ThreadPoolExecutor | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """End the consumer threads and free their buffers."""
         if self._pool is not None:
             self._pool.shutdown()
         self._pool, self._correlators, self.plan = None, [], None
 
-    def run(
-        self, micrograph: Array, *, exclude: Array | None = None,
-        on_template: Callable[[int], None] | None = None,
-    ) -> ScoreMap:
-        """Correlate one micrograph with every template of the bank.
-
-        micrograph: (H, W) of any real type; particles look as in the templates
-        exclude: (H, W) bool, true where no particle may be found: such pixels are set to the mean of the
-            others before anything is computed, and no particle centred on one is scored
-        on_template: called now and then with the number of templates done since the last call
-        Raises InputError for unusable input; an error in any thread ends the search and is raised here.
-        """
-        exclude = None if exclude is None else np.asarray(exclude, bool)
-        return finished(self.partial(micrograph, exclude=exclude, on_template=on_template), exclude)
-
     def partial(
         self, micrograph: Array, *, exclude: Array | None = None,
         on_template: Callable[[int], None] | None = None,
     ) -> ScoreMap:
-        """The same for this engine's share of the bank, to be merged with the others' and then `finished`.
-
-        The score is NO_SCORE and the index -1 where no template of the share was scored. The maps belong to
-        the engine and change with the next micrograph.
-        """
+        """See `ShareSearch.partial`."""
         image = checked(micrograph, exclude)
         self._prepare((image.shape[0], image.shape[1]))
         assert self.plan is not None
@@ -140,7 +111,7 @@ class CPUSearch:
             image = np.pad(image, self.plan.margin, mode="reflect")
         frame = self._correlators[0].frame(image)
         self._produce_and_consume(frame, on_template)
-        result = self._merged()
+        result = self.merged(self._correlators)
         self.statistics.seconds = time.perf_counter() - start
         return result
 
@@ -229,15 +200,6 @@ class CPUSearch:
             stop.set()
             raise
         return waited
-
-    def _merged(self) -> ScoreMap:
-        """The consumers' maps as one."""
-        first, *others = self._correlators
-        for other in others:
-            merge(first.score, first.index, other.score, other.index)
-        for correlator in self._correlators:
-            self.statistics.counts.add(correlator.counts)
-        return ScoreMap(first.score, first.index)
 
 
 def search(micrograph: Array, bank: TemplateBank, **options: Any) -> ScoreMap:

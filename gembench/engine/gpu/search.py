@@ -10,22 +10,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.plan import Edges, Method, make_plan
+from gembench.engine.exact.plan import Edges, make_plan
 from gembench.engine.gpu import device as gpu
 from gembench.engine.gpu.clock import StageClock
 from gembench.engine.gpu.correlator import IN_FLIGHT, DeviceCorrelator
 from gembench.engine.gpu.plan import GPUPlan, Storage, plan_search
 from gembench.engine.gpu.turned_bank import TurnedBank, spline_pad
 from gembench.engine.gpu.turns import NONE, Batch, batches, turns
-from gembench.engine.score_map import ScoreMap, finished, merge
-from gembench.engine.search import SearchStatistics, checked
+from gembench.engine.score_map import ScoreMap
+from gembench.engine.search import Method, SearchStatistics, ShareSearch, checked
 from gembench.errors import InputError
 
 Array = NDArray[Any]
@@ -45,8 +44,8 @@ class CudaTransforms:
         return f"CuPy {gpu.load_cupy().__version__}"
 
 
-class GPUSearch:
-    """A template bank ready to be run over micrographs; use as a context manager.
+class GPUSearch(ShareSearch):
+    """The search of a bank, or of a share of it, on CUDA devices.
 
     devices: by number, None for all; batch: templates a device works on at once, None for as many as pay
     spectra: 'half' stores spectra and products of templates in half precision; sigma keeps the full one
@@ -71,24 +70,16 @@ class GPUSearch:
             raise InputError(f"batch of {batch} templates: give at least 1")
         self._cupy = gpu.load_cupy()
         self.devices = gpu.checked(tuple(range(gpu.count()) if devices is None else devices))
-        self.bank, self.indices = bank, bank.share(*share)
-        self.library, self.threads = CudaTransforms(), len(self.devices)
-        self.method, self.dtype, self.edges, self.spectra, self.batch = method, dtype, edges, spectra, batch
-        self.statistics = SearchStatistics()
+        self.indices = bank.share(*share)
+        super().__init__(bank, method=method, library=CudaTransforms(), dtype=dtype,
+                         threads=len(self.devices))
+        self.edges, self.spectra, self.batch = edges, spectra, batch
         self.plan: GPUPlan | None = None
         self._graph = graph
         self._told = turns(bank, share)
         self._turned: list[TurnedBank] = []
         self._correlators: list[DeviceCorrelator] = []
         self._pool: ThreadPoolExecutor | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the consumer threads and free the devices' memory."""
@@ -97,19 +88,11 @@ class GPUSearch:
         self._pool, self._correlators, self._turned, self.plan = None, [], [], None
         self._free()
 
-    def run(
-        self, micrograph: Array, *, exclude: Array | None = None,
-        on_template: Callable[[int], None] | None = None,
-    ) -> ScoreMap:
-        """Correlate one micrograph with every template of the bank; see `engine.search.Search.run`."""
-        exclude = None if exclude is None else np.asarray(exclude, bool)
-        return finished(self.partial(micrograph, exclude=exclude, on_template=on_template), exclude)
-
     def partial(
         self, micrograph: Array, *, exclude: Array | None = None,
         on_template: Callable[[int], None] | None = None,
     ) -> ScoreMap:
-        """The same for this engine's share of the bank; see `engine.search.Search.partial`."""
+        """See `ShareSearch.partial`."""
         image = checked(micrograph, exclude)
         self._prepare((image.shape[0], image.shape[1]))
         assert self.plan is not None
@@ -126,7 +109,7 @@ class GPUSearch:
                 consumer.result()
         finally:
             work.stop()
-        result = self._merged()
+        result = self.merged(self._correlators)
         self.statistics.seconds = time.perf_counter() - start
         return result
 
@@ -151,7 +134,7 @@ class GPUSearch:
         """Survey the bank, plan and allocate for micrographs of `shape`, unless that is done."""
         if self.plan is not None and self.plan.micrograph == shape:
             return
-        base = make_plan(shape, self.bank, self.library, dtype=self.dtype, edges=self.edges)  # type: ignore[arg-type]
+        base = make_plan(shape, self.bank, self.library, dtype=self.dtype, edges=self.edges)
         self._correlators, self.plan = [], None
         if not self._turned:
             self._turned = [self._on(index, TurnedBank, self._cupy, self.bank, self._told)
@@ -206,15 +189,6 @@ class GPUSearch:
         except BaseException:
             work.stop()
             raise
-
-    def _merged(self) -> ScoreMap:
-        """The devices' maps as one."""
-        first, *others = self._correlators
-        for other in others:
-            merge(first.score, first.index, other.score, other.index)
-        for correlator in self._correlators:
-            self.statistics.counts.add(correlator.counts)
-        return ScoreMap(first.score, first.index)
 
 
 class _Batches:

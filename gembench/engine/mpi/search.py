@@ -20,9 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.plan import Method
 from gembench.engine.exact.search import CPUSearch
-from gembench.engine.fft import FFTLibrary
 from gembench.engine.mpi.ranks import Distribution
 from gembench.engine.mpi.reductions import (
     DEFAULT_REDUCTION,
@@ -32,7 +30,7 @@ from gembench.engine.mpi.reductions import (
 )
 from gembench.engine.mpi.reductions.messages import pieces, wait, wait_until
 from gembench.engine.score_map import ScoreMap, finished
-from gembench.engine.search import Counts, SearchStatistics
+from gembench.engine.search import Counts, Search
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -124,13 +122,13 @@ def _work_alone(
         done.put(error)
 
 
-class SharedSearch:
-    """A search whose bank is divided over the ranks of a communicator; the root uses it as a `Search`.
+class SharedSearch(Search):
+    """A search whose bank is divided over the ranks of a communicator; the root runs it.
 
     reduction: how the ranks' maps come together, see `reductions`; reduction_threads: of its fold
     The others call `serve`, until the root calls `close`; an error of which the other ranks do not know has
     to end them too, see `ranks.ending_together`.
-    Raises InputError for an unknown reduction, and what `Search` raises.
+    Raises InputError for an unknown reduction, and what `CPUSearch` raises.
     """
 
     def __init__(
@@ -138,23 +136,29 @@ class SharedSearch:
         threads: int = 1, **options: Any,
     ) -> None:
         check_reduction(reduction)
-        self.communicator, self.reduction, self.threads = communicator, reduction, threads
+        self.communicator, self.reduction = communicator, reduction
         share = (communicator.rank, communicator.size)
-        self._search = CPUSearch(bank, threads=threads, share=share, **options)
-        self.statistics = SearchStatistics()
+        self._search = search = CPUSearch(bank, threads=threads, share=share, **options)
+        super().__init__(bank, method=search.method, library=search.library, dtype=search.dtype,
+                         threads=threads, memory=search.memory)
 
     @property
-    def method(self) -> Method:
-        """Of the search."""
-        return self._search.method
+    def memory(self) -> float:
+        """Bytes that this rank's arrays must not exceed."""
+        return self._search.memory
 
-    @property
-    def library(self) -> FFTLibrary:
-        """The FFT library."""
-        return self._search.library
+    @memory.setter
+    def memory(self, limit: float) -> None:
+        self._search.memory = limit
 
-    def run(self, micrograph: Array, *, exclude: Array | None = None) -> ScoreMap:
-        """As `Search.run`; the transforms counted are those of all ranks. On the root only."""
+    def run(
+        self, micrograph: Array, *, exclude: Array | None = None,
+        on_template: Callable[[int], None] | None = None,
+    ) -> ScoreMap:
+        """As `Search.run`; the transforms counted are those of all ranks. On the root only.
+
+        on_template: is called for the templates of the root's share
+        """
         image = np.ascontiguousarray(micrograph)
         exclude = None if exclude is None else np.ascontiguousarray(exclude, bool)
         if image.ndim != 2 or (exclude is not None and exclude.shape != image.shape):
@@ -164,13 +168,13 @@ class SharedSearch:
         self._broadcast(image)
         if exclude is not None:
             self._broadcast(exclude)
-        whole = self._together(image, exclude)
+        whole = self._together(image, exclude, on_template)
         assert whole is not None
         self.statistics.seconds = time.perf_counter() - start
         return finished(whole, exclude)
 
     def serve(self) -> None:
-        """Take part in the root's searches until it closes its engine. On the others only."""
+        """Take part in the root's searches until it closes its search. On the others only."""
         while (announced := self._announce(None)) is not None:
             dtype, shape, has_exclude = announced
             image = self._broadcast(np.empty(shape, dtype))
@@ -185,13 +189,15 @@ class SharedSearch:
         if self.communicator.rank == 0:
             self._announce(None)
 
-    def _together(self, image: Array, exclude: Array | None) -> ScoreMap | None:
+    def _together(
+        self, image: Array, exclude: Array | None, on_template: Callable[[int], None] | None = None
+    ) -> ScoreMap | None:
         """The fold of all ranks' searches on the root. Raises an InputError on all ranks if any has one."""
         partial, problem = None, ""
         shape = (image.shape[0], image.shape[1])
         self._search.maps = empty_maps(self.communicator, shape, self._search.dtype, name=self.reduction)
         try:
-            partial = self._search.partial(image, exclude=exclude)
+            partial = self._search.partial(image, exclude=exclude, on_template=on_template)
         except InputError as error:
             problem = str(error)
         wait(self.communicator.Ibarrier())  # blocking calls may keep a core busy until all are there
