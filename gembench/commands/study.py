@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,8 @@ def add_parser(subparsers: Any) -> None:
         "run", help="measure the cases of experiments",
         description="Measure the cases of experiments and store each as it finishes. Cases that are stored"
         " already, from the same sources, libraries and GPUs, are kept: after an interruption the same"
-        " command goes on where it stopped.",
+        " command goes on where it stopped. Cases that failed are measured again. The exit code is 1 if one"
+        " of the selection has failed, now or, if it is kept, before.",
     )
     run.add_argument("selectors", nargs="+", metavar="NAME[axis=value,...]",
                      help="experiments or some of their cases; `all` for every experiment")
@@ -51,6 +53,8 @@ def add_parser(subparsers: Any) -> None:
                       help="keep stored cases even if sources or libraries have changed since")
     keep.add_argument("--fresh", dest="keep", action="store_const", const="none",
                       help="keep nothing: measure every case again")
+    run.add_argument("--keep-failed", action="store_true",
+                     help="keep cases that failed too (default: they are measured again)")
     run.add_argument("--rounds", type=positive, metavar="N", help="timed calls per case")
     run.add_argument("--time-limit", type=positive, metavar="SECONDS", help="what one case may take in all")
     add_folders(run)
@@ -85,14 +89,20 @@ def wanted(selectors: list[str], folder: Path | None) -> list[tuple[Experiment, 
 
 
 def run_experiments(args: argparse.Namespace) -> int:
-    """Measure and store; returns 1 if a case failed."""
+    """Measure and store; returns 1 if a case of the selection failed, measured now or kept."""
+    from gembench.study.declare.cases import case_name
     from gembench.study.measure.runner import Settings, run_experiment
 
-    settings = Settings(args.grid, args.keep, args.rounds, args.time_limit)
-    rows = []
+    settings = Settings(args.grid, args.keep, args.keep_failed, args.rounds, args.time_limit)
+    cases, failures = 0, []
     for experiment, chosen in wanted(args.selectors, args.experiments):
-        rows += run_experiment(experiment, args.results, settings, chosen=chosen, tell=_tell)
-    return int(any(row.status == "failed" for row in rows))
+        rows = run_experiment(experiment, args.results, settings, chosen=chosen, tell=_tell)
+        cases += len(rows)
+        failures += [f"{case_name(experiment.name, row.case)}: {row.reason}" for row in rows
+                     if row.status == "failed"]
+    if failures:
+        print(f"gembench: {len(failures)} of {cases} cases failed; the first: {failures[0]}", file=sys.stderr)
+    return int(bool(failures))
 
 
 def _tell(line: str) -> None:

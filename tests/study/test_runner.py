@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gembench.cli import main
 from gembench.errors import InputError
 from gembench.study.declare.experiment import load_all, load_experiment
 from gembench.study.measure.runner import Settings, run_experiment
@@ -80,6 +82,114 @@ def test_stored_cases_are_kept_until_the_sources_change_or_fresh_is_asked(toy: T
     assert log.read_text() == once * 2
     measured(folder, Settings())
     assert log.read_text() == once * 3
+
+
+def test_what_failed_is_measured_again_unless_it_is_kept(toy: Toy, tmp_path: Path) -> None:
+    folder, log = toy('grid(arm=["right", "wrong", "hang"], n=10)', pause=0.0), tmp_path / "log"
+    limit = {"time_limit": 3.0}
+    first = measured(folder, Settings(**limit))
+    assert [first[arm].status for arm in ("right", "wrong", "hang")] == ["ok", "failed", "timeout"]
+    once = log.read_text()
+    measured(folder, Settings(**limit, keep_failed=True))
+    assert log.read_text() == once
+    for keep in ("same", "any"):
+        before = log.read_text()
+        again = measured(folder, Settings(keep=keep, **limit))
+        assert log.read_text() == before + "wrong 10\n"
+        assert again["wrong"].path > first["wrong"].path
+        assert again["right"].path == again["hang"].path == first["right"].path
+
+
+def test_a_run_returns_every_row_of_its_selection(toy: Toy, tmp_path: Path) -> None:
+    folder = toy('grid(arm=["right", "wrong"], n=[10, 20])')
+    experiment = load_experiment(folder / "toy.py")
+
+    def run(keep_failed: bool) -> list[tuple[object, object, str]]:
+        rows = run_experiment(experiment, tmp_path / "results", Settings(keep_failed=keep_failed),
+                              chosen={"n": 20}, tell=lambda line: None)
+        return sorted((row["arm"], row["n"], row.status) for row in rows)
+
+    assert run(False) == run(False) == run(True) == [("right", 20, "ok"), ("wrong", 20, "failed")]
+
+
+def run_command(folder: Path, *options: str) -> int:
+    return main(["run", "toy", "--experiments", str(folder), "--results", str(folder.parent / "results"),
+                 *options])
+
+
+def test_the_exit_code_tells_of_every_failure_of_the_selection(
+    toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = toy('grid(arm=["right", "wrong"], n=10)')
+    for options in ([], [], ["--keep-failed"]):
+        assert run_command(folder, *options) == 1
+        assert capsys.readouterr().err == ("gembench: 1 of 2 cases failed; the first: toy[arm=wrong,n=10]:"
+                                           " check: AssertionError: sum is 46\n")
+    toy('grid(arm="right", n=10)')
+    assert run_command(folder) == 0
+    assert capsys.readouterr().err == ""
+
+
+ARRAYS = '''
+import errno, numpy, os
+from gembench.study.declare.experiment import Experiment, grid
+
+def arrays(output, inputs, case):
+    if "FULL" in os.environ:
+        def write(*args, **named):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        numpy.savez_compressed = write
+    return {"squares": output}
+
+cases = grid(n=4)
+experiment = Experiment(
+    name="toy", title="Arrays", grids={"quick": cases, "default": cases, "paper": cases}, rounds=1,
+    run=lambda inputs, case: numpy.arange(case.n) ** 2, check=lambda output, inputs, case: None,
+    arrays=arrays,
+)
+'''
+
+
+def test_a_case_whose_arrays_found_no_room_says_so_and_is_measured_when_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toy.py").write_text(ARRAYS)
+    monkeypatch.setenv("FULL", "1")
+    assert run_command(tmp_path, "--results", str(tmp_path / "results")) == 1
+    row, = load_rows(tmp_path / "results", "toy")
+    assert row.status == "failed"
+    assert ".npz" in row.reason
+    assert "no space left" in row.reason.lower()
+    assert "died" not in row.reason
+    assert not list(tmp_path.rglob("*.npz"))
+    monkeypatch.delenv("FULL")
+    assert run_command(tmp_path, "--results", str(tmp_path / "results")) == 0
+    row, = load_rows(tmp_path / "results", "toy")
+    assert row.arrays["squares"].tolist() == [0, 1, 4, 9]
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_full_disk_ends_a_run_with_a_line_and_what_was_stored_is_kept(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lines: int
+) -> None:
+    folder, synced = toy('grid(arm="right", n=[10, 20])'), 0
+
+    def fsync(number: int) -> None:
+        nonlocal synced
+        synced += 1
+        if synced > 2 * lines:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fsync)
+        assert run_command(folder) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "cannot be written: No space left on device; make room, then give the same command" in error
+    assert len(list((tmp_path / "results").rglob("*.jsonl"))) == lines
+    assert len(load_rows(tmp_path / "results", "toy")) >= lines
+    assert run_command(folder) == 0
+    assert {row["n"] for row in load_rows(tmp_path / "results", "toy") if row.ok} == {10, 20}
 
 
 def test_quick_results_stand_for_quick_ones_only(toy: Toy, tmp_path: Path) -> None:

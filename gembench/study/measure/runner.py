@@ -1,7 +1,7 @@
 """The runner: each case in its own process, compared arms alternating in even rounds, stored as they finish.
 
 A run first keeps what is stored: cases of the same machine, grid class, sources, libraries and GPUs are not
-measured again, so that an interrupted run is resumed by giving the same command.
+measured again, so that an interrupted run is resumed by giving the same command. What failed is.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ class Settings:
     grid: quick, default or paper
     keep: which stored cases stand for a new measurement: of the `same` sources, libraries and GPUs as now,
         of `any` sources, or `none`
+    keep_failed: whether a stored failure stands too; else a kept case is one that was measured, or timed out
     rounds, time_limit: in place of the experiment's own
     """
 
     grid: str = "default"
     keep: Keep = "same"
+    keep_failed: bool = False
     rounds: int | None = None
     time_limit: float | None = None
 
@@ -141,7 +143,8 @@ def measure(
 def kept_rows(results: Path, experiment: Experiment, settings: Settings) -> dict[str, Row]:
     """Stored rows of this machine that need no new measurement, by case key.
 
-    A skipped case is asked again: what it lacked (data, a device, a program) may be there by now.
+    A skipped case is asked again: what it lacked (data, a device, a program) may be there by now. So is one
+    that failed, unless failures are kept: the disk may have been full.
     """
     if settings.keep == "none":
         return {}
@@ -152,7 +155,8 @@ def kept_rows(results: Path, experiment: Experiment, settings: Settings) -> dict
             "source_hash": row.run["source_hash"], "libraries": row.run["libraries"],
             "gpus": row.run["machine"]["gpus"],
         }]
-    return {case_key(row.case): row for row in rows if row.status != "skipped"}
+    again = ("skipped",) if settings.keep_failed else ("skipped", "failed")
+    return {case_key(row.case): row for row in rows if row.status not in again}
 
 
 def summary(name: str, row: Row) -> str:
@@ -168,7 +172,9 @@ def run_experiment(
     experiment: Experiment, results: Path, settings: Settings, *,
     chosen: Mapping[str, Value] | None = None, tell: Tell = print,
 ) -> list[Row]:
-    """Measure the chosen cases of a grid that are not stored yet, and store them; returns the new rows.
+    """Measure the chosen cases of a grid that are not stored yet, and store them.
+
+    Returns the rows of all chosen cases, those that were kept first.
 
     chosen: axis values that select cases; all cases by default
     tell: takes a line on every finished case
@@ -182,7 +188,7 @@ def run_experiment(
     if kept:
         tell(f"{experiment.name}: {len(kept)} of {len(cases)} cases are stored and kept"
              " (--fresh measures them again)")
-    return _measure_all(experiment, todo, kept, results, settings, tell) if todo else []
+    return kept + (_measure_all(experiment, todo, kept, results, settings, tell) if todo else [])
 
 
 def _measure_all(

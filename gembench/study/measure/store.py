@@ -12,6 +12,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -139,7 +140,12 @@ class RunWriter:
         except OSError as error:
             reason = f"cannot be created: {error.strerror}; choose another --results DIR"
             raise InputError(f"{self.path}: {reason}") from error
-        self._line({"schema": SCHEMA, **record})
+        try:
+            self._line({"schema": SCHEMA, **record})
+        except InputError:
+            self._close()
+            self.path.unlink(missing_ok=True)
+            raise
 
     @property
     def arrays_folder(self) -> Path:
@@ -148,12 +154,24 @@ class RunWriter:
 
     def _line(self, content: Mapping[str, Any]) -> None:
         text = json.dumps(plain(content), allow_nan=False, ensure_ascii=False)
-        self._file.write(text + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(text + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            remedy = "make room, then give the same command to go on"
+            raise InputError(f"{self.path}: cannot be written: {error.strerror}; {remedy}") from error
+
+    def _close(self) -> None:
+        """Lines are on the disk already, or their writing has failed and has been said."""
+        with suppress(OSError):
+            self._file.close()
 
     def write(self, row: Row) -> None:
-        """Store one finished case."""
+        """Store one finished case.
+
+        Raises InputError if the disk does not take it.
+        """
         self._line({
             "case": row.case, "status": row.status, "reason": row.reason, "samples": row.samples,
             "warmups": row.warmups, "metrics": row.metrics, "peak_rss": row.peak_rss,
@@ -165,7 +183,7 @@ class RunWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        self._file.close()
+        self._close()
 
 
 def _broken(path: Path, line: int, found: str) -> InputError:

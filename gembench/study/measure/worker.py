@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from gembench.errors import InputError
 from gembench.io.atomic import atomic_path, make_folder
 from gembench.study.declare.experiment import Case, Experiment, load_experiment
 from gembench.study.measure.memory import peak_rss
@@ -137,7 +138,7 @@ def serve(requests: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             else:
                 yield {"status": "closed", **measured.close(Path(request["arrays"]), request["seconds"])}
                 return
-    except HookError as failure:
+    except (HookError, InputError) as failure:
         yield {"status": "failed", "reason": str(failure)}
 
 
