@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gembench.engine.gpu.buffers import Buffers
 from gembench.engine.gpu.kernels import SURVEY_THREADS
-from gembench.engine.gpu.plan import LANES, GPUPlan
+from gembench.engine.gpu.plan import GPUPlan
 from gembench.engine.gpu.turned_bank import TurnedBank
 from gembench.engine.gpu.turns import NONE, Batch
 from gembench.engine.normalise import GLOBAL_FLOOR, LOCAL_FLOOR
@@ -46,7 +46,8 @@ class DeviceCorrelator:
             self._pixels = self._buffers.pinned((plan.y.frame, plan.x.frame), np.dtype(np.float64))
             self.score = self._buffers.pinned(plan.micrograph, plan.base.dtype)
             self.index = self._buffers.pinned(plan.micrograph, np.dtype(np.int32))
-            self._main, *self._lanes = (cupy.cuda.Stream(non_blocking=True) for _ in range(LANES + 1))
+            self._main, *self._lanes = (cupy.cuda.Stream(non_blocking=True)
+                                        for _ in range(plan.layout.lanes + 1))
             self.device.synchronize()  # such streams do not wait for what was copied up to here
         self.counts = Counts()
         self.clock: Clock | None = None

@@ -12,30 +12,40 @@ from gembench.engine.gpu.turns import RECORD, TURN, struct
 
 SOURCES = Path(__file__).with_name("source")
 OPTIONS = ("-std=c++17",)
-HELD = 8  # points of a transform that a thread holds, as in fft.cu
 SURVEY_THREADS = 256
+MOST_SHARED = 200 << 10  # bytes a block: an H100 gives 227 KiB
 
 
 class Shape(NamedTuple):
     """How the kernels of one transform size are laid out in blocks of threads.
 
-    size: points of a transform; complex_bytes: of a complex number; group: pairs of templates of one launch,
-    which share a pass over the maps; the others: transforms of a block, along rows or columns
+    size: points of a transform, held: of them by a thread; complex_bytes: of a complex number
+    group: pairs of templates of one launch, which share a pass over the maps
+    The others: transforms of a block, along rows or columns.
     """
 
     size: int
+    held: int
     complex_bytes: int
     group: int
 
     @classmethod
-    def of(cls, size: int, dtype: str) -> Shape:
+    def of(cls, size: int, dtype: str, held: int = 8) -> Shape:
         """The layout for transforms of `size` points."""
-        return cls(size, 2 * np.dtype(dtype).itemsize, 2 if 6 * size // HELD <= 1024 else 1)
+        pair = cls(size, held, 2 * np.dtype(dtype).itemsize, 2)
+        units = pair.units(own=True)
+        fits = units * pair.threads <= 1024 and pair.shared(units) <= MOST_SHARED
+        return pair if fits else pair._replace(group=1)
 
     @property
     def threads(self) -> int:
         """Threads of one transform."""
-        return self.size // HELD
+        return self.size // self.held
+
+    @property
+    def exchanges(self) -> int:
+        """How often the threads of a transform exchange their points."""
+        return -(-(self.size.bit_length() - 1) // (self.held.bit_length() - 1)) - 1
 
     @property
     def rows(self) -> int:
@@ -44,8 +54,11 @@ class Shape(NamedTuple):
 
     @property
     def columns(self) -> int:
-        """Columns of a block of up to 512 threads: 64 bytes side by side."""
-        return min(max(512 // self.threads, 1), 64 // self.complex_bytes)
+        """Columns of a block of up to 512 threads: 64 bytes side by side, if several blocks fit then."""
+        most = min(max(512 // self.threads, 1), 64 // self.complex_bytes)
+        while self.held > 8 and self.shared(most) > 64 << 10:
+            most //= 2
+        return most
 
     def units(self, own: bool) -> int:
         """Transforms of one row of a group's products: of pairs, and of masks if these are their own."""
@@ -64,8 +77,8 @@ class Shape(NamedTuple):
         return 2.0 ** -(self.size.bit_length() // 2) if half else 1.0
 
     def shared(self, transforms: int) -> int:
-        """Bytes of shared memory through which so many transforms exchange points, two buffers each."""
-        return 2 * transforms * self.size * self.complex_bytes
+        """Bytes of shared memory through which so many transforms exchange points, by one buffer or two."""
+        return min(self.exchanges, 2) * transforms * self.size * self.complex_bytes
 
     @property
     def most_shared(self) -> int:
@@ -86,7 +99,8 @@ def search_source(
     """The kernels of a search; pad: of the templates' spline, 0 for none."""
     return _joined(
         ["common", "fft", "turn", "spectra", "products", "scores"], struct("Turn", TURN),
-        struct("Record", RECORD), struct("Geometry", geometry), PAD=pad, N=shape.size, ROWS=shape.rows,
+        struct("Record", RECORD), struct("Geometry", geometry), PAD=pad, N=shape.size, HELD=shape.held,
+        ROWS=shape.rows,
         COLUMNS=shape.columns, GROUP=shape.group, OWN_ROWS=shape.folded_rows(True),
         SHARED_ROWS=shape.folded_rows(False), Real={"float32": "float", "float64": "double"}[dtype],
         Stored="Halves" if half else "Full", PRODUCT=shape.product(half),

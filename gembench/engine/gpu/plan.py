@@ -20,17 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.exact.plan import Plan
+from gembench.engine.gpu import layouts
 from gembench.engine.gpu.device import DeviceInfo
 from gembench.engine.gpu.kernels import Shape
+from gembench.engine.gpu.layouts import SIZES, Layout
 from gembench.engine.gpu.turns import NONE
 from gembench.errors import InputError
 
 Array = NDArray[Any]
 Storage = Literal["single", "half"]
-SIZES = [64, 128, 256, 512, 1024, 2048]
 PAIRS = 16  # of a batch, if memory allows; a graph of that many takes milliseconds, its launch nothing
-LANES = 2  # streams that work on different tiles at the same time, one filling the other's gaps
-CACHE = 40 << 20  # bytes of L2: 40 MB on an A100, 50 on an H100
 CACHE_SHARE = 0.5  # of the L2 cache that products in work may take; spectra and maps pass through the rest
 RESERVE = 256 << 20  # bytes left to the driver, for kernels and graphs
 SUMMED = 1 << 15  # pixels at least that one block sums up
@@ -73,18 +72,23 @@ class GPUPlan:
 
     base: what holds for the CPU too, its transform being a tile's; y, x: the tiles' axes
     discs: whether any templates share a disc, owns: whether any have masks of their own
-    pairs: of templates in a batch; tiles_at_once: in one launch
+    layout: how it is laid out; pairs: of templates in a batch; tiles_at_once: in one launch
     """
 
     base: Plan
     spectra: Storage
-    shape: Shape
+    layout: Layout
     y: Axis
     x: Axis
     discs: bool
     owns: bool
     pairs: int = PAIRS
     tiles_at_once: int = 1
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The layout of the kernels."""
+        return Shape.of(self.layout.size, self.base.dtype.name, self.layout.held)
 
     @property
     def tiles(self) -> int:
@@ -94,7 +98,7 @@ class GPUPlan:
     @property
     def transform(self) -> tuple[int, int]:
         """(ny, nx) of a tile's transforms."""
-        return self.base.transform
+        return self.layout.size, self.layout.size
 
     @property
     def micrograph(self) -> tuple[int, int]:
@@ -152,7 +156,7 @@ class GPUPlan:
             "score": (self.micrograph, real), "index": (self.micrograph, index),
             "sigma": (self.micrograph if self.discs else (1,), real),
         }
-        for lane in range(LANES):
+        for lane in range(self.layout.lanes):
             needed[f"template products {lane}"] = (self.tiles_at_once * group, step, size), stored
             needed[f"mask products {lane}"] = (mask_products, step, size), wide
         return needed
@@ -207,19 +211,37 @@ class GPUPlan:
                 " --device cpu")
 
     def _filling(self, cache: int) -> GPUPlan:
-        """The plan with as many tiles a launch as keep the products of all lanes in the cache."""
-        one = replace(self, tiles_at_once=1)
-        tile = sum(int(np.prod(shape)) * dtype.itemsize for name, (shape, dtype) in one.arrays.items()
+        """The plan with the layout's tiles a launch, or as many as keep all lanes' products in the cache."""
+        plan = replace(self, tiles_at_once=1)
+        tile = sum(int(np.prod(shape)) * dtype.itemsize for name, (shape, dtype) in plan.arrays.items()
                    if "template products" in name or (self.owns and "mask products" in name))
-        most = -(-self.tiles // LANES)
-        return replace(self, tiles_at_once=int(np.clip(CACHE_SHARE * cache // tile, 1, most)))
+        fitting = self.layout.tiles or int(CACHE_SHARE * cache // tile)
+        return replace(self, tiles_at_once=min(max(fitting, 1), -(-self.tiles // self.layout.lanes)))
+
+    def sizes(self, shared_limit: int) -> list[int]:
+        """The transforms that can hold the masks, in `shared_limit` bytes of shared memory a block."""
+        return [size for size in SIZES if size >= max(self.y.extent, self.x.extent)
+                and Shape.of(size, self.base.dtype.name).most_shared <= shared_limit]
+
+    def work(self, shape: Shape) -> float:
+        """What the search costs with such transforms, see `layouts.work`."""
+        tiles = self.y.tiles(shape.size) * self.x.tiles(shape.size)
+        return layouts.work(shape, tiles, self.y.step(shape.size), self.owns)
+
+    def competing(self, shared_limit: int) -> list[Layout]:
+        """The layouts that are worth measuring."""
+        return layouts.competing(self.sizes(shared_limit), self.work, self.base.dtype.name, shared_limit)
+
+    def laid_out(self, layout: Layout) -> GPUPlan:
+        """The plan with another layout."""
+        return replace(self, layout=layout, base=replace(self.base, transform=(layout.size, layout.size)))
 
 
 def plan_search(
     base: Plan, records: Array, told: Array, shared_limit: int, *, spectra: Storage, discs: bool,
     owns: bool,
 ) -> GPUPlan:
-    """The plan for a bank whose turned masks are known; every device gets the same tiles.
+    """The plan for a bank whose turned masks are known, laid out plainly; every device gets the same tiles.
 
     base: of the search, its transform not yet known; records, told: (2 pairs,) of RECORD and TURN
     shared_limit: bytes of shared memory that a block may have
@@ -228,25 +250,12 @@ def plan_search(
     known = records[told["view"] != NONE]
     y = _axis(base, 0, known["top"], known["bottom"])
     x = _axis(base, 1, known["left"], known["right"])
-    dtype = base.dtype.name
-    possible = [
-        size for size in SIZES
-        if size >= max(y.extent, x.extent) and Shape.of(size, dtype).most_shared <= shared_limit
-    ]
-    if not possible:
+    plan = GPUPlan(base, spectra, Layout(SIZES[-1]), y, x, discs, owns, max(len(told) // 2, 1))
+    sizes = plan.sizes(shared_limit)
+    if not sizes:
         raise InputError(f"masks of {x.extent} x {y.extent} px are too large for a GPU: bin micrographs and"
                          " templates, or use --device cpu")
-
-    def cost(size: int) -> float:
-        points, exchanges = size**2, -(-(size.bit_length() - 1) // 3) - 1
-        layout = Shape.of(size, dtype)
-        products = LANES * layout.units(owns) * y.step(size) * size * layout.complex_bytes
-        passes = 4 if products < CACHE else 8  # each of L2, or of memory, which has half its bandwidth
-        return y.tiles(size) * x.tiles(size) * points * (passes + 2 * exchanges)
-
-    size = min(possible, key=cost)
-    base = replace(base, transform=(size, size))
-    return GPUPlan(base, spectra, Shape.of(size, dtype), y, x, discs, owns, max(len(told) // 2, 1))
+    return plan.laid_out(layouts.plain(sizes, plan.work, base.dtype.name))
 
 
 def _axis(base: Plan, axis: int, first: Array, last: Array) -> Axis:

@@ -20,6 +20,7 @@ from gembench.engine.exact.plan import Edges, make_plan
 from gembench.engine.gpu import device as gpu
 from gembench.engine.gpu.clock import StageClock
 from gembench.engine.gpu.correlator import IN_FLIGHT, DeviceCorrelator
+from gembench.engine.gpu.layouts import Layout
 from gembench.engine.gpu.plan import GPUPlan, Storage, plan_search
 from gembench.engine.gpu.turned_bank import TurnedBank, spline_pad
 from gembench.engine.gpu.turns import NONE, Batch, batches, turns
@@ -51,6 +52,7 @@ class GPUSearch(ShareSearch):
     spectra: 'half' stores spectra and products of templates in half precision; sigma keeps the full one
     dtype, edges, share: as of `engine.exact.search.CPUSearch`; method: 'exact' only
     graph: replay recorded launches; without, every kernel is launched by itself, which is slower
+    layout: of the kernels, None for the plain one
 
     Raises InputError for devices that are not there and for unknown choices.
     """
@@ -59,6 +61,7 @@ class GPUSearch(ShareSearch):
         self, bank: TemplateBank, *, devices: Sequence[int] | None = None, method: Method = "exact",
         dtype: str = "float32", edges: Edges = "mask", share: tuple[int, int] = (0, 1),
         batch: int | None = None, spectra: Storage = "single", graph: bool = True,
+        layout: Layout | None = None,
     ) -> None:
         if method != "exact":
             raise InputError(f"method '{method}' is not made for GPUs: choose exact, or --device cpu")
@@ -75,7 +78,7 @@ class GPUSearch(ShareSearch):
                          threads=len(self.devices))
         self.edges, self.spectra, self.batch = edges, spectra, batch
         self.plan: GPUPlan | None = None
-        self._graph = graph
+        self._graph, self._layout = graph, layout
         self._told = turns(bank, share)
         self._turned: list[TurnedBank] = []
         self._correlators: list[DeviceCorrelator] = []
@@ -143,6 +146,8 @@ class GPUSearch(ShareSearch):
         infos = [gpu.info(index) for index in self.devices]
         plan = plan_search(base, self._turned[0].surveyed, self._told, min(info.shared for info in infos),
                            spectra=self.spectra, discs=not all(kinds), owns=any(kinds))
+        if self._layout is not None:
+            plan = plan.laid_out(self._layout)
         self._correlators = [self._correlator(info, turned, plan)
                              for info, turned in zip(infos, self._turned, strict=True)]
         self.plan = min((correlator.plan for correlator in self._correlators), key=lambda plan: plan.pairs)

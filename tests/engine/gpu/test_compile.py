@@ -15,6 +15,7 @@ NVCC = shutil.which("nvcc")
 SOURCES = {
     "survey": survey_source(12),
     "single": search_source(Shape.of(512, "float32"), GEOMETRY, "float32", half=False, pad=0),
+    "more held": search_source(Shape.of(512, "float32", 32), GEOMETRY, "float32", half=False, pad=0),
     "half": search_source(Shape.of(512, "float32"), GEOMETRY, "float32", half=True, pad=0),
     "double": search_source(Shape.of(256, "float64"), GEOMETRY, "float64", half=False, pad=12),
 }

@@ -11,6 +11,7 @@ from scipy import ndimage
 from gembench.data.workload import Workload, egg_bank
 from gembench.engine.bank import TemplateBank, disc_mask, grid_angles, rotate
 from gembench.engine.exact.search import CPUSearch, search
+from gembench.engine.gpu.layouts import Layout
 from gembench.engine.gpu.search import GPUSearch
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.score_map import finished, merge
@@ -135,6 +136,20 @@ def test_templates_of_the_paper_s_size(cupy, mask, spectra):
     agree(maps, search(work.micrograph, bank, dtype="float64"), HALF if spectra == "half" else 2e-6)
     if spectra == "single":
         work.check(maps, "float32")
+
+
+@pytest.mark.parametrize("mask", ["own", "disc"])
+def test_every_layout_gives_the_same_scores(cupy, mask):
+    """Layouts differ in rounding if their transforms do, and in nothing if only their launches do."""
+    bank = egg_bank(24, 12, mask)
+    micrograph = Workload.make((150, 131), bank).micrograph
+    expected = search(micrograph, bank, dtype="float64")
+    plain = gpu_search(micrograph, bank, devices=(0,), layout=Layout(64))
+    agree(plain, expected, 2e-6)
+    for lanes, tiles in ((1, 4), (3, 2), (4, 8)):
+        same(gpu_search(micrograph, bank, devices=(0,), layout=Layout(64, 8, lanes, tiles)), plain)
+    for size, held in ((128, 16), (256, 16), (512, 32)):
+        agree(gpu_search(micrograph, bank, devices=(0,), layout=Layout(size, held)), expected, 2e-6)
 
 
 @pytest.mark.parametrize("name", ["odd", "even", "mirrored"])

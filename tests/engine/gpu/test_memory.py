@@ -95,11 +95,11 @@ def test_a_failing_device_ends_the_search_with_its_error(world, monkeypatch):
 def test_bytes_moved_are_counted_for_the_paper_s_size():
     """121 tiles of 512^2 points, 368 x 512 kept of each product; 1.5 of them a template with its own mask."""
     from gembench.engine.exact.plan import Plan
-    from gembench.engine.gpu.kernels import Shape
+    from gembench.engine.gpu.layouts import Layout
 
     base = Plan("exact", np.dtype(np.float32), (4096, 4096), (160, 160), "mask", 0, (512, 512), 1)
     axis = plans.Axis(4096, 160, 8, 145, 0, 4095, 72, 4024)
-    own = plans.GPUPlan(base, "single", Shape.of(512, "float32"), axis, axis, discs=False, owns=True)
+    own = plans.GPUPlan(base, "single", Layout(512), axis, axis, discs=False, owns=True)
     assert (own.tiles, own.step) == (121, (368, 368))
     assert own.bytes_moved["products"] == 2 * 121 * 368 * 512 * 8 * 1.5
     assert own.bytes_moved["spectra"] == 2 * 121 * 512 * 512 * 8 * 1.5

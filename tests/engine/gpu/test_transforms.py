@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gembench.engine.gpu.kernels import Kernels, Shape, names, search_source
-from gembench.engine.gpu.plan import GEOMETRY, SIZES
+from gembench.engine.gpu.layouts import SIZES, held_points
+from gembench.engine.gpu.plan import GEOMETRY
 
 BOUND = {"float32": 4e-7, "float64": 1e-15}
 
@@ -23,8 +24,8 @@ def relative(found, expected):
 class Bench:
     """The kernels of one size, a few columns or rows at a time."""
 
-    def __init__(self, cupy, size, dtype, *, half=False):
-        self.cupy, self.shape = cupy, Shape.of(size, dtype)
+    def __init__(self, cupy, size, dtype, held=8, *, half=False):
+        self.cupy, self.shape = cupy, Shape.of(size, dtype, held)
         source = search_source(self.shape, GEOMETRY, dtype, half=half, pad=0)
         self.kernels = Kernels(cupy, source, self.shape.most_shared)
         self.wide = np.result_type(np.dtype(dtype), np.complex64)
@@ -43,11 +44,13 @@ class Bench:
         return out.get()[:, : self.shape.columns]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("size", SIZES)
-def test_columns_of_every_size(cupy, size, dtype):
+SHAPES = [(size, dtype, held) for dtype in BOUND for size in SIZES for held in held_points(size, dtype)]
+
+
+@pytest.mark.parametrize(("size", "dtype", "held"), SHAPES)
+def test_columns_of_every_size(cupy, size, dtype, held):
     rng = np.random.default_rng(size)
-    bench = Bench(cupy, size, dtype)
+    bench = Bench(cupy, size, dtype, held)
     for height in (1, size // 3, size):
         rows = values(rng, (height, size), dtype)
         columns = rows[:, : bench.shape.columns].astype(np.complex128)
@@ -67,15 +70,51 @@ def test_halves_hold_what_numpy_s_halves_hold(cupy):
     np.testing.assert_array_equal(found[0].copy().view(np.float16), expected)
 
 
+@pytest.mark.parametrize(("size", "dtype", "held"), SHAPES)
+def test_rows_there_and_back(cupy, size, dtype, held):
+    """A micrograph's rows forward, and a sigma map's rows, from the sums that it is made of, inverse."""
+    rng = np.random.default_rng(size)
+    bench = Bench(cupy, size, dtype, held)
+    shape = bench.shape
+    geometry = np.zeros(1, GEOMETRY)
+    for name in ("height", "width", "step_y", "step_x", "stop_y", "stop_x", "map_width"):
+        geometry[name] = size
+    geometry["height"] = geometry["step_y"] = geometry["stop_y"] = 3
+    geometry["tiles_x"] = 1
+    device = cupy.asarray(geometry.view(np.uint8))
+    frame, out = rng.normal(size=(3, size)), cupy.asarray(np.zeros((size, size), bench.wide))
+    block, shared = (shape.threads, shape.rows), shape.shared(shape.rows)
+    bench.kernels.launch("frame_rows", (1, 1), block, (
+        device, bench.roots, cupy.asarray(frame.ravel()), np.int32(1), np.float64(0), np.float64(1),
+        np.float64(0), np.int32(0), out), shared)
+    rows = min(3, shape.rows)
+    assert relative(out.get()[:rows], np.fft.fft(frame, axis=1)[:rows]) < BOUND[dtype] * np.log2(size)
+    mean, moment = np.abs(rng.normal(size=(2, 3, size)))
+    sums = np.fft.fft(size * (0.1 * mean + 1j * moment), axis=1) / size
+    floors = np.array([0, 0, 1 / size], bench.roots.real.dtype)
+    sigma = cupy.asarray(np.zeros((3, size), floors.dtype))
+    bench.kernels.launch("sigma_rows", (1, 1), block, (
+        device, bench.roots, np.int32(0), cupy.asarray(sums.astype(bench.wide)), cupy.asarray(floors), sigma),
+        shared)
+    expected = 1 / np.sqrt(moment + 1 - (0.1 * mean) ** 2)
+    np.testing.assert_allclose(sigma.get()[:rows], expected[:rows], rtol=100 * BOUND[dtype])
+
+
 def test_shapes_fit_a_block():
-    for dtype in BOUND:
-        for size in SIZES:
-            shape = Shape.of(size, dtype)
-            transforms = [shape.rows, shape.columns, shape.units(True) * shape.folded_rows(True),
-                          shape.units(False) * shape.folded_rows(False)]
-            assert shape.threads * max(transforms) <= 1024
-            assert shape.shared(max(transforms)) == shape.most_shared <= 227 << 10
-            assert size % shape.columns == 0
+    for size, dtype, held in SHAPES:
+        shape = Shape.of(size, dtype, held)
+        transforms = [shape.rows, shape.columns, shape.units(True) * shape.folded_rows(True),
+                      shape.units(False) * shape.folded_rows(False)]
+        assert shape.threads * max(transforms) <= 1024
+        assert shape.shared(max(transforms)) == shape.most_shared <= 227 << 10
+        assert size % shape.columns == 0
+
+
+def test_more_points_a_thread_are_fewer_exchanges():
+    assert [Shape.of(512, "float32", held).exchanges for held in (8, 16, 32)] == [2, 2, 1]
+    assert [Shape.of(1024, "float32", held).exchanges for held in (8, 16, 32)] == [3, 2, 1]
+    assert [held_points(size, "float32") for size in SIZES] == [[8], [8, 16], [8, 16], [8, 32], [8, 16, 32],
+                                                                [8, 16]]
 
 
 def test_every_kernel_of_the_sources_is_known():

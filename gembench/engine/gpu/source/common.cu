@@ -1,6 +1,9 @@
 // What the device has and the host's compiler lacks, and pixels of either precision.
 
-#ifndef EMULATED
+#ifdef EMULATED
+#define SEPARATE inline
+#else
+#define SEPARATE __noinline__
 extern __shared__ __align__(16) unsigned char shared_bytes[];
 
 __device__ inline void *shared_memory() { return shared_bytes; }

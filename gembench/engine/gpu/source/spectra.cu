@@ -12,7 +12,7 @@ __device__ inline void transform_row(Complex (&v)[HELD], const Complex *roots, C
 {
     Complex *shared = static_cast<Complex *>(shared_memory());
     Exchange exchange = row_exchange(shared);
-    transform<-1>(v, roots, exchange, threadIdx.x);
+    transform<-1, true>(v, roots, exchange, threadIdx.x);
     for (int e = 0; e < HELD; ++e)
         if (out) out[threadIdx.x + e * THREADS] = v[e];
 }
@@ -37,8 +37,8 @@ extern "C" __global__ void __launch_bounds__(THREADS * ROWS) frame_rows(
     transform_row(v, roots, row < N ? rows + ((long long)blockIdx.y * N + row) * N : nullptr);
 }
 
-// S M / P, times the gain; 0 beyond the mask.
-__device__ inline Real weight(const Bank &bank, double gain, int k, int y, int x)
+// S M / P, times the gain; 0 beyond the mask. Inlined at every point it would make most of the code.
+__device__ SEPARATE Real weight(const Bank &bank, double gain, int k, int y, int x)
 {
     if (!mask_at(bank, k, y, x)) return 0;
     return Real((template_at(bank, k, y, x) - bank.records[k].mean) * bank.records[k].scale * gain);
@@ -65,6 +65,8 @@ extern "C" __global__ void __launch_bounds__(THREADS * ROWS) template_rows(
     transform_row(v, roots, row < g.extent_y ? rows + ((long long)blockIdx.y * g.extent_y + row) * N : nullptr);
 }
 
+__device__ SEPARATE bool covers(const Bank &bank, int k, int y, int x) { return mask_at(bank, k, y, x); }
+
 // M / P.
 extern "C" __global__ void __launch_bounds__(THREADS * ROWS) mask_rows(
     const Geometry *geometry, const Complex *roots, const double *views, const unsigned char *masks,
@@ -78,7 +80,7 @@ extern "C" __global__ void __launch_bounds__(THREADS * ROWS) mask_rows(
     #pragma unroll
     for (int e = 0; e < HELD; ++e) {
         int x = threadIdx.x + e * THREADS;
-        bool inside = row < g.extent_y && x < g.extent_x && mask_at(bank, k, row + g.top, x + g.left);
+        bool inside = row < g.extent_y && x < g.extent_x && covers(bank, k, row + g.top, x + g.left);
         v[e] = {inside ? Real(1.0 / records[k].count) : Real(0), 0};
     }
     transform_row(v, roots, row < g.extent_y ? rows + ((long long)blockIdx.y * g.extent_y + row) * N : nullptr);
@@ -98,7 +100,7 @@ __device__ inline void transform_columns(
         int y = t + e * THREADS;
         v[e] = y < height ? rows[((long long)blockIdx.y * height + y) * N + x] : Complex{0, 0};
     }
-    transform<-1>(v, roots, exchange, t);
+    transform<-1, false>(v, roots, exchange, t);
     #pragma unroll
     for (int e = 0; e < HELD; ++e)
         spectra[((long long)blockIdx.y * N + t + e * THREADS) * N + x] = Number::of(scale * v[e]);
