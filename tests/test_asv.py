@@ -73,6 +73,23 @@ def test_asv_finds_every_kind_of_benchmark(tmp_path: Path) -> None:
     assert benchmarks["quality.Quality.track_missing_f1"]["unit"] == "1 - F1"
 
 
+def test_a_part_of_the_engine_is_where_it_is_today_or_was_before(
+    suite_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = suite_module("_inputs")
+    for name, places in inputs.PLACES.items():
+        today = importlib.import_module(f"gembench.{places[0]}")
+        assert inputs.part(name) is getattr(today, name)
+    old = ModuleType("gembench.engine.before")
+    old.Former = object()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "gembench.engine.before", old)
+    monkeypatch.setitem(inputs.PLACES, "Latter", ("engine.nowhere", "engine.peaks", "engine.before:Former"))
+    assert inputs.part("Latter") is old.Former
+    monkeypatch.setitem(inputs.PLACES, "Latter", ("engine.nowhere", "engine.peaks"))
+    with pytest.raises(ImportError, match="no Latter at this commit"):
+        inputs.part("Latter")
+
+
 def test_the_paper_method_takes_five_transforms_a_template_and_two(suite_module: Any) -> None:
     memory = suite_module("memory")
     assert memory.Transforms().track_transforms("paper") == 5 + 2 / 8

@@ -1,9 +1,13 @@
-"""Seeded inputs that the benchmarks share, made once a process."""
+"""Seeded inputs that the benchmarks share, made once a process, and what the engine's parts were called.
+
+asv runs today's benchmarks against the commits of the past, where a part may have another name or place.
+"""
 
 from __future__ import annotations
 
 import time
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -11,14 +15,42 @@ import scipy.ndimage  # noqa: F401
 from numba import njit
 from numpy.typing import NDArray
 
-from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import CPUSearch
 from gembench.engine.fft import FFTLibrary, fft_library
 from gembench.errors import InputError
 
 Array = NDArray[Any]
 LIBRARIES = ["numpy", "scipy", "ducc0", "fftw", "mkl"]
 METHODS = ["exact", "paper"]
+PLACES = {  # today's first, then those before
+    "TemplateBank": ("engine.bank", "engine.templates"),
+    "grid_angles": ("engine.bank", "engine.templates"),
+    "CPUSearch": ("engine.exact.search", "engine.exact.search:Search", "engine.search:Search"),
+    "search": ("engine.exact.search", "engine.search"),
+    "BandedSearch": ("engine.banded.search", "engine.banded"),
+    "make_plan": ("engine.exact.plan", "engine.plan"),
+    "variance_floor": ("engine.normalise", "engine.exact.correlate", "engine.correlate"),
+    "merge": ("engine.score_map", "engine.exact.fold", "engine.fold"),
+    "transpose": ("engine.exact.kernels", "engine.exact.transpose", "engine.transpose"),
+    **dict.fromkeys(("BLOCK", "fold", "inverse_sigma", "load_columns"),
+                    ("engine.exact.kernels", "engine.exact.fold", "engine.fold")),
+}
+
+
+def part(name: str) -> Any:
+    """The part of the engine that is called `name` today, wherever it is at the commit that is measured.
+
+    Raises ImportError if that commit has none.
+    """
+    for place in PLACES[name]:
+        module, _, former = place.partition(":")
+        try:
+            return getattr(import_module(f"gembench.{module}"), former or name)
+        except (ModuleNotFoundError, AttributeError):
+            continue
+    raise ImportError(f"no {name} at this commit")
+
+
+TemplateBank, CPUSearch = part("TemplateBank"), part("CPUSearch")
 ONE_THREAD = time.process_time  # the timer where one thread works
 
 # asv forks every benchmark from one process that has imported the suite: what is slow to start, starts there.

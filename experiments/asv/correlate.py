@@ -6,9 +6,7 @@ import os
 
 from scipy.ndimage import gaussian_filter
 
-from gembench.engine.exact.search import CPUSearch
-
-from ._inputs import LIBRARIES, METHODS, ONE_THREAD, bank, noise, searched
+from ._inputs import LIBRARIES, METHODS, ONE_THREAD, CPUSearch, bank, noise, part, searched
 
 
 class Correlate:
@@ -73,12 +71,12 @@ class Banded:
 
     def setup(self) -> None:
         try:
-            from gembench.engine.banded.search import BandedSearch
+            banded = part("BandedSearch")
         except ImportError:
             raise NotImplementedError from None  # this commit has none
 
         self.micrograph = gaussian_filter(noise(1024, 1024), 2.0)
-        self.search = BandedSearch(bank(1024, 45), library="scipy")
+        self.search = banded(bank(1024, 45), library="scipy")
         self.search.run(self.micrograph)
 
     def time_search(self) -> None:

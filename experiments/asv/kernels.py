@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from gembench.engine.exact.kernels import BLOCK, fold, inverse_sigma, load_columns
 from gembench.engine.fft import aligned_zeros
-from gembench.engine.normalise import variance_floor
-from gembench.engine.score_map import merge
 
-from ._inputs import ONE_THREAD, noise
+from ._inputs import ONE_THREAD, noise, part
 
+BLOCK, fold, inverse_sigma, load_columns, merge, variance_floor = map(
+    part, ("BLOCK", "fold", "inverse_sigma", "load_columns", "merge", "variance_floor"))
 SIZE = 1024
 
 
@@ -52,11 +51,9 @@ class Transposition:
 
     def setup(self) -> None:
         try:
-            from gembench.engine.exact.kernels import transpose
+            self.transpose = part("transpose")
         except ImportError:
             raise NotImplementedError from None  # this commit has none
-
-        self.transpose = transpose
         self.half = aligned_zeros((SIZE, SIZE), np.complex64)
         self.block = aligned_zeros((BLOCK, SIZE), np.complex64)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import tracemalloc
 
-from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.plan import make_plan
-from gembench.engine.exact.search import CPUSearch, search
 from gembench.engine.fft import fft_library
 
-from ._inputs import METHODS, Array, bank, noise
+from ._inputs import METHODS, Array, CPUSearch, TemplateBank, bank, noise, part
+
+make_plan, search = part("make_plan"), part("search")
 
 SIZE = 2048
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gembench.data.simulate import PIXEL_SIZE, simulate_micrograph
 from gembench.data.templates import simulated_templates
-from gembench.engine.bank import TemplateBank, grid_angles
-from gembench.engine.exact.search import CPUSearch
 from gembench.engine.filters import average
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.evaluate import evaluate
+
+from ._inputs import CPUSearch, TemplateBank, part
 
 SEED, MICROGRAPHS, SIZE = 2013, 3, 1024
 RADIUS = 20.0  # px
@@ -19,7 +19,7 @@ class Quality:
 
     def setup_cache(self) -> dict[str, float]:
         """Pick and judge once for all metrics."""
-        bank = TemplateBank(*simulated_templates(), grid_angles(15), pixel_size=PIXEL_SIZE)
+        bank = TemplateBank(*simulated_templates(), part("grid_angles")(15), pixel_size=PIXEL_SIZE)
         settings = PeakSettings(threshold=0.2, distance=100)
         picks, truth = [], []
         with CPUSearch(bank, library="scipy") as search:
