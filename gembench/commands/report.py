@@ -86,6 +86,7 @@ def show_claims(args: argparse.Namespace) -> int:
 
     from gembench.study.declare.experiment import experiments_folder, load_all
     from gembench.study.tell.claims import judge_all, ledger_json, load_claims, summaries
+    from gembench.study.tell.code import machine_sentences
     from gembench.study.tell.figures import declared_rows, machines_of
 
     folder = experiments_folder(args.experiments)
@@ -100,6 +101,8 @@ def show_claims(args: argparse.Namespace) -> int:
     _print_ledger(judged)
     for summary in summaries(judged):
         print(f"\n{summary.sentence}")
+    for machine, sentence in machine_sentences(rows, experiments).items():
+        print(f"\n{machine}: {sentence}")
     return 0
 
 

@@ -15,7 +15,7 @@ from gembench.study.declare.experiment import load_experiment
 from gembench.study.measure.runner import Settings, run_experiment
 from gembench.study.measure.sources import source_hash
 from gembench.study.measure.store import Row, load_rows
-from gembench.study.tell.code import Code
+from gembench.study.tell.code import Code, machine_sentences
 from gembench.study.tell.report import section_of
 from gembench.study.tell.tables import provenance_sentence
 
@@ -66,6 +66,20 @@ def test_the_provenance_counts_what_is_of_which_code(row: MakeRow) -> None:
     assert code.sentence([]) == ""
 
 
+def test_a_machines_rows_are_counted_over_all_studies(toy: Toy, row: MakeRow) -> None:
+    experiment = load_experiment(toy() / "toy.py")
+    old = [of(row([1.0], n=n, machine=machine), commit="d" * 40, source_hash="old")
+           for n, machine in ((1, "a"), (2, "a"), (1, "b"))]
+    new = [of(row([1.0], n=3, machine="a"), source_hash=source_hash(experiment.file))]
+    other = [*old, of(row([1.0], n=4, machine="a"), commit="e" * 40, source_hash="older")]
+    experiments = {"toy": experiment, "other": experiment}
+    assert machine_sentences({"toy": new, "other": other, "none": []}, experiments) == {
+        "a": "Of 4 cases: 1 as of this code; 2 as of commit dddddddddd; 1 as of commit eeeeeeeeee, code"
+             " changed since.",
+        "b": "Measured as of commit dddddddddd, code changed since.",
+    }
+
+
 def test_the_report_and_the_list_say_it_of_a_real_run(
     toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,15 +87,19 @@ def test_the_report_and_the_list_say_it_of_a_real_run(
     experiment = load_experiment(folder / "toy.py")
     run_experiment(experiment, results, Settings(), tell=lambda line: None)
 
+    (folder / "claims.toml").write_text("")
+
     def said() -> tuple[str, str]:
         rows = load_rows(results, "toy")
-        assert main(["list", "toy", "--experiments", str(folder), "--results", str(results)]) == 0
+        for words in (["list", "toy"], ["claims"]):
+            assert main([*words, "--experiments", str(folder), "--results", str(results)]) == 0
         note = section_of(experiment, rows, ["planned"], "default").notes[0]
         return note, capsys.readouterr().out
 
     note, listed = said()
     assert note.endswith("Measured as of this code.")
     assert listed.count("ok on planned as of this code") == 2
+    assert listed.endswith("\nplanned: Measured as of this code.\n")
     toy('grid(arm="slow", n=[10, 99])', pause=0.001)
     note, listed = said()
     assert re.search(r"Measured as of (commit|sources) \w+.*, code changed since\.$", note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,6 +191,22 @@ def test_a_full_disk_ends_a_run_with_a_line_and_what_was_stored_is_kept(
     assert len(load_rows(tmp_path / "results", "toy")) >= lines
     assert run_command(folder) == 0
     assert {row["n"] for row in load_rows(tmp_path / "results", "toy") if row.ok} == {10, 20}
+
+
+def test_a_stored_run_of_the_future_is_refused_since_it_would_hide_this_one(
+    toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = toy('grid(arm="right", n=10)')
+    assert run_command(folder) == 0
+    path, = (tmp_path / "results").rglob("*.jsonl")
+    path.write_text(re.sub(r'"started": "2...', '"started": "2999', path.read_text()))
+    assert run_command(folder) == 0  # nothing to measure
+    capsys.readouterr()
+    assert run_command(folder, "--fresh") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"gembench: error: {path}: started 2999-")
+    assert "set the clock, or move the file away" in error
+    assert list((tmp_path / "results").rglob("*.jsonl")) == [path]
 
 
 def test_quick_results_stand_for_quick_ones_only(toy: Toy, tmp_path: Path) -> None:

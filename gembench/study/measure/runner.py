@@ -10,16 +10,18 @@ import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+from gembench.errors import InputError
 from gembench.study.declare.cases import Case, Value, case_key, case_name, select
 from gembench.study.declare.experiment import Experiment
 from gembench.study.declare.grid import group_by_arms
 from gembench.study.measure import provenance
 from gembench.study.measure.arm import TimeLimitError, Worker, WorkerDiedError
-from gembench.study.measure.store import Row, RunWriter, load_rows
+from gembench.study.measure.store import Row, RunWriter, load_rows, read_run
 from gembench.study.tell.text import band_text, seconds_text
 
 Keep = Literal["same", "any", "none"]
@@ -179,7 +181,8 @@ def run_experiment(
     chosen: axis values that select cases; all cases by default
     tell: takes a line on every finished case
 
-    Raises InputError if no case has the chosen values or the store cannot be written.
+    Raises InputError if no case has the chosen values, the store cannot be written, or a stored run is of the
+    future.
     """
     cases = select(experiment.name, experiment.grids[settings.grid], chosen or {})
     stored = kept_rows(results, experiment, settings)
@@ -191,11 +194,23 @@ def run_experiment(
     return kept + (_measure_all(experiment, todo, kept, results, settings, tell) if todo else [])
 
 
+def _require_later(results: Path, experiment: Experiment) -> None:
+    """Raise InputError if a stored run of this machine is of the future: it would hide this one."""
+    now = datetime.now(UTC)
+    for path in sorted((results / provenance.machine_name() / experiment.name).glob("*.jsonl")):
+        for row in read_run(path)[:1]:
+            started = datetime.fromisoformat(str(row.run["started"])).astimezone(UTC)
+            if started > now:
+                times = f"started {started.isoformat()}, and the clock says {now.isoformat()}"
+                raise InputError(f"{path}: {times}: set the clock, or move the file away")
+
+
 def _measure_all(
     experiment: Experiment, todo: Sequence[Case], kept: Sequence[Row], results: Path, settings: Settings,
     tell: Tell,
 ) -> list[Row]:
     """Measure and store `todo` in a run's file of its own."""
+    _require_later(results, experiment)
     rounds = experiment.rounds_of(settings.grid, settings.rounds)
     limit = settings.time_limit or experiment.time_limit
     record = {

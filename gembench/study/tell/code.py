@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gembench.study.declare.experiment import Experiment
 from gembench.study.measure.sources import source_hash
 from gembench.study.measure.store import Row
+
+CURRENT, CHANGED = "as of this code", ", code changed since"
 
 
 def commit_text(row: Row) -> str:
@@ -36,15 +39,35 @@ class Code:
         return bool(self.sources) and row.run.get("source_hash") == self.sources
 
     def text(self, row: Row) -> str:
-        """'as of this code', or 'as of commit ..., code changed since'."""
-        return "as of this code" if self.is_current(row) else f"as of {commit_text(row)}, code changed since"
+        """CURRENT, or 'as of commit ..., code changed since'."""
+        return CURRENT if self.is_current(row) else f"as of {commit_text(row)}{CHANGED}"
 
     def sentence(self, rows: Sequence[Row]) -> str:
         """How many of the rows are of this code, and which code the others are of; '' without rows."""
-        texts: dict[str, int] = {}
-        for row in sorted(rows, key=self.is_current, reverse=True):
-            texts[self.text(row)] = texts.get(self.text(row), 0) + 1
-        if len(texts) == 1:
-            return f"Measured {next(iter(texts))}."
-        counts = "; ".join(f"{count} {text}" for text, count in texts.items())
-        return f"Of {len(rows)} cases: {counts}." if rows else ""
+        return _sentence(Counter(map(self.text, rows)))
+
+
+def machine_sentences(
+    rows: Mapping[str, Sequence[Row]], experiments: Mapping[str, Experiment]
+) -> dict[str, str]:
+    """What `Code.sentence` says of all rows of each machine, whatever their experiment.
+
+    rows: by the experiment's name
+    """
+    counts: dict[str, Counter[str]] = {}
+    for name, stored in rows.items():
+        code = Code.of(experiments[name]) if stored else Code("")
+        for row in stored:
+            counts.setdefault(row.machine, Counter())[code.text(row)] += 1
+    return {machine: _sentence(texts) for machine, texts in counts.items()}
+
+
+def _sentence(texts: Counter[str]) -> str:
+    """How many cases are of today's code, and of which code the others are."""
+    if len(texts) < 2:
+        return "".join(f"Measured {text}." for text in texts)
+    others = sorted(((text, count) for text, count in texts.items() if text != CURRENT),
+                    key=lambda item: (-item[1], item[0]))
+    parts = [f"{texts[CURRENT]} {CURRENT}"] if texts[CURRENT] else []
+    parts += [f"{count} {text.removesuffix(CHANGED)}" for text, count in others]
+    return f"Of {texts.total()} cases: {'; '.join(parts)}{CHANGED}."
