@@ -143,13 +143,13 @@ def declared(cpu_sizes):
     every = sorted({16, CORES} - {1})  # 16: so that rows of such a machine are known elsewhere
     asked = [
         *cases(SMALL + LARGE, "gpu", PRECISIONS), *cases(cpu_sizes, "cpu", PRECISIONS),
-        *cases(cpu_sizes, "cpu", PRECISIONS, devices=every), *cases(2048, "cpu", devices=4),
+        *cases(cpu_sizes, "cpu", PRECISIONS, devices=every), *cases(2048, "cpu", devices=[4, 8]),
         *cases([2048, 4096], "gpu", devices=[2, 4]),
         *cases([2048, 4096], "gpu", mask="disc"), *cases(cpu_sizes[2:4], "cpu", mask="disc"),
         *cases(4096, "gpu", batch=[1, 4, 16, 64]),
         *cases([2048, 4096], "gpu", mask=["own", "disc"], spectra="half"),
     ]
-    return [case for number, case in enumerate(asked) if case not in asked[:number]]  # 4 may be every core
+    return [case for number, case in enumerate(asked) if case not in asked[:number]]  # 8 may be all cores
 
 
 experiment = Experiment(

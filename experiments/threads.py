@@ -53,14 +53,23 @@ def seconds(output, inputs, case):
     return output[1].seconds_per_template
 
 
+def of_the_producer(case):
+    """What more templates add to the memory, and one reader of files beside several; measured once."""
+    from gembench.study.measure.producer import memory_growth, readers
+
+    return memory_growth() | readers() if case.method == "paper" and case.threads == 1 else {}
+
+
 def metrics(output, inputs, case):
     """How the queue behaved, in seconds summed over threads, and what as many threads do without it."""
     search = inputs[1]
     told = search.statistics
-    return {"templates": told.counts.templates, "queue_depth": search.queue_depth,
-            "queue_depth_reached": told.deepest_queue, "producer_wait": told.producer_wait,
-            "consumer_wait": told.consumer_wait, "seconds_in_all": told.seconds,
-            "arithmetic": arithmetic.flops(case.threads)}
+    return of_the_producer(case) | {
+        "templates": told.counts.templates, "queue_depth": search.queue_depth,
+        "queue_depth_reached": told.deepest_queue, "producer_wait": told.producer_wait,
+        "consumer_wait": told.consumer_wait, "seconds_in_all": told.seconds,
+        "arithmetic": arithmetic.flops(case.threads),
+    }
 
 
 def rates(time, case):
@@ -80,11 +89,14 @@ experiment = Experiment(
     " is done once a micrograph is left out. The total for the paper's 14,630 templates is projected from it."
     " float32, every template with a mask of its own, turned anew by the producer. arithmetic: operations in"
     " a second of as many threads that multiply matrices in their caches, which share nothing but the"
-    " machine.",
+    " machine. Also measured once: what 40 more templates add to the peak memory, of their own bytes, while"
+    " the consumer is slow; and files of templates that one thread reads, over those that four read at once,"
+    " the page cache dropped.",
     grids={"quick": cases(512, 64, [1, 2]), "default": cases(4096, 160, THREADS),
            "paper": cases(4096, 160, sorted({*THREADS, CORES}))},
     setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics, rates=rates,
     compare="threads", baseline=1, rounds=4,
     columns=["templates", "templates_per_core_second", "projected_seconds", "arithmetic",
-             "queue_depth", "queue_depth_reached", "producer_wait", "consumer_wait"],
+             "queue_depth", "queue_depth_reached", "producer_wait", "consumer_wait",
+             "memory_of_more_templates", "one_reader_gain"],
 )

@@ -14,6 +14,8 @@ from gembench.commands.study import add_folders, wanted
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from gembench.study.measure.store import Row
     from gembench.study.tell.claims import Verdict
 
@@ -118,19 +120,28 @@ def _print_ledger(judged: Sequence[Sequence[Verdict]]) -> None:
         claim = verdicts[0].claim
         statement = Text(claim.statement)
         statement.append(f"\n{claim.where}: {claim.paper}\n{claim.id}", "dim")
-        machines: dict[tuple[str, ...], list[str]] = {}
-        for verdict in verdicts:
-            texts = (verdict.badge_text, verdict.value_text, verdict.detail_text)
-            machines.setdefault(texts, []).append(verdict.machine)
-        said = Text()
-        for (badge, value, detail), names in machines.items():
-            said.append("\n" if said else "")
-            said.append(f"{', '.join(names)}: " if any(names) else "", "dim")
-            said.append(badge, _COLOURS.get(badge.split(",")[0], "bold"))
-            said.append(f" {value}" if value else "")
-            said.append(f"\n  {detail}" if detail else "", "dim")
-        table.add_row(statement, said)
+        if claim.note:
+            statement.append(f"\n{claim.note}", "dim italic")
+        table.add_row(statement, _verdict_lines(verdicts))
     Console(highlight=False, markup=False).print(table)
+
+
+def _verdict_lines(verdicts: Sequence[Verdict]) -> Text:
+    """The verdicts of all machines, those that say the same together."""
+    from rich.text import Text
+
+    machines: dict[tuple[str, ...], list[str]] = {}
+    for verdict in verdicts:
+        texts = (verdict.badge_text, verdict.value_text, verdict.detail_text)
+        machines.setdefault(texts, []).append(verdict.machine)
+    lines = Text()
+    for (badge, value, detail), names in machines.items():
+        lines.append("\n" if lines else "")
+        lines.append(badge, _COLOURS.get(badge.split(",")[0], "bold"))
+        lines.append(f": {value}" if value else "")
+        lines.append(f"\n{detail}" if detail else "", "dim")
+        lines.append(f"\n{', '.join(names)}" if any(names) else "", "cyan")
+    return lines
 
 
 def csv_text(rows: list[Row]) -> str:

@@ -142,7 +142,7 @@ def test_commands_read_the_store(measured: Path, tmp_path: Path, capsys: pytest.
     assert command(measured, "claims") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "Sums <are> sums." in shown
-    assert "planned: reproduced, measured 45" in shown
+    assert "reproduced, measured: 45" in shown
     assert shown.endswith("Of the paper's 1 statements on planned: 1 reproduced (1 measured).")
     assert command(measured, "claims", "--json") == 0
     ledger = json.loads(capsys.readouterr().out)

@@ -60,14 +60,14 @@ def reading_seconds(count: int = 60, box: int = BOX, folder: Path | None = None)
         files = [Path(place) / f"{number}.raw" for number in range(2 * count)]
         for file in files:
             file.write_bytes(image.tobytes())
-            _drop_from_cache(file)
+            drop_from_cache(file)
         start = time.perf_counter()
         for file in files:
             np.fromfile(file, np.float32)
         return (time.perf_counter() - start) / count
 
 
-def _drop_from_cache(file: Path) -> None:
+def drop_from_cache(file: Path) -> None:
     """Write the file out and give its pages back, where the system can."""
     with file.open("rb+") as handle:
         os.fsync(handle.fileno())

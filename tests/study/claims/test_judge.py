@@ -142,6 +142,13 @@ def test_missing_rows_are_not_testable_and_name_their_command() -> None:
     assert remedy(TOY, {"n": 7}) == ""
 
 
+def test_a_number_that_an_older_study_did_not_store_is_measured_again(row: MakeRow) -> None:
+    claim = replace(CLAIM, expression="max(recall)")
+    found = judge(claim, [row([1.0], library="mkl", n=512)], "m", TOY)
+    assert found.reason == "toy[library=mkl,n=512] stores no number called recall"
+    assert found.command == "gembench run 'toy[library=mkl,n=512]' --fresh"
+
+
 def test_each_machine_is_judged_by_its_own_rows_and_counted(row: MakeRow) -> None:
     emulated = replace(row([1.5], n=1, machine="c"), evidence="emulated")
     rows = [row([1.5], n=1, machine="a"), row([9.0], n=1, machine="b"), emulated]

@@ -35,11 +35,12 @@ class NotTestableError(Exception):
     """The rows do not hold what the expression asks for.
 
     where: axis values that would have to be measured; None if measuring more cannot help
+    again: whether they were measured, by a study that did not store the number yet
     """
 
-    def __init__(self, reason: str, where: Where | None = None) -> None:
+    def __init__(self, reason: str, where: Where | None = None, *, again: bool = False) -> None:
         super().__init__(reason)
-        self.where = where
+        self.where, self.again = where, again
 
 
 class RowsFailedError(Exception):
@@ -78,7 +79,7 @@ class Reader:
             self.intervals = True
             value = value if self.end is None else interval[self.end]
         if isinstance(value, str | list | dict) or value is None:
-            raise NotTestableError(f"{row.name} stores no number called {column}")
+            raise NotTestableError(f"{row.name} stores no number called {column}", row.case, again=True)
         return float(value)
 
     def matching(self, where: Where) -> list[Row]:

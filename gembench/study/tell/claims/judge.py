@@ -81,6 +81,7 @@ def judge(claim: Claim, rows: Sequence[Row], machine: str, experiment: Experimen
         return Verdict(claim, machine, "not testable here",
                        reason=f"there is no experiment {claim.experiment}")
     command = "" if missing.where is None else remedy(experiment, {**claim.select, **missing.where})
+    command += " --fresh" if command and missing.again else ""
     return Verdict(claim, machine, "not testable here", reason=str(missing), command=command)
 
 
