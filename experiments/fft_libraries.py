@@ -23,7 +23,7 @@ def skip(case):
 
 def too_large(case):
     """The libraries alternate, so that the arrays of all must fit into the memory together."""
-    from gembench.study.measure.provenance import memory
+    from gembench.machine import memory
 
     need = len(LIBRARIES) * ARRAYS * case.n**2 * {"float32": 4, "float64": 8}[case.precision] / 2**30
     there = memory() / 2**30

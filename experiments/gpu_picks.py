@@ -64,14 +64,15 @@ def setup(case):
 def real(case):
     """The first of the real micrographs, with their templates turned in steps of 4 degrees."""
     from gembench.io.images.micrographs import read_micrograph
-    from gembench.picking.picker import PickSettings, load_bank, prepared
+    from gembench.picking.prepare import filtered, load_bank
+    from gembench.picking.settings import PickSettings
 
     data = klh()
     settings = PickSettings(data.pixel_size, case.angle_step, **PROTOCOLS[case.protocol])
     bank, _ = load_bank(data.templates, data.masks, settings)
     paths = data.micrographs[: case.micrographs]
     read = (read_micrograph(path, pixel_size=data.pixel_size) for path in paths)
-    return [prepared(micrograph.data, settings)[0] for micrograph in read], bank, settings
+    return [filtered(micrograph.data, settings)[0] for micrograph in read], bank, settings
 
 
 def simulated(case):
@@ -79,13 +80,14 @@ def simulated(case):
     from gembench.data.simulate import PIXEL_SIZE, simulate_micrograph
     from gembench.data.templates import simulated_templates
     from gembench.engine.bank import TemplateBank, grid_angles
-    from gembench.picking.picker import PickSettings, prepared
+    from gembench.picking.prepare import filtered
+    from gembench.picking.settings import PickSettings
 
     settings = PickSettings(PIXEL_SIZE, case.angle_step, **PROTOCOLS[case.protocol])
     made = [simulate_micrograph(SEED, index, case.size)[0] for index in range(case.micrographs)]
     templates, masks = simulated_templates()
     bank = TemplateBank(templates, masks, grid_angles(case.angle_step), pixel_size=PIXEL_SIZE)
-    return [prepared(image, settings)[0] for image in made], bank, settings
+    return [filtered(image, settings)[0] for image in made], bank, settings
 
 
 def run(inputs, case):

@@ -42,7 +42,7 @@ def no_gpu(case):
 
 def no_cores(case):
     """Why there are not as many cores, or not enough memory."""
-    from gembench.study.measure.provenance import memory
+    from gembench.machine import memory
 
     if case.devices > CORES:
         return f"this machine has {CORES} cores"

@@ -14,7 +14,9 @@ from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.evaluate import evaluate, match, split_halves, threshold_for_recall
 from gembench.io.images.micrographs import read_micrograph
 from gembench.machine import cores
-from gembench.picking.picker import Picker, PickSettings, load_bank, prepared
+from gembench.picking.picker import Picker
+from gembench.picking.prepare import filtered, load_bank
+from gembench.picking.settings import PickSettings
 from gembench.study.declare.experiment import Experiment, grid
 from gembench.study.tell import klh_figures
 
@@ -76,17 +78,14 @@ def run(inputs, case):
 
 def picked_in_turn(inputs, settings):
     """What comes out of every micrograph, each picked while the next is read and filtered."""
-    def ready(path):
-        return picker.prepare(read_micrograph(path, pixel_size=inputs.data.pixel_size))
-
     with Picker(inputs.bank, settings, threads=cores()) as picker:
-        yield from map(picker.pick, picker.in_turn(inputs.paths, ready))
+        yield from picker.pick_all(inputs.paths)
 
 
 def check(output, inputs, case):
     """The scores of the first micrograph's picks are the formula's, summed directly in float64."""
     micrograph = read_micrograph(inputs.paths[0], pixel_size=inputs.data.pixel_size)
-    image, shift, _ = prepared(micrograph.data, inputs.settings)
+    image, shift, _ = filtered(micrograph.data, inputs.settings)
     picks = output[0][0]
     for x, y, score, index in zip(picks.x + shift, picks.y + shift, picks.score, picks.template, strict=True):
         template = inputs.bank.rotated(int(index))
@@ -170,7 +169,7 @@ def example(inputs):
         names = {path.name for path in inputs.paths}
         name = max((one for one in inputs.data.truth if one.micrograph in names), key=len).micrograph
         path = next(path for path in inputs.paths if path.name == name)
-        image, _, _ = prepared(read_micrograph(path, pixel_size=inputs.data.pixel_size).data, inputs.settings)
+        image, _, _ = filtered(read_micrograph(path, pixel_size=inputs.data.pixel_size).data, inputs.settings)
         bank = inputs.bank
         alone = [
             replace(bank, templates=bank.templates[v : v + 1], masks=bank.masks[v : v + 1], symmetry=None)

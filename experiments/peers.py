@@ -71,7 +71,8 @@ def picks_setup(case):
     """Annotated micrographs, and the two views of KLH turned; symmetry spares what looks the same."""
     from gembench.data.annotated import annotated_set, simulated_set
     from gembench.peers.picking import Picking, rules
-    from gembench.picking.picker import PickSettings, load_bank
+    from gembench.picking.prepare import load_bank
+    from gembench.picking.settings import PickSettings
 
     data = annotated_set("klh") if case.data == "klh" else simulated_set(case.micrographs)
     symmetry = (2, 0) if case.symmetry else None

@@ -10,11 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from gembench.cli import build_parser, main
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import search
+from gembench.engine.exact.search import CPUSearch, search
 from gembench.engine.fft import library as fft
+from gembench.errors import InputError
+from gembench.io.images.mrc import write_mrc, write_stack
+from gembench.picking.run import pick_folder
+from gembench.picking.settings import PickSettings
 from gembench.study.measure.store import load_rows
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -67,6 +72,46 @@ def test_an_fft_library_is_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
         ours = search(micrograph, bank, library="numpy-double", method=method)
         theirs = search(micrograph, bank, library="numpy", method=method)
         np.testing.assert_allclose(ours.score, theirs.score, atol=2e-6)
+
+
+def test_a_folder_is_picked_from_python(tmp_path, monkeypatch, capsys) -> None:
+    """In five lines, with the result of the command line; the second time nothing is searched."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(4)
+    template = gaussian_filter(rng.normal(size=(24, 24)), 2)
+    write_stack("templates.mrcs", template[None], 2.2)
+    Path("micrographs").mkdir()
+    for name in "ab":
+        image = rng.normal(0, 0.2 * template.std(), (120, 140))
+        image[40:64, 50:74] += template
+        write_mrc(Path("micrographs", f"{name}.mrc"), image, 2.2)
+    code = next(text for text in blocks("python") if "pick_folder" in text)
+    assert len([line for line in code.splitlines() if line]) <= 5
+    code = code.replace("angle_step=4", "angle_step=4, average=1, template_contrast='dark'")
+    exec(code, {})
+    first = capsys.readouterr().out
+    assert re.findall(r"^(\w.mrc) \d+ \[62\.0", first, re.MULTILINE) == ["a.mrc", "b.mrc"]
+    words = ["pick", "micrographs", "--templates", "templates.mrcs", "--pixel-size", "2.2", "--angle-step",
+             "4", "--average", "1", "--template-contrast", "dark", "-o"]
+    assert main([*words, "told", "--quiet"]) == 0
+    for file in ("a.star", "b.star", "picks.star"):
+        assert Path("picks", file).read_bytes() == Path("told", file).read_bytes()
+    assert main([*words, "picks"]) == 0  # by the same settings
+    assert "2 of 2 micrographs are finished" in capsys.readouterr().out
+    monkeypatch.setattr(CPUSearch, "run", None)
+    exec(code, {})
+    assert capsys.readouterr().out == first
+
+
+def test_a_micrograph_that_cannot_be_picked_from_python_is_an_error_at_the_end(tmp_path) -> None:
+    write_stack(tmp_path / "templates.mrcs", np.random.default_rng(4).normal(size=(1, 24, 24)), 2.2)
+    (tmp_path / "a.mrc").write_bytes(b"broken")
+    write_mrc(tmp_path / "b.mrc", np.random.default_rng(5).normal(size=(60, 70)), 2.2)
+    settings = PickSettings(2.2, 90, template_contrast="dark")
+    files = [tmp_path / "a.mrc", tmp_path / "b.mrc"]
+    with pytest.raises(InputError, match=r"a\.mrc"):
+        list(pick_folder(files, tmp_path / "templates.mrcs", tmp_path / "picks", settings))
+    assert (tmp_path / "picks" / "b.star").is_file()
 
 
 def test_simulate_pick_and_score(tmp_path: Path) -> None:

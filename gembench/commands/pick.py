@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gembench.commands import memory as _memory
 from gembench.errors import InputError
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+    from gembench.picking.run import PickRun
+    from gembench.picking.settings import Outputs, PickSettings, Resources, Sources
+
+UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 EXAMPLES = """\
 examples:
@@ -90,7 +100,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
                        " (default: single)")
     group.add_argument("--threads", metavar="N", type=int,
                        help="consumer threads of a process (default: its part of the node's cores)")
-    group.add_argument("--memory", metavar="SIZE", type=_memory.size,
+    group.add_argument("--memory", metavar="SIZE", type=size,
                        help="what a process may hold, such as 800M or 4G: fewer templates are taken at once"
                        " to keep within it (default: no bound)")
     group.add_argument("--fft", metavar="NAME", default="auto",
@@ -135,7 +145,7 @@ def _add_ranks(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Pick every micrograph that is not finished; 2 if any could not be picked."""
     from gembench.engine.mpi.launch import launched
-    from gembench.picking.supervised import supervised
+    from gembench.engine.mpi.supervised import supervised
 
     if args.device != "cpu" and launched().ranks > 1:
         raise InputError(f"device '{args.device}' is for one process: leave out mpiexec, or use --device cpu")
@@ -144,34 +154,123 @@ def run(args: argparse.Namespace) -> int:
 
 def _pick(args: argparse.Namespace) -> int:
     from gembench.engine.mpi.launch import launched
-    from gembench.picking import mpi as _pick_ranks
 
     try:
-        communicator = _pick_ranks.joined(args)
+        communicator = _communicator(args)
     except InputError:
         if launched().rank_on_node:  # the first rank of the node says it
             return 2
         raise
-    return _pick_alone(args) if communicator is None else _pick_ranks.pick(args, communicator)
+    return _pick_alone(args) if communicator is None else _pick_on_ranks(args, communicator)
+
+
+def _communicator(args: argparse.Namespace) -> MPI.Intracomm | None:
+    """The ranks to pick with; None if this process is alone and no distribution is asked for.
+
+    Raises InputError if there is nothing to reduce, or MPI cannot be used.
+    """
+    from gembench.engine.mpi.launch import launched
+    from gembench.engine.mpi.ranks import all_ranks
+
+    if launched().ranks > 1 or args.distribute is not None:
+        return all_ranks()
+    if args.reduce is not None:
+        raise InputError(f"--reduce {args.reduce}: one rank has nothing to reduce: start it as mpiexec -n N"
+                         " gembench pick ...")
+    return None
 
 
 def _pick_alone(args: argparse.Namespace) -> int:
-    from gembench.machine import cores
-    from gembench.picking import task as _pick_task
-    from gembench.picking.picker import Picker
+    from gembench.picking.run import open_run
 
-    threads = args.threads if args.threads is not None else cores()
-    task, picker = _pick_task.prepare(
-        args,
-        lambda bank, settings: Picker(
-            bank, settings, threads=threads, library=args.fft, device=args.device,
-            memory=_memory.left_for_search(args.memory),
-        ),
+    with open_run(*_arguments(args), args.argv) as run:
+        return _show(run, args)
+
+
+def _pick_on_ranks(args: argparse.Namespace, communicator: MPI.Intracomm) -> int:
+    """Pick with all ranks; the exit code, on all of them, is that of one process."""
+    from gembench.picking.mpi import Sharing, open_rank_run
+
+    sharing = Sharing(args.distribute, args.reduce)
+    with open_rank_run(communicator, *_arguments(args), sharing, args.argv) as run:
+        if run is None:
+            return 2
+        code = 0
+        if run.leads:
+            code = _show(run, args, f" on each of {communicator.size} ranks, which get {run.shares}")
+        else:
+            run.follow()
+        return run.same_on_all(code)
+
+
+def _arguments(args: argparse.Namespace) -> tuple[Sources, Outputs, PickSettings, Resources]:
+    """What the arguments say, for the package that picks."""
+    from gembench.engine.peaks import PeakSettings
+    from gembench.picking.settings import Outputs, PickSettings, Resources, Sources
+
+    peaks = PeakSettings(args.peaks, args.threshold, args.high_threshold, args.distance or 0.0, args.border,
+                         args.max_picks)
+    settings = PickSettings(
+        args.pixel_size, args.angle_step, args.contrast, args.template_contrast, args.interpolation,
+        args.symmetry, args.average, args.lowpass, args.clip, args.method, args.precision, args.edges, peaks,
+        args.spectra, mask_distance=args.distance is None,
     )
-    with picker:
-        _pick_task.describe(task, picker)
-        failed = _pick_task.collect(task, task.pick_all(picker), lambda: _pick_task.run_record(task, picker))
+    return (
+        Sources(args.micrographs, args.templates, args.masks, args.exclude),
+        Outputs(args.output, args.save_maps, args.plots, args.overwrite), settings,
+        Resources(args.threads, args.fft, args.device, args.memory),
+    )
+
+
+def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
+    """Take the outcomes of a run and say what comes of them: 2 if a micrograph could not be picked, else 0.
+
+    ranks: how many there are, and what each gets
+    """
+    from gembench.commands.progress import track
+    from gembench.io.coordinates import SUMMARY
+
+    for line in _description(run, args.device, ranks):
+        _say(args, line)
+    failed = 0
+    for outcome in track(run.outcomes(), len(run.todo), "Picking", args.quiet or not run.todo):
+        if outcome.error:
+            failed += 1
+            print(f"gembench: error: {outcome.error}", file=sys.stderr)
+    if run.folder.finished:
+        summary = run.folder.folder / SUMMARY
+        _say(args, f"{run.total} picks on {len(run.folder.finished)} micrographs: {summary}")
     return 2 if failed else 0
+
+
+def _say(args: argparse.Namespace, text: str) -> None:
+    """Print a line, unless only warnings and errors are wanted."""
+    if not args.quiet:
+        print(text)
+
+
+def _description(run: PickRun, device: str, ranks: str) -> Iterator[str]:
+    """What will be done, in lines."""
+    task, search = run.task, run.picker.search
+    bank = task.bank
+    yield (f"{len(bank)} templates: {len(bank.templates)} views x {len(bank.angles)} angles, box"
+           f" {bank.box[1]} x {bank.box[0]} px; method {search.method}, {search.library.name},"
+           f" {search.threads} {'threads' if device == 'cpu' else 'GPUs'}{ranks}")
+    if task.inverted:
+        yield (f"inverted to match {task.settings.contrast} particles: template"
+               f" {', '.join(str(view) for view in task.inverted)}")
+    if len(run.todo) < len(task.paths):
+        yield (f"{len(task.paths) - len(run.todo)} of {len(task.paths)} micrographs are finished and"
+               " skipped")
+
+
+def size(text: str) -> int:
+    """Bytes of a size such as 800M or 4G, in units of 1024."""
+    size = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    count = int(float(size[1]) * UNITS[size[2]]) if size else 0
+    if not count:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size such as 800M or 4G")
+    return count
 
 
 def _symmetry(text: str) -> tuple[int, ...]:

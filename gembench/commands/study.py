@@ -160,12 +160,12 @@ def show_machine(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from gembench.study.measure import provenance
+    from gembench import machine
 
     table = Table("", "", box=None, show_header=False)
-    for key, value in provenance.machine().items():
+    for key, value in machine.describe().items():
         table.add_row(key, _readable(key, value))
-    for library, version in provenance.libraries().items():
+    for library, version in machine.libraries().items():
         table.add_row(library, version)
     Console(highlight=False).print(table)
     return 0

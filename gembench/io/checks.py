@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from pathlib import Path
@@ -32,6 +33,26 @@ def require_file(path: Path) -> None:
         raise InputError(f"{path}: no such file; check the path") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def content_hash(path: str | Path) -> str:
+    """SHA-256 of a file, or of a folder's files with their names; hidden files do not count.
+
+    Raises InputError for a missing path and files that cannot be read.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return _file_hash(path)
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")):
+        digest.update(f"{file.name}\0{_file_hash(file)}".encode())
+    return digest.hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    require_file(path)
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def read_text(path: Path) -> str:

@@ -11,13 +11,15 @@ import numpy as np
 
 from gembench.data.annotated import Annotated
 from gembench.engine.bank import TemplateBank
-from gembench.engine.peaks import PeakSettings, find_picks
+from gembench.engine.peaks import PeakSettings
 from gembench.engine.picks import Picks
 from gembench.evaluate import Evaluation, evaluate, split_halves, threshold_for_recall
 from gembench.io.images.micrographs import read_micrograph
 from gembench.io.names import micrograph_key
 from gembench.peers.base import Peer
-from gembench.picking.picker import PickSettings, prepared
+from gembench.picking.picker import picks_of
+from gembench.picking.prepare import prepare
+from gembench.picking.settings import PickSettings
 
 RADIUS = 40  # px within which a pick is an annotated particle
 RECALL = 0.98  # that a threshold reaches on the half of the micrographs it is chosen on
@@ -58,18 +60,18 @@ class Picking:
 
     def _pick(self, path: Path) -> float:
         micrograph = read_micrograph(path, pixel_size=self.data.pixel_size)
-        image, shift, _ = prepared(micrograph.data, self.settings)
-        matched = self.peer.match(image)
-        self.shape = image.shape
+        searched = prepare(micrograph, self.settings)
+        shift = searched.shift
+        matched = self.peer.match(searched.image)
+        self.shape = searched.image.shape
         if matched.picks is not None:
             own = replace(matched.picks, micrograph=path.name, pixel_size=self.data.pixel_size)
             self.own[path.name] = own[self._far(own)].shifted(-shift, -shift)
         if matched.maps is None:
             self.picks[path.name] = self.own[path.name]
         else:
-            wanted = rules(type(self.peer), self.peer.bank)
-            peaks = find_picks(matched.maps, self.peer.bank, wanted, path.name)
-            self.picks[path.name] = peaks.shifted(-shift, -shift)
+            peaks = rules(type(self.peer), self.peer.bank)
+            self.picks[path.name] = picks_of(matched.maps, self.peer.bank, peaks, searched)
         self.seconds[path.name] = matched.seconds
         self.templates, self.memory = matched.templates, max(self.memory, matched.memory)
         return matched.seconds

@@ -8,10 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gembench.engine.picks import Picks
+from gembench.engine.score_map import ScoreMap
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_text, make_folder
 from gembench.io.coordinates import SUMMARY, read_coordinates, write_coordinates
+from gembench.io.images.micrographs import Micrograph
+from gembench.io.images.mrc import write_mrc
 from gembench.io.names import micrograph_key
 
 
@@ -24,13 +29,19 @@ class PickFolder:
     last thing of all, so a folder that has one is.
     """
 
-    def __init__(self, folder: str | Path, settings: dict[str, Any], *, overwrite: bool = False) -> None:
+    def __init__(
+        self, folder: str | Path, settings: dict[str, Any], *, overwrite: bool = False,
+        with_maps: bool = False, with_plots: bool = False,
+    ) -> None:
         """Open or make a folder; `overwrite` removes the picks, maps and plots that are in it.
+
+        with_maps, with_plots: whether maps, and pictures of the picks, belong to a finished micrograph
 
         Raises InputError if it holds picks made with other settings, or others' STAR files, or if it cannot
         be read or made.
         """
         self.folder = Path(folder)
+        self.with_maps, self.with_plots = with_maps, with_plots
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self.record: dict[str, Any] = {"settings": self.settings, "runs": [], "micrographs": {}}
         old = self._read_record()
@@ -60,6 +71,15 @@ class PickFolder:
         same = all(known.get(name) == value for name, value in _identity(micrograph).items())
         return same and self.star(micrograph).is_file()
 
+    def is_picked(self, micrograph: Path) -> bool:
+        """Whether a micrograph need not be searched: it is finished, and has its maps if they are wanted."""
+        has_maps = not self.with_maps or all(file.is_file() for file in self.maps(micrograph))
+        return has_maps and self.is_finished(micrograph)
+
+    def has_all(self, micrograph: Path) -> bool:
+        """Whether nothing is left to do for a micrograph, neither picks nor a picture that is wanted."""
+        return self.is_picked(micrograph) and (not self.with_plots or self.plot(micrograph).is_file())
+
     def start(self, run: dict[str, Any], micrographs: Iterable[Path]) -> None:
         """Note a run and what it will pick; what an earlier one left of these micrographs is removed.
 
@@ -77,6 +97,23 @@ class PickFolder:
     def write(self, picks: Picks) -> None:
         """Store one micrograph's picks."""
         write_coordinates(self.star(picks.micrograph), [picks])
+
+    def store(self, micrograph: Micrograph, picks: Picks, maps: ScoreMap, box: tuple[int, int]) -> None:
+        """Store what came out of one micrograph, its picks last."""
+        if self.with_maps:
+            score, index = self.maps(micrograph.name)
+            make_folder(score.parent)
+            write_mrc(score, maps.score, micrograph.pixel_size)
+            write_mrc(index, maps.index.astype(np.float32), micrograph.pixel_size)
+        self.store_plot(micrograph, picks, box)
+        self.write(picks)
+
+    def store_plot(self, micrograph: Micrograph, picks: Picks, box: tuple[int, int]) -> None:
+        """Draw the picks on a micrograph, if that is wanted."""
+        if self.with_plots:
+            from gembench.picking.plots import draw_picks
+
+            draw_picks(self.plot(micrograph.name), micrograph, picks, box)
 
     def note(self, micrograph: Path, facts: dict[str, Any]) -> None:
         """Note facts of a micrograph, which go into run.json by `save`."""

@@ -1,26 +1,23 @@
-"""`gembench pick` under mpiexec: whole micrographs for each rank, or a share of the templates."""
+"""Picking under mpiexec: whole micrographs for each rank, or a share of the templates."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.commands.memory import left_for_search
-from gembench.engine.mpi.launch import launched
-from gembench.engine.mpi.ranks import Distribution, all_ranks, cores_of_rank, ending_together, from_root
+from gembench.engine.mpi.ranks import Distribution, cores_of_rank, ending_together, from_root
 from gembench.engine.mpi.reductions import DEFAULT_REDUCTION, check_reduction
 from gembench.engine.mpi.reductions.messages import wait
 from gembench.engine.mpi.search import choose, hand_out, take
-from gembench.errors import InputError
-from gembench.picking.one import Outcome
+from gembench.picking.folder import PickFolder
 from gembench.picking.picker import Picker
-from gembench.picking.task import Task, collect, describe, prepare, run_record
+from gembench.picking.run import Outcome, PickRun, Task, open_folder, read_task, unfinished
+from gembench.picking.settings import Outputs, PickSettings, Resources, Sources
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -28,99 +25,119 @@ if TYPE_CHECKING:
 log = logging.getLogger("gembench")
 
 
-def joined(args: argparse.Namespace) -> MPI.Intracomm | None:
-    """The ranks to pick with; None if this process is alone and no distribution is asked for.
+@dataclass(frozen=True)
+class Sharing:
+    """How work is divided over ranks.
 
-    Raises InputError if there is nothing to reduce, or MPI cannot be used.
+    distribution: whole micrographs or shares of the templates, None to choose by their number
+    reduction: of maps, see `engine.mpi.reductions`, None for the default one
     """
-    if launched().ranks > 1 or args.distribute is not None:
-        return all_ranks()
-    if args.reduce is not None:
-        raise InputError(f"--reduce {args.reduce}: one rank has nothing to reduce: start it as mpiexec -n N"
-                         " gembench pick ...")
-    return None
+
+    distribution: Distribution | None = None
+    reduction: str | None = None
 
 
 @dataclass(frozen=True)
-class _Shared:
-    """What all ranks work on, and how."""
+class _Plan:
+    """What the root has read and chosen, for all ranks."""
 
     task: Task
+    folder: PickFolder
+    todo: list[Path]
     distribution: Distribution
     reduction: str
 
-    def picker(self, threads: int, communicator: MPI.Intracomm) -> Picker:
-        """The picker of one rank."""
-        return Picker(
-            self.task.bank, self.task.settings, threads=threads, library=self.task.args.fft,
-            memory=left_for_search(self.task.args.memory),
-            ranks=communicator if self.distribution == "templates" else None, reduction=self.reduction,
-        )
+
+class RankRun(PickRun):
+    """A run on all ranks: the root takes the `outcomes`, the others `follow`."""
+
+    def __init__(
+        self, communicator: MPI.Intracomm, plan: _Plan, picker: Picker, argv: Sequence[str]
+    ) -> None:
+        super().__init__(plan.task, picker, plan.folder, plan.todo, argv)
+        self.communicator, self.distribution, self.reduction = communicator, plan.distribution, plan.reduction
+
+    @property
+    def leads(self) -> bool:
+        """Whether this rank is the root."""
+        return self.communicator.rank == 0
+
+    @property
+    def shares(self) -> str:
+        """What each rank gets, in words."""
+        if self.distribution == "templates":
+            return f"a share of the templates, reduction {self.reduction}"
+        return "whole micrographs"
+
+    def record(self) -> dict[str, Any]:
+        """See `PickRun.record`."""
+        return super().record() | {
+            "ranks": self.communicator.size, "distribution": self.distribution,
+            "reduction": self.reduction if self.distribution == "templates" else None,
+        }
+
+    def _picked(self) -> Iterator[Outcome]:
+        if self.distribution == "templates":
+            return super()._picked()
+        return hand_out(self.communicator, self.todo, self.pick)
+
+    def follow(self) -> None:
+        """The part of the other ranks; what they warn of goes to the root, which says it once."""
+        def pick(path: Path) -> Outcome:
+            warnings.clear()
+            outcome = self.pick(path)
+            return dataclasses.replace(outcome, warnings=tuple(warnings))
+
+        with _warnings_kept() as warnings:
+            if self.distribution == "templates":
+                self.picker.serve()
+            elif self.todo:
+                take(self.communicator, self.todo, pick)
+
+    def same_on_all(self, value: int) -> int:
+        """The root's value, on all ranks, when all are done."""
+        self.picker.search.close()  # of the root, it lets the others go
+        wait(self.communicator.Ibarrier())
+        return int(self.communicator.bcast(value))
 
 
-def pick(args: argparse.Namespace, communicator: MPI.Intracomm) -> int:
-    """Pick with all ranks; the exit code, on all of them, is that of one process."""
+@contextmanager
+def open_rank_run(
+    communicator: MPI.Intracomm, sources: Sources, outputs: Outputs, settings: PickSettings,
+    resources: Resources, sharing: Sharing, argv: Sequence[str] = (),
+) -> Iterator[RankRun | None]:
+    """A run on all ranks, for the time of a block; an error that leaves it on one rank ends them all.
+
+    None on the other ranks if the root cannot use the input, which raises InputError there.
+    """
     with ending_together(communicator):
-        threads = args.threads if args.threads is not None else cores_of_rank(communicator)
+        threads = cores_of_rank(communicator) if resources.threads is None else resources.threads
+        resources = dataclasses.replace(resources, threads=threads)
         cores = communicator.allreduce(threads)
-    shared = from_root(communicator, lambda: _planned(args, threads, cores))
-    if shared is None:
-        return 2
+    plan = from_root(communicator, lambda: _planned(sources, outputs, settings, resources, sharing, cores))
+    if plan is None:
+        yield None
+        return
     with ending_together(communicator):
-        picker = shared.picker(threads, communicator)
-        failed = 0
-        if communicator.rank == 0:
-            failed = _lead(shared, picker, communicator)
-        else:
-            _follow(shared, picker, communicator)
-        picker.search.close()  # of the root, it lets the others go
-        wait(communicator.Ibarrier())
-        failed = communicator.bcast(failed)
-    return 2 if failed else 0
+        by_templates = plan.distribution == "templates"
+        picker = plan.task.picker(resources, ranks=communicator if by_templates else None,
+                                  reduction=plan.reduction)
+        yield RankRun(communicator, plan, picker, argv)
 
 
-def _planned(args: argparse.Namespace, threads: int, cores: int) -> _Shared:
+def _planned(
+    sources: Sources, outputs: Outputs, settings: PickSettings, resources: Resources, sharing: Sharing,
+    cores: int,
+) -> _Plan:
     """On the root: read the input, and choose what is not given."""
-    reduction = args.reduce or DEFAULT_REDUCTION
+    reduction = sharing.reduction or DEFAULT_REDUCTION
     check_reduction(reduction)
-    task, _ = prepare(
-        args, lambda bank, settings: Picker(bank, settings, threads=threads, library=args.fft)
-    )
-    automatic = choose(len(task.todo), cores) if args.method != "banded" else "micrographs"
-    return _Shared(task, args.distribute or automatic, reduction)
-
-
-def _lead(shared: _Shared, picker: Picker, communicator: MPI.Intracomm) -> int:
-    """The root's part; returns how many micrographs could not be picked."""
-    task, ranks = shared.task, communicator.size
-    by_templates = shared.distribution == "templates"
-    given = f"a share of the templates, reduction {shared.reduction}" if by_templates else "whole micrographs"
-    describe(task, picker, f" on each of {ranks} ranks, which get {given}")
-
-    def one(path: Path) -> Outcome:
-        return task.pick(picker, path)
-
-    outcomes = task.pick_all(picker) if by_templates else hand_out(communicator, task.todo, one)
-    return collect(task, outcomes, lambda: run_record(task, picker) | {
-        "ranks": ranks, "distribution": shared.distribution,
-        "reduction": shared.reduction if by_templates else None,
-    })
-
-
-def _follow(shared: _Shared, picker: Picker, communicator: MPI.Intracomm) -> None:
-    """The part of the other ranks; what they warn of goes to the root, which says it once."""
-    task = shared.task
-
-    def one(path: Path) -> Outcome:
-        warnings.clear()
-        outcome = task.pick(picker, path)
-        return dataclasses.replace(outcome, warnings=tuple(warnings))
-
-    with _warnings_kept() as warnings:
-        if shared.distribution == "templates":
-            picker.serve()
-        elif task.todo:
-            take(communicator, task.todo, one)
+    task = read_task(sources, settings)
+    task.picker(dataclasses.replace(resources, memory=None))  # for its errors, before the folder is touched
+    folder = open_folder(sources, outputs, task.settings)
+    todo = unfinished(task, folder)
+    automatic = choose(len(todo), cores) if settings.method != "banded" else "micrographs"
+    return _Plan(task, folder, todo, sharing.distribution or automatic, reduction)
 
 
 @contextmanager

@@ -1,104 +1,38 @@
-"""Files in, picks out: what `gembench pick` and the KLH study do with one micrograph."""
+"""The one loop of picking: every micrograph searched, its peaks taken, while the next is read and filtered.
+
+The command line, the KLH study and the peers go through here; nothing here knows of folders or ranks' files.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gembench.engine.bank import Interpolation, TemplateBank, grid_angles
-from gembench.engine.exact.plan import Edges
-from gembench.engine.filters import Contrast, average, limit_outliers, lowpass, matched_contrast
+from gembench.engine.bank import TemplateBank
 from gembench.engine.gpu.device import parse_device
-from gembench.engine.gpu.plan import Storage
 from gembench.engine.mpi.reductions import DEFAULT_REDUCTION
 from gembench.engine.mpi.search import SharedSearch
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
-from gembench.engine.search import Method, Search, SearchStatistics, open_search, without
+from gembench.engine.search import Search, SearchStatistics, open_search
 from gembench.errors import InputError
-from gembench.io.checks import require_file
-from gembench.io.images.micrographs import Micrograph
-from gembench.io.images.mrc import read_stack
+from gembench.io.images.micrographs import Micrograph, read_micrograph
+from gembench.picking.prepare import Array, Prepared, prepare
+from gembench.picking.settings import PickSettings
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-Array = NDArray[Any]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 COPIES = 6  # of a micrograph at the most, while it is filtered
-
-
-@dataclass(frozen=True)
-class PickSettings:
-    """Everything that decides which particles are picked.
-
-    pixel_size: A/px of micrographs and templates
-    angle_step: degrees between the in-plane turns of a template
-    contrast: how particles look in the micrograph; template_contrast: in the templates, None to see for
-        oneself (`filters.template_contrast`)
-    symmetry: of each view in the plane, see `engine.bank.TemplateBank`
-    average: side of the averaging filter in pixels, 1 for none
-    lowpass: resolution in A at which a Gaussian filter halves the micrographs' amplitudes, 0 for none
-    clip: pixels further than so many robust standard deviations from the median are limited to that, 0 for
-        none
-    method, dtype, edges: of the search, see `engine.exact.search.CPUSearch`; spectra: what a GPU stores them
-        in, see `engine.gpu.search.GPUSearch`
-    """
-
-    pixel_size: float
-    angle_step: float = 4.0
-    contrast: Contrast = "dark"
-    template_contrast: Contrast | None = None
-    interpolation: Interpolation = "bilinear"
-    symmetry: tuple[int, ...] | None = None
-    average: int = 4
-    lowpass: float = 0.0
-    clip: float = 10.0
-    method: Method = "exact"
-    dtype: str = "float32"
-    edges: Edges = "mask"
-    peaks: PeakSettings = field(default_factory=PeakSettings)
-    spectra: Storage = "single"
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.pixel_size) and self.pixel_size > 0):
-            raise InputError(f"pixel size {self.pixel_size} A/px: give the micrographs' own, such as 2.2")
-        if self.average < 1:
-            raise InputError(f"averaging filter of {self.average} px: give 1 for none, or a side such as 4")
-        if not 0 <= self.lowpass < np.inf:
-            raise InputError(f"low-pass filter at {self.lowpass} A: give a resolution, or 0 for none")
-        if not self.clip >= 0:
-            raise InputError(f"clip {self.clip}: give 0 for none, or standard deviations such as 10")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON holds them."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A micrograph as it is searched.
-
-    image: (H, W), outliers limited, filtered; shift: in pixels, that the filter gave it
-    limited: number of outlier pixels; exclude: (H, W), true where no pick may be
-    """
-
-    micrograph: Micrograph
-    image: Array
-    shift: float
-    limited: int
-    exclude: Array | None = None
+RESERVE = 160 * 2**20  # bytes: compiled loops, FFT library and buffers that appear while the search runs
 
 
 @dataclass(frozen=True)
@@ -114,38 +48,6 @@ class Picked:
     maps: ScoreMap
     limited: int
     statistics: SearchStatistics
-
-
-def load_bank(
-    templates: str | Path, masks: str | Path | None, settings: PickSettings
-) -> tuple[TemplateBank, list[int]]:
-    """The bank for these settings, and the templates whose contrast was inverted to match the micrographs.
-
-    templates, masks: .mrcs stacks or folders of images. Raises InputError if they cannot be used together.
-    """
-    views, _ = read_stack(templates, pixel_size=settings.pixel_size)
-    shapes = read_stack(masks, pixel_size=settings.pixel_size)[0] if masks is not None else None
-    try:
-        bank = TemplateBank(views, shapes)
-    except InputError as error:
-        raise InputError(f"{templates}{f' with {masks}' if masks else ''}: {error}") from None
-    assert bank.masks is not None
-    try:
-        matched, inverted = matched_contrast(
-            bank.templates, bank.masks, settings.contrast, settings.template_contrast
-        )
-    except InputError as error:
-        raise InputError(f"{templates}: {error}") from None
-    angles = grid_angles(settings.angle_step)
-    return TemplateBank(
-        matched, bank.masks, angles, settings.interpolation, settings.pixel_size, settings.symmetry
-    ), inverted
-
-
-def default_distance(bank: TemplateBank) -> float:
-    """Three quarters of the smallest mask's width, were it square: what touching particles keep, pixels."""
-    assert bank.masks is not None
-    return float(np.round(0.75 * np.sqrt(bank.masks.sum(axis=(1, 2)).min())))
 
 
 class Picker:
@@ -185,7 +87,7 @@ class Picker:
             options |= {"peaks": settings.peaks}
         self.memory = memory
         self.search: Search = (open_search(bank, device=device, **options) if ranks is None
-                       else SharedSearch(ranks, bank, reduction=reduction, **options))
+                               else SharedSearch(ranks, bank, reduction=reduction, **options))
 
     def __enter__(self) -> Self:
         return self
@@ -200,17 +102,24 @@ class Picker:
         assert isinstance(self.search, SharedSearch)
         self.search.serve()
 
+    def pick_all(self, paths: Iterable[Path]) -> Iterator[Picked]:
+        """What comes out of each micrograph, in their order.
+
+        Raises InputError, naming the micrograph, for the first that cannot be read or searched.
+        """
+        def ready(path: Path) -> Prepared:
+            return self.prepare(read_micrograph(path, pixel_size=self.settings.pixel_size))
+
+        for prepared in self.in_turn(paths, ready):
+            yield self.pick(prepared)
+
     def prepare(self, micrograph: Micrograph, exclude: Array | None = None) -> Prepared:
         """What is done to a micrograph before it is searched, which may be while another is.
 
         exclude: (H, W), true where no pick may be. Raises InputError, naming the micrograph, if it cannot
         be prepared.
         """
-        try:
-            image = micrograph.data if exclude is None else without(micrograph.data, exclude)
-            return Prepared(micrograph, *prepared(image, self.settings, self.threads), exclude)
-        except InputError as error:
-            raise InputError(f"{micrograph.path}: {error}") from None
+        return prepare(micrograph, self.settings, exclude, self.threads)
 
     def pick(self, ready: Prepared) -> Picked:
         """The picks of one micrograph.
@@ -223,8 +132,8 @@ class Picker:
             maps = self.search.run(ready.image, exclude=ready.exclude)
         except InputError as error:
             raise InputError(f"{ready.micrograph.path}: {error}") from None
-        picks = find_picks(maps, self.bank, self.settings.peaks, ready.micrograph.name)
-        return Picked(picks.shifted(-ready.shift, -ready.shift), maps, ready.limited, self.search.statistics)
+        picks = picks_of(maps, self.bank, self.settings.peaks, ready)
+        return Picked(picks, maps, ready.limited, self.search.statistics)
 
     def in_turn(self, items: Iterable[Item], ready: Callable[[Item], Result]) -> Iterator[Result]:
         """What `ready` makes of every item, such as `prepare` of a micrograph that it reads.
@@ -232,6 +141,12 @@ class Picker:
         The next one is made while the last is worked on, unless memory is bounded: there are two then.
         """
         return made_ahead(ready, items) if self.memory == inf else map(ready, items)
+
+
+def picks_of(maps: ScoreMap, bank: TemplateBank, peaks: PeakSettings, searched: Prepared) -> Picks:
+    """The peaks in the maps of a micrograph as picks, best first, in pixels of the micrograph as read."""
+    picks = find_picks(maps, bank, peaks, searched.micrograph.name)
+    return picks.shifted(-searched.shift, -searched.shift)
 
 
 def made_ahead(make: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -249,32 +164,17 @@ def made_ahead(make: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
             yield coming.result()
 
 
-def prepared(micrograph: Array, settings: PickSettings, threads: int = 1) -> tuple[Array, float, int]:
-    """A micrograph (H, W) as it is searched: outliers limited, filtered.
+def left_for_search(limit: int | None) -> float:
+    """Bytes of `limit` that this process does not hold yet; infinite without one.
 
-    Returns it with the shift in pixels that the filter gave it, and the number of outlier pixels.
+    Raises InputError if there are none.
     """
-    image, limited = limit_outliers(micrograph, settings.clip) if settings.clip else (micrograph, 0)
-    image = lowpass(image, settings.lowpass, settings.pixel_size, threads)
-    image, shift = average(image, settings.average)
-    return image, shift, limited
+    if limit is None:
+        return inf
+    import psutil
 
-
-def content_hash(path: str | Path) -> str:
-    """SHA-256 of a file, or of a folder's files with their names; hidden files do not count.
-
-    Raises InputError for a missing path and files that cannot be read.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return _file_hash(path)
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")):
-        digest.update(f"{file.name}\0{_file_hash(file)}".encode())
-    return digest.hexdigest()
-
-
-def _file_hash(path: Path) -> str:
-    require_file(path)
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    held = int(psutil.Process().memory_info().rss) + RESERVE
+    if held >= limit:
+        raise InputError(f"--memory {limit / 2**20:.0f}M: a process holds {held / 2**20:.0f} MiB before it"
+                         " searches: allow more")
+    return limit - held

@@ -11,7 +11,7 @@ import sys
 from mpi4py import MPI
 
 from gembench.cli import main
-from gembench.picking import supervised as _supervised
+from gembench.engine.mpi import supervised as _supervised
 
 _supervised.supervised = lambda run: run()  # a process that MPI runs in already must not be forked
 codes = [MPI.COMM_WORLD.gather(main(json.loads(words))) for words in sys.argv[1:]]

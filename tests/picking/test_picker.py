@@ -9,7 +9,8 @@ import pytest
 
 from gembench.engine.bank import TemplateBank
 from gembench.errors import InputError
-from gembench.picking.picker import Picker, PickSettings, made_ahead
+from gembench.picking.picker import Picker, made_ahead
+from gembench.picking.settings import PickSettings
 
 
 def test_the_next_is_made_while_one_is_worked_on_and_no_more():

@@ -6,8 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 from gembench.study.measure import provenance
 
 
@@ -18,15 +16,6 @@ def test_the_record_is_json_and_complete() -> None:
     assert {"name", "cpu", "cores", "affinity", "governor", "ram", "gpus"} <= set(record["machine"])
     assert {"python", "numpy", "scipy"} <= set(record["libraries"])
     assert {"commit", "dirty", "source_hash", "thread_environment", "load"} <= set(record)
-
-
-def test_the_machines_name_is_a_slug_without_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GEMBENCH_MACHINE", raising=False)
-    monkeypatch.setattr(provenance, "cpu_model", lambda: "AMD Ryzen(TM) 9 5950X 16-Core Processor @ 3.4GHz")
-    monkeypatch.setattr("os.cpu_count", lambda: 32)
-    assert provenance.machine_name() == "amd-ryzen-9-5950x-32c"
-    monkeypatch.setenv("GEMBENCH_MACHINE", "Lab Box/1")
-    assert provenance.machine_name() == "lab-box-1"
 
 
 def test_the_source_hash_follows_the_experiment(tmp_path: Path) -> None:
@@ -40,12 +29,3 @@ def test_the_source_hash_follows_the_experiment(tmp_path: Path) -> None:
 
 def test_outside_a_checkout_there_is_no_commit(tmp_path: Path) -> None:
     assert provenance.commit(tmp_path) == (None, None)
-
-
-def test_every_gpu_is_named_with_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    line = "NVIDIA H100 80GB HBM3, 550.54.15, 81559 MiB"
-    monkeypatch.setattr(provenance, "_output", lambda *command: f"{line}\n{line}")
-    one = {"name": "NVIDIA H100 80GB HBM3", "driver": "550.54.15", "memory": "81559 MiB"}
-    assert provenance.gpus() == [one, one]
-    monkeypatch.setattr(provenance, "_output", lambda *command: None)
-    assert provenance.gpus() == []

@@ -74,7 +74,7 @@ def _become(module, connection, files, asked) -> None:  # type: ignore[no-untype
     import threading
     import traceback
 
-    from gembench.study.measure.worker import die_with
+    from gembench.engine.mpi.supervised import die_with
 
     code = 1
     try:

@@ -23,10 +23,10 @@ from typing import Any
 
 import psutil
 
+from gembench.engine.mpi.supervised import die_with
 from gembench.study.clusters import prefork
 from gembench.study.clusters.netns import Nodes
 from gembench.study.clusters.owners import orphaned, owner
-from gembench.study.measure.worker import die_with
 
 # Open MPI asks for leave to run as root and with more ranks than cores; other MPIs do not read its settings.
 # Memory that glibc keeps is not new pages at every reduction: that took a third of the time of tree.

@@ -22,12 +22,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from gembench import machine
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_text, make_folder
 from gembench.study.declare.cases import Case
 from gembench.study.declare.experiment import experiment_files, experiments_folder, load_experiment
 from gembench.study.gpu import profile
-from gembench.study.measure import provenance
 from gembench.study.measure.runner import Settings, run_experiment
 from gembench.study.measure.sources import PACKAGE
 from gembench.study.measure.store import Row, load_rows
@@ -155,7 +155,7 @@ class Visit:
 
     def _note(self, study: str) -> None:
         """Take note of what is stored of a study; what failed is a failure of the visit."""
-        for row in load_rows(self.results, study, grid=self.grid, machine=provenance.machine_name()):
+        for row in load_rows(self.results, study, grid=self.grid, machine=machine.machine_name()):
             if row.status in ("failed", "timeout") and row.name not in self.rows:
                 self.failures.append(f"{row.name}: {row.status}: {row.reason}")
             self.rows[row.name] = row
@@ -168,7 +168,7 @@ class Visit:
         lines += [f"  skipped: {reason} ({count} cases)" for reason, count in skipped.items()]
         lines += [f"  left out: {what}" for what in self.left_out]
         lines += [f"  FAILED: {what}" for what in self.failures]
-        place = self.results / provenance.machine_name()
+        place = self.results / machine.machine_name()
         return "\n".join([*lines, f"Results: copy {place} into results/ of a checkout."])
 
 
@@ -191,11 +191,11 @@ def ended_after(seconds: float) -> Iterator[None]:
 
 def name_machine() -> None:
     """Call the machine by its CPU and its GPU, unless GEMBENCH_MACHINE names it: two GPUs may share a CPU."""
-    found = provenance.gpus()
+    found = machine.gpus()
     if found and not os.environ.get("GEMBENCH_MACHINE"):
         gpu = re.sub(r"[^a-z0-9]+", "-", found[0]["name"].lower()).strip("-")
         count = f"-{len(found)}x" if len(found) > 1 else ""
-        os.environ["GEMBENCH_MACHINE"] = f"{provenance.machine_name()}{count}-{gpu}"
+        os.environ["GEMBENCH_MACHINE"] = f"{machine.machine_name()}{count}-{gpu}"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -223,7 +223,7 @@ def main(arguments: Sequence[str]) -> int:
     name_machine()
     visit = Visit(make_folder(given.results.resolve()), given.grid, given.minutes)
     reason = device.unavailable()
-    say(f"{provenance.machine_name()}: " + (f"GPU parts are skipped: {reason}" if reason else
+    say(f"{machine.machine_name()}: " + (f"GPU parts are skipped: {reason}" if reason else
                                             f"{device.count()} GPU(s)"))
     with ended_after(60 * given.minutes):
         visit.run(tests=not given.no_tests)

@@ -3,115 +3,20 @@
 from __future__ import annotations
 
 import os
-import platform
-import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from gembench import machine
+from gembench.machine import output_of
 from gembench.study.measure.sources import source_hash
 
-# What the timed calls may run on; the harness itself is known by the source hash.
-LIBRARIES = (
-    "numpy", "scipy", "numba", "ducc0", "pyfftw", "mkl-fft", "mkl", "mkl-service", "cupy-cuda12x",
-    "cupy-cuda13x", "mpi4py", "mrcfile", "scikit-learn", "scikit-image", "opencv-python-headless",
-    "opencv-python", "pytme", "threadpoolctl",
-)
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
     "NUMBA_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "DUCC0_NUM_THREADS",
 )
-
-
-def _output(*command: str, folder: Path | None = None) -> str | None:
-    """What `command` prints, stripped; None if it is not there or fails."""
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
-def _text(path: str) -> str | None:
-    """The content of a file of the kernel's, stripped; None where there is none."""
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
-
-
-@cache
-def cpu_model() -> str:
-    """The CPU's name as its maker gives it; the architecture where the system tells no name."""
-    found = re.search(r"^model name\s*:\s*(.+)$", _text("/proc/cpuinfo") or "", re.MULTILINE)
-    if found:
-        return found[1].strip()
-    return _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor() or platform.machine()
-
-
-def machine_name() -> str:
-    """GEMBENCH_MACHINE, else a slug of CPU model and core count such as `intel-xeon-platinum-8481c-16c`."""
-    chosen = os.environ.get("GEMBENCH_MACHINE")
-    noise = r"\((r|tm)\)|\b(cpu|processor|\d+-core)\b|@.*"
-    text = chosen or re.sub(noise, " ", cpu_model(), flags=re.IGNORECASE)
-    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "machine"
-    return slug if chosen else f"{slug}-{os.cpu_count()}c"
-
-
-def gpus() -> list[dict[str, str]]:
-    """Name, driver and memory of every NVIDIA GPU; empty without one."""
-    fields = ("name", "driver_version", "memory.total")
-    listed = _output("nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader")
-    return [dict(zip(("name", "driver", "memory"), line.split(", "), strict=False))
-            for line in (listed or "").splitlines()]
-
-
-def memory() -> int:
-    """The machine's RAM in bytes."""
-    try:
-        import psutil
-    except ModuleNotFoundError:  # as on a bare machine; POSIX tells it too
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return int(psutil.virtual_memory().total)
-
-
-def physical_cores() -> int | None:
-    """Cores without their second threads; None where psutil is not there to tell."""
-    try:
-        import psutil
-    except ModuleNotFoundError:
-        return None
-    count: int | None = psutil.cpu_count(logical=False)
-    return count
-
-
-def machine() -> dict[str, Any]:
-    """CPU, cores, affinity, governor, RAM in bytes, GPUs, system."""
-    affinity = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    return {
-        "name": machine_name(), "cpu": cpu_model(), "cores": os.cpu_count(),
-        "physical_cores": physical_cores(), "affinity": affinity,
-        "governor": _text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "ram": memory(), "gpus": gpus(), "system": platform.platform(),
-    }
-
-
-def libraries() -> dict[str, str]:
-    """Versions of Python, gembench and of every library in LIBRARIES that is installed."""
-    from gembench import __version__
-
-    versions = {"python": platform.python_version(), "gembench": __version__}
-    for name in LIBRARIES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def commit(folder: Path) -> tuple[str | None, bool | None]:
@@ -122,15 +27,17 @@ def commit(folder: Path) -> tuple[str | None, bool | None]:
     told = os.environ.get("GEMBENCH_COMMIT")
     if told:
         return told.removesuffix("-dirty"), told.endswith("-dirty")
-    head = _output("git", "rev-parse", "HEAD", folder=folder)
+    head = output_of("git", "rev-parse", "HEAD", folder=folder)
     if head is None:
         return None, None
-    return head, bool(_output("git", "status", "--porcelain", "--untracked-files=no", folder=folder))
+    return head, bool(output_of("git", "status", "--porcelain", "--untracked-files=no", folder=folder))
 
 
 def fingerprint(experiment_file: Path) -> dict[str, Any]:
     """What must be equal for a stored case to stand for a new measurement: sources, libraries, GPUs."""
-    return {"source_hash": source_hash(experiment_file), "libraries": libraries(), "gpus": gpus()}
+    return {
+        "source_hash": source_hash(experiment_file), "libraries": machine.libraries(), "gpus": machine.gpus(),
+    }
 
 
 def collect(experiment_file: Path, argv: Sequence[str] | None = None) -> dict[str, Any]:
@@ -140,7 +47,7 @@ def collect(experiment_file: Path, argv: Sequence[str] | None = None) -> dict[st
         "started": datetime.now(UTC).isoformat(timespec="microseconds"),
         "argv": list(sys.argv[1:] if argv is None else argv),
         "commit": head, "dirty": dirty, "source_hash": source_hash(experiment_file),
-        "machine": machine(), "libraries": libraries(),
+        "machine": machine.describe(), "libraries": machine.libraries(),
         "thread_environment": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
         "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
     }

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gembench.errors import InputError
-from gembench.study.measure.provenance import machine_name
+from gembench.machine import machine_name
 from gembench.study.tell.history import Measurement, load_measurements
 
 FACTOR = 1.3  # beyond what a shared machine does to the medians of interleaved rounds

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+from gembench import machine
 from gembench.errors import InputError
 from gembench.study.declare.cases import Case, Value, case_key, case_name, select
 from gembench.study.declare.experiment import Experiment
@@ -150,7 +151,7 @@ def kept_rows(results: Path, experiment: Experiment, settings: Settings) -> dict
     """
     if settings.keep == "none":
         return {}
-    rows = load_rows(results, experiment.name, grid=settings.grid, machine=provenance.machine_name())
+    rows = load_rows(results, experiment.name, grid=settings.grid, machine=machine.machine_name())
     if settings.keep == "same":
         now = provenance.fingerprint(experiment.file)
         rows = [row for row in rows if now == {
@@ -197,7 +198,7 @@ def run_experiment(
 def _require_later(results: Path, experiment: Experiment) -> None:
     """Raise InputError if a stored run of this machine is of the future: it would hide this one."""
     now = datetime.now(UTC)
-    for path in sorted((results / provenance.machine_name() / experiment.name).glob("*.jsonl")):
+    for path in sorted((results / machine.machine_name() / experiment.name).glob("*.jsonl")):
         for row in read_run(path)[:1]:
             started = datetime.fromisoformat(str(row.run["started"])).astimezone(UTC)
             if started > now:

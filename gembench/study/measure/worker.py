@@ -7,11 +7,9 @@ Whatever the libraries print goes to standard error, where the runner finds a cr
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import os
-import signal
 import sys
 import time
 import traceback
@@ -19,21 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from gembench.engine.mpi.supervised import die_with
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_path, make_folder
 from gembench.study.declare.experiment import Case, Experiment, load_experiment
 from gembench.study.measure.memory import peak_rss
 from gembench.study.measure.store import plain
-
-_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
-
-
-def die_with(parent: int) -> None:
-    """Ask Linux to kill this process when its parent dies; elsewhere the closed pipe ends it."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before we asked
-            sys.exit(1)
 
 
 def private_output() -> TextIO:

@@ -17,7 +17,8 @@ from gembench.engine.peaks import PeakSettings
 from gembench.engine.score_map import finished, merge
 from gembench.errors import InputError
 from gembench.io.images.micrographs import Micrograph
-from gembench.picking.picker import Picker, PickSettings
+from gembench.picking.picker import Picker
+from gembench.picking.settings import PickSettings
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
 HALF = 2e-3

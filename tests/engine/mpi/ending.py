@@ -7,8 +7,8 @@ import signal
 import sys
 
 from gembench.engine.mpi.ranks import all_ranks, ending_together
+from gembench.engine.mpi.supervised import supervised
 from gembench.errors import InputError
-from gembench.picking.supervised import supervised
 
 
 def run():

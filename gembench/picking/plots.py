@@ -1,32 +1,21 @@
-"""What `gembench pick` writes when asked: score and index maps, and pictures of the picks."""
+"""The picture of a micrograph's picks."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 
 from gembench.engine.picks import Picks
-from gembench.engine.score_map import ScoreMap
 from gembench.io.atomic import make_folder
 from gembench.io.images.micrographs import Micrograph
-from gembench.io.images.mrc import write_mrc
-from gembench.picking.folder import PickFolder
+from gembench.study.tell import pictures, style
 
 CIRCLE = 0.4  # radius of a pick's circle over the box's longest side
 
 
-def write_maps(folder: PickFolder, micrograph: Micrograph, maps: ScoreMap) -> None:
-    """Write the maps as MRC mode 2; raises InputError if a file cannot be written."""
-    score, index = folder.maps(micrograph.name)
-    make_folder(score.parent)
-    write_mrc(score, maps.score, micrograph.pixel_size)
-    write_mrc(index, maps.index.astype(np.float32), micrograph.pixel_size)
-
-
-def draw(folder: PickFolder, micrograph: Micrograph, picks: Picks, box: tuple[int, int]) -> None:
-    """Draw the picks on the micrograph; raises InputError if the picture cannot be written."""
-    from gembench.study.tell import pictures, style
-
-    path = folder.plot(micrograph.name)
+def draw_picks(path: Path, micrograph: Micrograph, picks: Picks, box: tuple[int, int]) -> None:
+    """Draw the picks on the micrograph, as PNG; raises InputError if the picture cannot be written."""
     with style.context():
         height, width = micrograph.shape
         figure, ax = style.figure(width=style.PAGE, height=style.PAGE * height / width)

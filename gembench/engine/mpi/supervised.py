@@ -6,6 +6,7 @@ out which rank it was.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -13,6 +14,16 @@ import sys
 from collections.abc import Callable
 
 from gembench.engine.mpi.launch import launched
+
+DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+def die_with(parent: int) -> None:
+    """Ask Linux to kill this process when its parent dies; elsewhere it has to see that itself."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked
+            sys.exit(1)
 
 
 def supervised(run: Callable[[], int]) -> int:
@@ -28,8 +39,6 @@ def supervised(run: Callable[[], int]) -> int:
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
-        from gembench.study.measure.worker import die_with
-
         die_with(parent)
         return run()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child has it from the terminal too

@@ -1,0 +1,121 @@
+"""From files to what is searched: the template bank, and a micrograph read and filtered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gembench.engine.bank import TemplateBank, grid_angles
+from gembench.engine.filters import average, limit_outliers, lowpass, matched_contrast
+from gembench.engine.search import without
+from gembench.errors import InputError
+from gembench.io.images.micrographs import Micrograph, find_micrographs, read_pixels
+from gembench.io.images.mrc import read_stack
+from gembench.io.names import micrograph_key
+from gembench.picking.settings import PickSettings
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A micrograph as it is searched.
+
+    image: (H, W), outliers limited, filtered; shift: in pixels, that the filter gave it
+    limited: number of outlier pixels; exclude: (H, W), true where no pick may be
+    """
+
+    micrograph: Micrograph
+    image: Array
+    shift: float
+    limited: int
+    exclude: Array | None = None
+
+
+def load_bank(
+    templates: str | Path, masks: str | Path | None, settings: PickSettings
+) -> tuple[TemplateBank, list[int]]:
+    """The bank for these settings, and the templates whose contrast was inverted to match the micrographs.
+
+    templates, masks: .mrcs stacks or folders of images. Raises InputError if they cannot be used together.
+    """
+    views, _ = read_stack(templates, pixel_size=settings.pixel_size)
+    shapes = read_stack(masks, pixel_size=settings.pixel_size)[0] if masks is not None else None
+    try:
+        bank = TemplateBank(views, shapes)
+    except InputError as error:
+        raise InputError(f"{templates}{f' with {masks}' if masks else ''}: {error}") from None
+    assert bank.masks is not None
+    try:
+        matched, inverted = matched_contrast(
+            bank.templates, bank.masks, settings.contrast, settings.template_contrast
+        )
+    except InputError as error:
+        raise InputError(f"{templates}: {error}") from None
+    angles = grid_angles(settings.angle_step)
+    return TemplateBank(
+        matched, bank.masks, angles, settings.interpolation, settings.pixel_size, settings.symmetry
+    ), inverted
+
+
+def default_distance(bank: TemplateBank) -> float:
+    """Three quarters of the smallest mask's width, were it square: what touching particles keep, pixels."""
+    assert bank.masks is not None
+    return float(np.round(0.75 * np.sqrt(bank.masks.sum(axis=(1, 2)).min())))
+
+
+def with_distance(settings: PickSettings, bank: TemplateBank) -> PickSettings:
+    """The settings with the distance that the masks suggest, if they ask for it."""
+    if settings.peaks.distance or not settings.mask_distance:
+        return settings
+    return replace(settings, peaks=replace(settings.peaks, distance=default_distance(bank)))
+
+
+def prepare(
+    micrograph: Micrograph, settings: PickSettings, exclude: Array | None = None, threads: int = 1
+) -> Prepared:
+    """What is done to a micrograph before it is searched.
+
+    exclude: (H, W), true where no pick may be. Raises InputError, naming the micrograph, if it cannot be
+    prepared.
+    """
+    try:
+        image = micrograph.data if exclude is None else without(micrograph.data, exclude)
+        return Prepared(micrograph, *filtered(image, settings, threads), exclude)
+    except InputError as error:
+        raise InputError(f"{micrograph.path}: {error}") from None
+
+
+def filtered(micrograph: Array, settings: PickSettings, threads: int = 1) -> tuple[Array, float, int]:
+    """A micrograph (H, W) as it is searched: outliers limited, filtered.
+
+    Returns it with the shift in pixels that the filter gave it, and the number of outlier pixels.
+    """
+    image, limited = limit_outliers(micrograph, settings.clip) if settings.clip else (micrograph, 0)
+    image = lowpass(image, settings.lowpass, settings.pixel_size, threads)
+    image, shift = average(image, settings.average)
+    return image, shift, limited
+
+
+def find_areas(folder: str | Path | None, micrographs: list[Path]) -> dict[str, Path]:
+    """The image of each micrograph's excluded area, by `micrograph_key`; some may have none.
+
+    Raises InputError if no image in the folder is named as a micrograph.
+    """
+    if folder is None:
+        return {}
+    areas = {micrograph_key(path): path for path in find_micrographs([folder])}
+    if areas.keys().isdisjoint(map(micrograph_key, micrographs)):
+        raise InputError(f"{folder}: no image here is named as a micrograph; name them so, or leave out"
+                         " --exclude")
+    return areas
+
+
+def read_area(areas: dict[str, Path], micrograph: Path) -> NDArray[np.bool_] | None:
+    """The area of a micrograph where nothing may be picked, (H, W); None if there is no image of it."""
+    path = areas.get(micrograph_key(micrograph))
+    return None if path is None else read_pixels(path)[0] != 0

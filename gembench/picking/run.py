@@ -1,0 +1,253 @@
+"""One run of picking: what is left to do in a folder, every micrograph from its file to its picks."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from gembench import machine
+from gembench.engine.bank import TemplateBank
+from gembench.engine.picks import Picks
+from gembench.errors import InputError
+from gembench.io.checks import content_hash
+from gembench.io.images.micrographs import Micrograph, find_micrographs, read_micrograph
+from gembench.picking.folder import PickFolder
+from gembench.picking.picker import Picked, Picker, left_for_search
+from gembench.picking.prepare import Prepared, find_areas, load_bank, read_area, with_distance
+from gembench.picking.settings import Outputs, PickSettings, Resources, Sources
+
+log = logging.getLogger("gembench")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of one micrograph.
+
+    facts: for run.json; empty if its picks were there already
+    error: why it could not be picked
+    warnings: message and arguments of those that were kept for the root's log
+    """
+
+    path: Path
+    facts: dict[str, Any]
+    error: str = ""
+    warnings: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A micrograph that has been read.
+
+    prepared: for the search; None if its picks and maps are there already, or it cannot be read: `error`
+    """
+
+    path: Path
+    micrograph: Micrograph | None
+    prepared: Prepared | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be picked, and how; the same on all ranks.
+
+    paths: all micrographs; areas: see `prepare.find_areas`
+    inverted: the templates whose contrast was inverted
+    """
+
+    settings: PickSettings
+    bank: TemplateBank
+    inverted: list[int]
+    paths: list[Path]
+    areas: dict[str, Path]
+
+    def picker(self, resources: Resources, **options: Any) -> Picker:
+        """The picker for it; `options` are those of `Picker` that are not of the resources."""
+        threads = machine.cores() if resources.threads is None else resources.threads
+        return Picker(
+            self.bank, self.settings, threads=threads, library=resources.library, device=resources.device,
+            memory=left_for_search(resources.memory), **options,
+        )
+
+
+def read_task(sources: Sources, settings: PickSettings) -> Task:
+    """Find the micrographs and read the templates; raises InputError for input that cannot be used."""
+    paths = find_micrographs([Path(path) for path in sources.micrographs])
+    areas = find_areas(sources.exclude, paths)
+    bank, inverted = load_bank(sources.templates, sources.masks, settings)
+    return Task(with_distance(settings, bank), bank, inverted, paths, areas)
+
+
+def open_folder(sources: Sources, outputs: Outputs, settings: PickSettings) -> PickFolder:
+    """The folder for picks by these settings, and by the content of the files that decide what is picked.
+
+    Raises InputError as `PickFolder` does.
+    """
+    files = {"templates": sources.templates, "masks": sources.masks, "exclude": sources.exclude}
+    hashes = {name: content_hash(path) if path else None for name, path in files.items()}
+    return PickFolder(outputs.folder, settings.to_dict() | hashes, overwrite=outputs.overwrite,
+                      with_maps=outputs.maps, with_plots=outputs.plots)
+
+
+def unfinished(task: Task, folder: PickFolder) -> list[Path]:
+    """The micrographs for which something is left to do."""
+    return [path for path in task.paths if not folder.has_all(path)]
+
+
+class PickRun:
+    """A run of one process, or the root's part of one on many ranks; use as a context manager.
+
+    todo: the micrographs that are not finished
+    total: picks in the folder, when all outcomes have been taken
+    """
+
+    def __init__(
+        self, task: Task, picker: Picker, folder: PickFolder, todo: list[Path], argv: Sequence[str] = ()
+    ) -> None:
+        self.task, self.picker, self.folder, self.argv = task, picker, folder, list(argv)
+        self.todo, self.total = todo, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.picker.search.close()
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Pick what is not finished and note what comes out, in any order; picks.star is written last.
+
+        Raises InputError if the folder cannot be written; a micrograph's own is in its outcome.
+        """
+        if self.todo:
+            if fresh := [path for path in self.todo if not self.folder.is_picked(path)]:
+                self.folder.start(self.record(), fresh)
+            limited = 0
+            try:
+                for outcome in self._picked():
+                    self._note(outcome)
+                    limited += outcome.facts.get("limited_pixels", 0) > 0
+                    yield outcome
+            finally:
+                self.folder.save()
+            if limited:
+                log.warning("outlier pixels were limited in %d micrographs; run.json counts them", limited)
+        self.total = self.folder.finish()
+
+    def record(self) -> dict[str, Any]:
+        """What run.json says of the run."""
+        search = self.picker.search
+        return {
+            "start": datetime.now(UTC).isoformat(timespec="seconds"), "argv": self.argv,
+            "threads": search.threads, "fft": search.library.name, "fft_version": search.library.version(),
+            "machine": machine.describe(), "libraries": machine.libraries(),
+        }
+
+    def pick(self, path: Path) -> Outcome:
+        """Pick one micrograph, from its file to its STAR file."""
+        start = time.perf_counter()
+        return self._pick(self._read(path), start)
+
+    def _picked(self) -> Iterator[Outcome]:
+        """Pick all that are not finished, each while the next is read."""
+        start = time.perf_counter()
+        for ready in self.picker.in_turn(self.todo, self._read):
+            yield self._pick(ready, start)
+            start = time.perf_counter()
+
+    def _read(self, path: Path) -> Ready:
+        """Read one micrograph, and prepare it unless it is picked."""
+        try:
+            micrograph = read_micrograph(path, pixel_size=self.task.settings.pixel_size)
+            if self.folder.is_picked(path):
+                return Ready(path, micrograph)
+            return Ready(path, micrograph, self.picker.prepare(micrograph, read_area(self.task.areas, path)))
+        except InputError as error:
+            return Ready(path, None, error=str(error))
+
+    def _pick(self, ready: Ready, start: float) -> Outcome:
+        """Pick and store one micrograph, or what is missing of it.
+
+        start: when its time began, by `time.perf_counter`
+        """
+        if ready.micrograph is None:
+            return Outcome(ready.path, {}, ready.error)
+        try:
+            picked = None if ready.prepared is None else self.picker.pick(ready.prepared)
+        except InputError as error:
+            return Outcome(ready.path, {}, str(error))
+        box = self.task.bank.box
+        if picked is None:
+            self.folder.store_plot(ready.micrograph, self.folder.picks(ready.micrograph.name), box)
+            return Outcome(ready.path, {})
+        self.folder.store(ready.micrograph, picked.picks, picked.maps, box)
+        return Outcome(ready.path, _facts(picked, time.perf_counter() - start))
+
+    def _note(self, outcome: Outcome) -> None:
+        for message, values in outcome.warnings:
+            log.warning(message, *values)
+        if outcome.error:
+            self.folder.fail(outcome.path, outcome.error)
+        elif outcome.facts:
+            self.folder.note(outcome.path, outcome.facts)
+
+
+def open_run(
+    sources: Sources, outputs: Outputs, settings: PickSettings, resources: Resources | None = None,
+    argv: Sequence[str] = (),
+) -> PickRun:
+    """A run of this process; argv: the command that run.json says it was started by.
+
+    Raises InputError for input that cannot be used; the folder is touched after all else is seen to be well.
+    """
+    task = read_task(sources, settings)
+    picker = task.picker(resources or Resources())
+    folder = open_folder(sources, outputs, task.settings)
+    return PickRun(task, picker, folder, unfinished(task, folder), argv)
+
+
+def pick_folder(
+    micrographs: str | Path | Sequence[str | Path], templates: str | Path, output: str | Path,
+    settings: PickSettings, *, masks: str | Path | None = None, exclude: str | Path | None = None,
+    resources: Resources | None = None,
+) -> Iterator[Picks]:
+    """Pick micrographs, files or folders of them, into a folder of STAR files, as `gembench pick` does.
+
+    Yields the picks of every micrograph once it is stored, those first that were finished before. See
+    `Sources` for templates, masks and exclude. Raises InputError for input that cannot be used, and at the
+    end if a micrograph could not be picked.
+    """
+    files = [micrographs] if isinstance(micrographs, str | Path) else micrographs
+    errors = []
+    with open_run(Sources(files, templates, masks, exclude), Outputs(output), settings, resources,
+                  sys.argv) as run:
+        for path in run.task.paths:
+            if path not in run.todo:
+                yield run.folder.picks(path.name)
+        for outcome in run.outcomes():
+            if outcome.error:
+                errors.append(outcome.error)
+            else:
+                yield run.folder.picks(outcome.path.name)
+    if errors:
+        raise InputError("; ".join(errors))
+
+
+def _facts(picked: Picked, seconds: float) -> dict[str, Any]:
+    """What run.json says of one micrograph."""
+    statistics = picked.statistics
+    return {
+        "picks": len(picked.picks), "seconds": round(seconds, 4),
+        "search_seconds": round(statistics.seconds, 4), "limited_pixels": picked.limited,
+        "transforms": {"forward": statistics.counts.forward, "inverse": statistics.counts.inverse},
+        "producer_wait": round(statistics.producer_wait, 4),
+        "consumer_wait": round(statistics.consumer_wait, 4),
+    }
