@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import logging
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 
 from gembench import __version__
 from gembench.commands import COMMANDS
-from gembench.errors import InputError
+from gembench.errors import InputError, StalledError
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (2 for bad input, 130 after Ctrl-C)."""
+    """Run one command; returns the exit code: 2 for bad input, 1 for a stalled device, 130 after Ctrl-C."""
     parser = build_parser()
     given = sys.argv[1:] if argv is None else list(argv)
     if not given:
@@ -51,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # a full device or a reader that has gone shows here, not at exit
         except InputError as error:
             return _refused(str(error))
+        except StalledError as error:
+            return _stalled(str(error))
         except KeyboardInterrupt:
             print("gembench: interrupted", file=sys.stderr)
             return 130
@@ -69,6 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _refused(message: str) -> int:
     print(f"gembench: error: {message}", file=sys.stderr)
     return 2
+
+
+def _stalled(message: str) -> int:
+    """End without waiting for the device: what frees its memory would."""
+    print(f"gembench: error: {message}", file=sys.stderr, flush=True)
+    atexit.register(os._exit, 1)
+    return 1
 
 
 def _drop_output() -> None:

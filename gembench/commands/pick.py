@@ -98,6 +98,8 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--spectra", choices=("single", "half"), default="single",
                        help="what a GPU stores template spectra in; half is faster and less exact"
                        " (default: single)")
+    group.add_argument("--stall-limit", metavar="S", type=float, default=60.0,
+                       help="end the run if a GPU works on the same batch for so many seconds (default: 60)")
     group.add_argument("--threads", metavar="N", type=int,
                        help="consumer threads of a process (default: its part of the node's cores)")
     group.add_argument("--memory", metavar="SIZE", type=size,
@@ -218,7 +220,7 @@ def _arguments(args: argparse.Namespace) -> tuple[Sources, Outputs, PickSettings
     return (
         Sources(args.micrographs, args.templates, args.masks, args.exclude),
         Outputs(args.output, args.save_maps, args.plots, args.overwrite), settings,
-        Resources(args.threads, args.fft, args.device, args.memory),
+        Resources(args.threads, args.fft, args.device, args.memory, args.stall_limit),
     )
 
 

@@ -41,13 +41,17 @@ class Counts:
 
 @dataclass
 class SearchStatistics:
-    """What one search did. Waits are seconds summed over threads."""
+    """What one search did. Waits are seconds summed over threads.
+
+    device_seconds: that GPUs worked, summed over them
+    """
 
     seconds: float = 0.0
     counts: Counts = field(default_factory=Counts)
     producer_wait: float = 0.0
     consumer_wait: float = 0.0
     deepest_queue: int = 0
+    device_seconds: float = 0.0
 
 
 class Transforms(Protocol):

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from gembench.engine.bank import TemplateBank
 from gembench.engine.gpu.device import parse_device
+from gembench.engine.gpu.watch import STALL_LIMIT
 from gembench.engine.mpi.reductions import DEFAULT_REDUCTION
 from gembench.engine.mpi.search import SharedSearch
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.search import Search, SearchStatistics, open_search
-from gembench.errors import InputError
+from gembench.errors import InputError, StalledError
 from gembench.io.images.micrographs import Micrograph, read_micrograph
 from gembench.picking.prepare import Array, Prepared, prepare
 from gembench.picking.settings import PickSettings
@@ -57,6 +58,7 @@ class Picker:
     ranks: if given, a share of the bank is searched on each: the root picks, the others only
         `serve`; reduction: of their maps, see `engine.mpi.reductions`
     memory: bytes that the search on the CPU may take, with what is made of a micrograph before
+    stall_limit: see `engine.gpu.search.GPUSearch`
     Raises InputError for fewer than one thread, for an FFT library or a device that cannot be used, and for
         what only the CPU or only a GPU does.
     """
@@ -64,7 +66,7 @@ class Picker:
     def __init__(
         self, bank: TemplateBank, settings: PickSettings, *, threads: int = 1, library: str = "auto",
         ranks: MPI.Intracomm | None = None, reduction: str = DEFAULT_REDUCTION, device: str = "cpu",
-        memory: float = inf,
+        memory: float = inf, stall_limit: float = STALL_LIMIT,
     ) -> None:
         if threads < 1:
             raise InputError(f"{threads} threads: give at least 1")
@@ -75,7 +77,7 @@ class Picker:
         if parse_device(device) is not None:
             if ranks is not None:
                 raise InputError(f"device '{device}' cannot share a bank with other ranks: use --device cpu")
-            options |= {"spectra": settings.spectra}
+            options |= {"spectra": settings.spectra, "stall_limit": stall_limit}
         elif settings.spectra != "single":
             raise InputError(f"spectra in '{settings.spectra}' precision are for GPUs: use --device gpu")
         else:
@@ -124,14 +126,15 @@ class Picker:
     def pick(self, ready: Prepared) -> Picked:
         """The picks of one micrograph.
 
-        Raises InputError, naming the micrograph, if it cannot be searched.
+        Raises InputError, naming the micrograph, if it cannot be searched, and StalledError if a device does
+        not advance.
         """
         if isfinite(self.memory):
             self.search.memory = self.memory - COPIES * ready.image.nbytes
         try:
             maps = self.search.run(ready.image, exclude=ready.exclude)
-        except InputError as error:
-            raise InputError(f"{ready.micrograph.path}: {error}") from None
+        except (InputError, StalledError) as error:
+            raise type(error)(f"{ready.micrograph.path}: {error}") from None
         picks = picks_of(maps, self.bank, self.settings.peaks, ready)
         return Picked(picks, maps, ready.limited, self.search.statistics)
 

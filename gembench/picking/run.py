@@ -73,7 +73,7 @@ class Task:
         threads = machine.cores() if resources.threads is None else resources.threads
         return Picker(
             self.bank, self.settings, threads=threads, library=resources.library, device=resources.device,
-            memory=left_for_search(resources.memory), **options,
+            memory=left_for_search(resources.memory), stall_limit=resources.stall_limit, **options,
         )
 
 

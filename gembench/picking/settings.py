@@ -13,6 +13,7 @@ from gembench.engine.bank import Interpolation
 from gembench.engine.exact.plan import Edges
 from gembench.engine.filters import Contrast
 from gembench.engine.gpu.plan import Storage
+from gembench.engine.gpu.watch import STALL_LIMIT
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.search import Method
 from gembench.errors import InputError
@@ -105,9 +106,11 @@ class Resources:
     threads: of the CPU, None for all cores that it may have; library: for Fourier transforms
     device: see `engine.search.open_search`
     memory: bytes that the process may hold, None for no bound
+    stall_limit: see `engine.gpu.search.GPUSearch`
     """
 
     threads: int | None = None
     library: str = "auto"
     device: str = "cpu"
     memory: int | None = None
+    stall_limit: float = STALL_LIMIT

@@ -32,6 +32,7 @@ IN_FLIGHT = 2  # batches given to the device ahead of the one that is told of
 class DeviceCorrelator:
     """Spectra and maps of one micrograph size on one device.
 
+    busy: seconds that the device worked on the micrograph and its batches
     clock: if set, it times every stage, and launches are made one by one and in one stream
     graph: replay recorded launches; without, every kernel is launched by itself
     Raises CuPy's OutOfMemoryError if the plan's arrays do not fit after all.
@@ -40,6 +41,7 @@ class DeviceCorrelator:
     def __init__(
         self, cupy: Any, index: int, turned: TurnedBank, plan: GPUPlan, pad: int, *, graph: bool = True,
     ) -> None:
+        self._cupy = cupy
         self.device, self.plan, self._turned = cupy.cuda.Device(index), plan, turned
         with self.device:
             self._buffers = Buffers(cupy, plan, pad)
@@ -54,7 +56,8 @@ class DeviceCorrelator:
         self._graph = graph
         self._graphs: dict[bool, Any] = {}
         self._disc = NONE
-        self._running: list[tuple[Any, int]] = []
+        self._running: list[tuple[Any, Any, int]] = []
+        self.busy = 0.0
 
     def _timed(self, stage: str) -> AbstractContextManager[None]:
         """What is launched inside counts as one stage, if there is a clock."""
@@ -73,9 +76,12 @@ class DeviceCorrelator:
                 self._buffers["pixels"].view(pixels.dtype)[: image.size].set(pixels)
             self._buffers["score"].fill(NO_SCORE)
             self._buffers["index"].fill(-1)
-            self._disc, self._running, self.counts = NONE, [], Counts(forward=2)
+            self._disc, self._running, self.counts, self.busy = NONE, [], Counts(forward=2), 0.0
+            moments = self._moments(np.int32(not narrow))
+            start = self._main.record()
             with self._timed("frame"):
-                self._transform_frame(np.int32(not narrow), *self._moments(np.int32(not narrow)))
+                self._transform_frame(np.int32(not narrow), *moments)
+            self._running.append((start, self._main.record(), 0))
 
     def _moments(self, wide: np.int32) -> tuple[float, float, float]:
         """Mean and sigma of the micrograph, and the rms of T^2 - 1 of the standardised one, T."""
@@ -116,18 +122,24 @@ class DeviceCorrelator:
         """Correlate and fold a batch; returns while the device still works on it."""
         own = batch.disc == NONE
         with self.device, self._main:
+            start = self._main.record()
             if not own and batch.disc != self._disc:
                 self._share_sigma(batch)
             self._buffers.set_batch(batch.first, batch.pairs)
             self._start(own)
-            self._running.append((self._main.record(), batch.templates))
+            self._running.append((start, self._main.record(), batch.templates))
         self._count(batch)
 
     def completed(self, running: int) -> Iterator[int]:
-        """Wait until at most `running` batches are in work; yields the templates of each that is done."""
+        """Wait until at most `running` launches are in work; yields the templates of each that is done.
+
+        The first launch is the micrograph's own, of no template.
+        """
         while len(self._running) > running:
-            event, templates = self._running.pop(0)
-            event.synchronize()
+            start, stop, templates = self._running.pop(0)
+            with self.device:
+                stop.synchronize()
+                self.busy += self._cupy.cuda.get_elapsed_time(start, stop) / 1e3
             yield templates
 
     def finish(self) -> None:

@@ -72,6 +72,12 @@ def info(index: int) -> DeviceInfo:
     return DeviceInfo(index, name, memory, cache, shared)
 
 
+def versions() -> str:
+    """Of what compiles and runs the kernels."""
+    cupy = load_cupy()
+    return f"CuPy {cupy.__version__}, driver {cupy.cuda.runtime.driverGetVersion()}"
+
+
 def parse_device(text: str) -> DeviceChoice:
     """'cpu', 'gpu' (the first), 'gpu:0,1' or 'all' as None, device numbers, or 'all'.
 

@@ -6,10 +6,9 @@ score does not depend on the number of devices, the size of the batches or the o
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,16 +16,19 @@ from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
 from gembench.engine.exact.plan import Edges, make_plan
+from gembench.engine.gpu import contest
 from gembench.engine.gpu import device as gpu
+from gembench.engine.gpu.batch_queue import BatchQueue
 from gembench.engine.gpu.clock import StageClock
 from gembench.engine.gpu.correlator import IN_FLIGHT, DeviceCorrelator
 from gembench.engine.gpu.layouts import Layout
 from gembench.engine.gpu.plan import GPUPlan, Storage, plan_search
 from gembench.engine.gpu.turned_bank import TurnedBank, spline_pad
-from gembench.engine.gpu.turns import NONE, Batch, batches, turns
+from gembench.engine.gpu.turns import NONE, batches, turns
+from gembench.engine.gpu.watch import STALL_LIMIT, Job, Progress, work_together
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.search import Method, SearchStatistics, ShareSearch, checked
-from gembench.errors import InputError
+from gembench.errors import InputError, StalledError
 
 Array = NDArray[Any]
 
@@ -52,16 +54,19 @@ class GPUSearch(ShareSearch):
     spectra: 'half' stores spectra and products of templates in half precision; sigma keeps the full one
     dtype, edges, share: as of `engine.exact.search.CPUSearch`; method: 'exact' only
     graph: replay recorded launches; without, every kernel is launched by itself, which is slower
-    layout: of the kernels, None for the plain one
+    layout: of the kernels, None for the fastest, see `contest.fastest`
+    stall_limit: seconds after which a device that works on the same batch is given up
+    maps: as of `CPUSearch`
 
-    Raises InputError for devices that are not there and for unknown choices.
+    Raises InputError for devices that are not there and for unknown choices; StalledError from `run`, after
+    which the search must not be used.
     """
 
     def __init__(
         self, bank: TemplateBank, *, devices: Sequence[int] | None = None, method: Method = "exact",
         dtype: str = "float32", edges: Edges = "mask", share: tuple[int, int] = (0, 1),
         batch: int | None = None, spectra: Storage = "single", graph: bool = True,
-        layout: Layout | None = None,
+        layout: Layout | None = None, stall_limit: float = STALL_LIMIT,
     ) -> None:
         if method != "exact":
             raise InputError(f"method '{method}' is not made for GPUs: choose exact, or --device cpu")
@@ -71,6 +76,8 @@ class GPUSearch(ShareSearch):
             raise InputError(f"spectra in half precision go with float32, not {dtype}: choose one of the two")
         if batch is not None and batch < 1:
             raise InputError(f"batch of {batch} templates: give at least 1")
+        if not stall_limit > 0:
+            raise InputError(f"stall limit of {stall_limit:g} s: give more than 0, such as {STALL_LIMIT:g}")
         self._cupy = gpu.load_cupy()
         self.devices = gpu.checked(tuple(range(gpu.count()) if devices is None else devices))
         self.indices = bank.share(*share)
@@ -78,17 +85,18 @@ class GPUSearch(ShareSearch):
                          threads=len(self.devices))
         self.edges, self.spectra, self.batch = edges, spectra, batch
         self.plan: GPUPlan | None = None
-        self._graph, self._layout = graph, layout
-        self._told = turns(bank, share)
+        self.maps: tuple[Array, Array] | None = None
+        self.stall_limit, self._graph, self._layout = stall_limit, graph, layout
+        self._told, self._stalled = turns(bank, share), False
+        self._infos: list[gpu.DeviceInfo] = []
         self._turned: list[TurnedBank] = []
         self._correlators: list[DeviceCorrelator] = []
-        self._pool: ThreadPoolExecutor | None = None
 
     def close(self) -> None:
-        """End the consumer threads and free the devices' memory."""
-        if self._pool is not None:
-            self._pool.shutdown()
-        self._pool, self._correlators, self._turned, self.plan = None, [], [], None
+        """Free the devices' memory."""
+        if self._stalled:
+            return
+        self._correlators, self._turned, self.plan = [], [], None
         self._free()
 
     def partial(
@@ -97,31 +105,55 @@ class GPUSearch(ShareSearch):
     ) -> ScoreMap:
         """See `ShareSearch.partial`."""
         image = checked(micrograph, exclude)
-        self._prepare((image.shape[0], image.shape[1]))
+        self.prepare((image.shape[0], image.shape[1]))
+        start, work = time.perf_counter(), self.batches()
+        self.work_together(self.jobs(image, work, on_template), work)
+        return self.collected(start)
+
+    def batches(self) -> BatchQueue:
+        """The work of one micrograph."""
         assert self.plan is not None
-        assert self._pool is not None
-        start = time.perf_counter()
-        self.statistics = SearchStatistics()
+        return BatchQueue(batches(self.bank, self._told, self.plan.pairs))
+
+    def jobs(
+        self, image: Array, work: BatchQueue, on_template: Callable[[int], None] | None = None
+    ) -> list[Job]:
+        """What every device's thread is to do with a micrograph (H, W) that is `checked` and prepared for."""
+        assert self.plan is not None
         if margin := self.plan.base.margin:
             image = np.pad(image, margin, mode="reflect")
-        work = _Batches(batches(self.bank, self._told, self.plan.pairs))
-        consumers = [self._pool.submit(self._consume, correlator, image, work, on_template)
-                     for correlator in self._correlators]
+        jobs: list[Job] = []
+        for info, correlator in zip(self._infos, self._correlators, strict=True):
+            progress = Progress(f"GPU {info.index} ({info.name})")
+            jobs.append((progress, partial(self._consume, progress, correlator, image, work, on_template)))
+        return jobs
+
+    def work_together(self, jobs: list[Job], work: BatchQueue) -> None:
+        """Do the jobs; a search whose device stalls touches no device any more."""
         try:
-            for consumer in consumers:
-                consumer.result()
-        finally:
-            work.stop()
-        result = self.merged(self._correlators)
+            work_together(jobs, work.stop, self.stall_limit)
+        except StalledError:
+            self._stalled = True
+            raise
+
+    def collected(self, start: float) -> ScoreMap:
+        """The devices' maps as one, and the statistics of a search that began at `start`."""
+        self.statistics = SearchStatistics()
+        whole = self.merged(self._correlators)
+        if self.maps is not None and self.maps[0].shape == whole.score.shape:
+            for target, source in zip(self.maps, (whole.score, whole.index), strict=True):
+                np.copyto(target, source)
+            whole = ScoreMap(*self.maps)
+        self.statistics.device_seconds = sum(correlator.busy for correlator in self._correlators)
         self.statistics.seconds = time.perf_counter() - start
-        return result
+        return whole
 
     def stage_seconds(self, micrograph: Array) -> dict[str, float]:
         """Seconds of device time that each stage of a search takes, measured by events around every launch.
 
         Launches are made one by one and one after another, so that the sum exceeds the time of `run`.
         """
-        self._prepare((micrograph.shape[0], micrograph.shape[1]))
+        self.prepare((micrograph.shape[0], micrograph.shape[1]))
         clocks = [StageClock(self._cupy) for _ in self._correlators]
         for correlator, clock in zip(self._correlators, clocks, strict=True):
             correlator.clock = clock
@@ -133,7 +165,7 @@ class GPUSearch(ShareSearch):
         told = [clock.seconds() for clock in clocks]
         return {stage: sum(one.get(stage, 0.0) for one in told) for stage in told[0]}
 
-    def _prepare(self, shape: tuple[int, int]) -> None:
+    def prepare(self, shape: tuple[int, int]) -> None:
         """Survey the bank, plan and allocate for micrographs of `shape`, unless that is done."""
         if self.plan is not None and self.plan.micrograph == shape:
             return
@@ -143,16 +175,35 @@ class GPUSearch(ShareSearch):
             self._turned = [self._on(index, TurnedBank, self._cupy, self.bank, self._told)
                             for index in self.devices]
         kinds = [batch.disc == NONE for batch in batches(self.bank, self._told, len(self._told))]
-        infos = [gpu.info(index) for index in self.devices]
-        plan = plan_search(base, self._turned[0].surveyed, self._told, min(info.shared for info in infos),
+        self._infos = [gpu.info(index) for index in self.devices]
+        shared_limit = min(info.shared for info in self._infos)
+        plan = plan_search(base, self._turned[0].surveyed, self._told, shared_limit,
                            spectra=self.spectra, discs=not all(kinds), owns=any(kinds))
-        if self._layout is not None:
-            plan = plan.laid_out(self._layout)
+        layout = self._layout or contest.fastest(
+            plan, self._infos[0], shared_limit, gpu.versions(),
+            lambda layout: self._trial(plan.laid_out(layout)))
+        plan = plan.laid_out(layout)
         self._correlators = [self._correlator(info, turned, plan)
-                             for info, turned in zip(infos, self._turned, strict=True)]
+                             for info, turned in zip(self._infos, self._turned, strict=True)]
         self.plan = min((correlator.plan for correlator in self._correlators), key=lambda plan: plan.pairs)
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(len(self.devices), thread_name_prefix="gpu")
+
+    def _trial(self, plan: GPUPlan) -> tuple[float, Array]:
+        """Seconds that the first device takes for a few templates as planned, and their scores."""
+        correlator = self._correlator(self._infos[0], self._turned[0], plan)
+        first = self._told[: contest.TEMPLATES]
+        noise = np.random.default_rng(0).normal(size=(plan.y.frame, plan.x.frame)).astype(np.float32)
+        progress = Progress(f"GPU {self._infos[0].index} ({self._infos[0].name})")
+        seconds: list[float] = []
+
+        def measure() -> None:
+            for turn in range(3):  # the first loads the kernels and records them
+                work = BatchQueue(batches(self.bank, first, correlator.plan.pairs))
+                start = time.perf_counter()
+                self._consume(progress, correlator, noise, work, None, f"layout of {plan.layout}: ")
+                seconds.append(time.perf_counter() - start if turn else np.inf)
+
+        self.work_together([(progress, measure)], BatchQueue([]))
+        return min(seconds), np.array(correlator.score)
 
     def _correlator(self, info: gpu.DeviceInfo, turned: TurnedBank, plan: GPUPlan) -> DeviceCorrelator:
         """The buffers on one device, with half the batch as often as the memory does not suffice."""
@@ -180,43 +231,25 @@ class GPUSearch(ShareSearch):
             self._on(index, self._cupy.get_default_memory_pool().free_all_blocks)
 
     def _consume(
-        self, correlator: DeviceCorrelator, image: Array, work: _Batches,
-        on_template: Callable[[int], None] | None,
+        self, progress: Progress, correlator: DeviceCorrelator, image: Array, work: BatchQueue,
+        on_template: Callable[[int], None] | None, what: str = "",
     ) -> None:
         """One device's thread: the micrograph, then batches until none is left, then the maps."""
-        try:
-            correlator.frame(image)
-            for batch in work:
-                correlator.process(batch)
-                _tell(on_template, correlator.completed(IN_FLIGHT))
-            _tell(on_template, correlator.completed(0))
-            correlator.finish()
-        except BaseException:
-            work.stop()
-            raise
+        numbers: list[int] = []
 
+        def wait_for(running: int) -> None:
+            for templates in correlator.completed(running):
+                if templates:
+                    numbers.pop(0)
+                    if on_template is not None:
+                        on_template(templates)
+                progress(f"{what}batch {numbers[0]} of {work.count}" if numbers else f"{what}the maps")
 
-class _Batches:
-    """Batches that several threads take from one iterator, until it ends or one of them stops it."""
-
-    def __init__(self, source: Iterator[Batch]) -> None:
-        self._source, self._lock, self._stopped = source, threading.Lock(), False
-
-    def __iter__(self) -> Iterator[Batch]:
-        while not self._stopped:
-            with self._lock:
-                batch = next(self._source, None)
-            if batch is None:
-                return
-            yield batch
-
-    def stop(self) -> None:
-        """Nothing is given out any more."""
-        self._stopped = True
-
-
-def _tell(on_template: Callable[[int], None] | None, done: Iterator[int]) -> None:
-    """Tell the caller of every batch that is done, as it is done."""
-    for templates in done:
-        if on_template is not None:
-            on_template(templates)
+        progress(f"{what}the micrograph's spectra")
+        correlator.frame(image)
+        for number, batch in work:
+            correlator.process(batch)
+            numbers.append(number)
+            wait_for(IN_FLIGHT)
+        wait_for(0)
+        correlator.finish()

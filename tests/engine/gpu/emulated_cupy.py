@@ -50,6 +50,9 @@ class World:
         self.used: dict[int, int] = {}
         self.peak: dict[int, int] = {}
         self.some_blocks = ()  # kernels with these in their names run in the first and the last block only
+        self.hangs = lambda name, device: False  # whether such a launch never ends
+        self.released = threading.Event()  # but by this
+        self.stuck: set[int] = set()  # devices with such a launch: who waits for them waits for ever
         self.launches: list[str] = []
         self.graphs = 0
 
@@ -61,10 +64,17 @@ def _device() -> int:
     return getattr(_state, "device", 0)
 
 
+def _wait_for(device: int) -> None:
+    """What a call that waits for the device does."""
+    if device in WORLD.stuck:
+        WORLD.released.wait()
+
+
 class Array(np.ndarray):
     """A device's array, uninitialised memory being NaN or nonsense."""
 
     def get(self, out=None):
+        _wait_for(_device())
         if out is None:
             return np.array(self.view(np.ndarray))
         out[...] = self.view(np.ndarray)
@@ -105,10 +115,12 @@ class Event:
         self.time = None
 
     def record(self):
-        self.time = time.perf_counter()
+        self.time, self.after = time.perf_counter(), set(WORLD.stuck)
 
     def synchronize(self):
         assert self.time is not None
+        for device in self.after:
+            _wait_for(device)
 
 
 class Graph:
@@ -192,6 +204,10 @@ class Kernel:
 
         def launch(keep=(args, values)):
             WORLD.launches.append(self.name)
+            if WORLD.hangs(self.name, _device()):
+                WORLD.stuck.add(_device())
+            if _device() in WORLD.stuck:
+                return
             diverged, some = (ctypes.c_int * 2)(), any(part in self.name for part in WORLD.some_blocks)
             self._function(*sizes, ctypes.c_size_t(shared_mem), pointers, diverged, ctypes.c_int(some))
             for blocks, where in zip(diverged, ("of one warp", "of different warps"), strict=True):
@@ -269,6 +285,7 @@ def module() -> types.ModuleType:
         alloc_pinned_memory=lambda size: bytearray(size),
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         runtime=types.SimpleNamespace(
+            driverGetVersion=lambda: 13000,
             getDeviceCount=lambda: WORLD.devices, getDeviceProperties=_properties,
             memGetInfo=lambda: (WORLD.memory - WORLD.used.get(_device(), 0), WORLD.memory),
         ),

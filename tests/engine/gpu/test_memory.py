@@ -33,7 +33,7 @@ def run(**options):
 @pytest.mark.parametrize("bank", [BANK, TemplateBank(RNG.normal(size=(1, 18, 18)), angles=grid_angles(10))])
 def test_what_is_allocated_is_what_was_predicted(world, bank, spectra):
     with GPUSearch(bank, spectra=spectra) as engine:
-        engine._prepare(MICROGRAPH.shape)
+        engine.prepare(MICROGRAPH.shape)
         mine = sum(array.nbytes for array in engine._turned[0].pointers)
         small = 4096  # roots, geometry, floors, batch
         assert 0 <= world.peak[0] - mine - engine.plan.bytes < small
@@ -83,7 +83,7 @@ def test_a_failing_device_ends_the_search_with_its_error(world, monkeypatch):
     world.devices = 2
     expected = search(MICROGRAPH, BANK)
     with GPUSearch(BANK, batch=2) as engine:
-        engine._prepare(MICROGRAPH.shape)
+        engine.prepare(MICROGRAPH.shape)
         process = engine._correlators[1].process
         monkeypatch.setattr(engine._correlators[1], "process", lambda batch: 1 / 0)
         with pytest.raises(ZeroDivisionError):

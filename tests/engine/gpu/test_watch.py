@@ -1,0 +1,159 @@
+"""A device that does not advance, or fails, ends the search with a line; the others are waited for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gembench.data.workload import Workload, egg_bank
+from gembench.engine.gpu.batch_queue import BatchQueue
+from gembench.engine.gpu.search import GPUSearch
+from gembench.engine.gpu.turns import Batch
+from gembench.engine.gpu.watch import Progress, work_together
+from gembench.errors import InputError, StalledError
+from gembench.io.images.mrc import write_mrc, write_stack
+
+BANK = egg_bank(24, 24, "own")
+MICROGRAPH = Workload.make((90, 100), BANK, places=3).micrograph
+EMULATED = Path(__file__).with_name("emulated_cupy.py")
+SITE = """
+import importlib.util, os, sys
+from pathlib import Path
+
+spec = importlib.util.spec_from_file_location("emulated_cupy", {emulated!r})
+emulated = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = emulated
+spec.loader.exec_module(emulated)
+world = emulated.WORLD
+world.cache = Path({cache!r})
+if os.environ.get("SECOND_HANGS"):  # three launches of `moment` a micrograph
+    world.hangs = lambda name, device: name.startswith("fold") and world.launches.count("moment") > 3
+sys.modules["cupy"] = emulated.module()
+"""
+
+
+@pytest.fixture
+def hanging(world):
+    """An emulated machine whose launches that hang are released when the test is over."""
+    yield world
+    world.released.set()
+
+
+def test_a_device_that_never_finishes_is_named_with_its_batch(hanging):
+    with GPUSearch(BANK, batch=4, stall_limit=0.3) as engine:
+        engine.run(MICROGRAPH)
+        count = hanging.launches.count("fold_own")
+        hanging.hangs = lambda name, device: hanging.launches.count("fold_own") > count + 4 * count // 6
+        with pytest.raises(StalledError, match=r"^GPU 0 \(Emulated\): batch 5 of 6 not done after 0.3 s; is"):
+            engine.run(MICROGRAPH)
+        used = hanging.used[0]
+    assert hanging.used[0] == used  # its memory is not touched: that would wait for the device
+
+
+def test_a_micrograph_s_spectra_can_hang_too(hanging):
+    hanging.hangs = lambda name, device: name == "frame_rows"
+    with GPUSearch(BANK, stall_limit=0.3) as engine, \
+            pytest.raises(StalledError, match=r"the micrograph's spectra not done after 0.3 s"):
+        engine.run(MICROGRAPH)
+
+
+def test_a_slow_device_that_advances_is_not_given_up(hanging, monkeypatch):
+    with GPUSearch(BANK, batch=2, stall_limit=0.5) as engine:
+        engine.prepare(MICROGRAPH.shape)
+        process, pause = engine._correlators[0].process, threading.Event()
+        monkeypatch.setattr(engine._correlators[0], "process",
+                            lambda batch: (pause.wait(0.1), process(batch)))
+        engine.run(MICROGRAPH)
+        assert engine.statistics.seconds > 1.2
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])
+def test_a_limit_that_is_none_is_refused(world, limit):
+    with pytest.raises(InputError, match=r"stall limit of .* s: give more than 0, such as 60"):
+        GPUSearch(BANK, stall_limit=limit)
+
+
+def test_an_error_is_raised_when_all_others_have_ended():
+    stopped, ended = threading.Event(), []
+
+    def fail():
+        raise ZeroDivisionError
+
+    def work():
+        assert stopped.wait(5)
+        ended.append(1)
+
+    jobs = [(Progress("a"), fail), (Progress("b"), work), (Progress("c"), work)]
+    with pytest.raises(ZeroDivisionError):
+        work_together(jobs, stopped.set)
+    assert ended == [1, 1]
+
+
+def test_one_failing_device_of_three_ends_the_search_with_all_others_waited_for(world, monkeypatch):
+    world.devices = 3
+    with GPUSearch(BANK, batch=2) as engine:
+        engine.prepare(MICROGRAPH.shape)
+        at_work = []
+        for correlator in (engine._correlators[0], engine._correlators[2]):
+            def process(batch, correlator=correlator, work=correlator.process):
+                at_work.append(correlator)
+                threading.Event().wait(0.1)
+                work(batch)
+                at_work.remove(correlator)
+
+            monkeypatch.setattr(correlator, "process", process)
+        monkeypatch.setattr(engine._correlators[1], "process", lambda batch: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            engine.run(MICROGRAPH)
+        assert not at_work
+
+
+def test_batches_are_taken_from_both_ends():
+    work = BatchQueue([Batch(0, 4, -1, 8), Batch(4, 2, 0, 3)])
+    assert (work.count, work.left) == (2, 11)
+    assert work.take_last() == Batch(5, 1, 0, 2)
+    given = iter(work)
+    assert next(given) == (1, Batch(0, 4, -1, 8))
+    assert work.left == 1
+    assert work.take_last() == Batch(4, 1, 0, 1)
+    assert work.take_last() is None
+    assert list(given) == []
+    work = BatchQueue([Batch(0, 4, -1, 8)])
+    work.stop()
+    assert list(work) == []
+
+
+def test_a_run_that_stalls_ends_with_1_and_keeps_what_is_finished(tmp_path, world):
+    """The process ends by itself, the device being left as it is; the next run does the rest."""
+    demo, picks = tmp_path / "demo", tmp_path / "picks"
+    demo.mkdir()
+    for name in ("a", "b"):
+        write_mrc(demo / f"{name}.mrc", MICROGRAPH.astype(np.float32), 2.2)
+    write_stack(tmp_path / "templates.mrcs", BANK.templates.astype(np.float32), 2.2)
+    write_stack(tmp_path / "masks.mrcs", BANK.masks.astype(np.float32), 2.2)
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "cupy.py").write_text(SITE.format(emulated=str(EMULATED), cache=str(world.cache)))
+    environment = os.environ | {"PYTHONPATH": str(site)}
+    command = [sys.executable, "-m", "gembench", "pick", str(demo), "--templates",
+               str(tmp_path / "templates.mrcs"), "--masks", str(tmp_path / "masks.mrcs"), "--pixel-size",
+               "2.2", "--angle-step", "180", "--device", "gpu", "--stall-limit", "3", "-o", str(picks)]
+    done = subprocess.run(command, env=environment | {"SECOND_HANGS": "1"}, capture_output=True, text=True,
+                          timeout=100, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "b.mrc: GPU 0 (Emulated): batch 1 of 1 not done after 3 s" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (picks / "a.star").is_file()
+    assert not (picks / "b.star").exists()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2 micrographs are finished" in done.stdout
+    noted = json.loads((picks / "run.json").read_text())["micrographs"]
+    assert all(np.isfinite(facts["seconds"]) for facts in noted.values())
