@@ -21,16 +21,17 @@ from gembench.engine.kernel import stamp
 PLANTED = {
     "caller": "from planted import shared\n"
               "from planted.callee import callee\n"
-              "from planted.other import LIMIT as CEILING, TABLE\n"
+              "from planted.other import LIMIT as CEILING, MORE, TABLE\n"
               "from gembench.engine.kernel import kernel\n"
               "@kernel\n"
               "def caller(x):\n"
-              "    return min(later(callee(x)) + shared.offset(x) + TABLE[0], CEILING)\n"
+              "    more = max([MORE for _ in range(2)])\n"
+              "    return min(later(callee(x)) + shared.offset(x) + TABLE[0], CEILING, more)\n"
               "@kernel\n"
               "def later(x):\n"
               "    return x + 1\n",
     "callee": "from gembench.engine.kernel import kernel\n@kernel\ndef callee(x):\n    return 2 * x\n",
-    "other": "import numpy as np\nLIMIT = 100\nTABLE = np.arange(3)\nUNUSED = 5\n",
+    "other": "import numpy as np\nLIMIT = 100\nMORE = 7\nTABLE = np.arange(3)\nUNUSED = 5\n",
     "shared": "from numba.extending import register_jitable\n@register_jitable\n"
               "def offset(x):\n    return 10\n",
     "bystander": "from gembench.engine.kernel import kernel\n@kernel\ndef stand(x):\n    return x\n",
@@ -57,6 +58,7 @@ def planted_stamp(folder: Path, file: str = "", old: str = "", new: str = "") ->
 @pytest.mark.parametrize(("file", "old", "new", "changed"), [
     ("caller", "x + 1", "x + 2", True), ("callee", "2 * x", "3 * x", True),
     ("other", "LIMIT = 100", "LIMIT = 4", True), ("other", "arange(3)", "arange(3) + 1", True),
+    ("other", "MORE = 7", "MORE = 8", True),
     ("shared", "return 10", "return 20", True), ("other", "UNUSED = 5", "UNUSED = 6", False),
     ("bystander", "return x", "return 2 * x", False), ("bystander", "", "", False),
 ])

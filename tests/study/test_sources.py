@@ -19,15 +19,16 @@ from gembench.engine.banded import map as banded_map
 from gembench.engine.exact import kernels
 from gembench.engine.fft import fftw, mkl
 from gembench.engine.mpi.reductions import chain
-from gembench.peers import figures, relion
+from gembench.peers import relion
 from gembench.study.clusters import machines, netns, prefork, rank_reduction, rank_search
 from gembench.study.declare import cases
+from gembench.study.declare.experiment import experiment_files
 from gembench.study.measure import runner, sources, store, worker
 from gembench.study.tell import report
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"
-EVERY = sorted(path.stem for path in EXPERIMENTS.glob("*.py"))
+EVERY = sorted(experiment_files(EXPERIMENTS))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def file_of(module: ModuleType, package: Path) -> Path:
     *((study, module, False) for study in EVERY for module in (runner, store, report, pick)),
     ("fft_libraries", mkl, True), ("fft_libraries", fftw, True), ("fft_libraries", kernels, True),
     ("fft_libraries", relion, False), ("fft_libraries", machines, False),
-    ("peers", relion, True), ("peers", figures, False), ("peers", banded_map, True),
+    ("peers", relion, True), ("peers", banded_map, True),
     *((study, machines, True) for study in ("cluster", "distribution", "reduction")),
     *((study, module, True) for study in ("cluster", "reduction") for module in (netns, prefork, chain)),
     ("cluster", rank_search, True), ("reduction", rank_reduction, True), ("reduction", rank_search, False),
@@ -71,6 +72,12 @@ def test_the_sources_are_what_a_study_imports_and_nothing_else(
 ) -> None:
     files = sources.sources(EXPERIMENTS / f"{study}.py").values()
     assert (Path(str(module.__file__)) in files) is expected
+
+
+def test_no_drawing_is_a_source() -> None:
+    names = {name for study in EVERY for name in sources.sources(EXPERIMENTS / f"{study}.py")}
+    assert "padding.py" in names
+    assert not [name for name in names if name.removesuffix(".py").endswith(("figure", "figures"))]
 
 
 def test_a_hash_follows_every_one_of_the_sources(copied: Path) -> None:
