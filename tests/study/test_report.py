@@ -19,7 +19,8 @@ from gembench.study.measure.runner import Settings, run_experiment
 from gembench.study.measure.store import Row
 from gembench.study.tell.history import load_history
 from gembench.study.tell.missing import gaps, selectors
-from gembench.study.tell.report import inline_svg, render
+from gembench.study.tell.page.inline import inline_svg
+from gembench.study.tell.report import render
 from gembench.study.tell.tables import speed_up, stability_warning, table_of
 
 Toy = Callable[..., Path]
@@ -143,7 +144,7 @@ def test_commands_read_the_store(measured: Path, tmp_path: Path, capsys: pytest.
     shown = " ".join(capsys.readouterr().out.split())
     assert "Sums <are> sums." in shown
     assert "reproduced, measured: 45" in shown
-    assert shown.endswith("Of the paper's 1 statements on planned: 1 reproduced (1 measured).")
+    assert "Of the paper's 1 statements on planned: 1 reproduced (1 measured)." in shown
     assert command(measured, "claims", "--json") == 0
     ledger = json.loads(capsys.readouterr().out)
     counts = [{"verdict": "reproduced", "evidence": "measured", "statements": 1}]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +10,10 @@ from typing import TYPE_CHECKING
 from gembench.errors import InputError
 from gembench.io.atomic import make_folder
 from gembench.study.declare.cases import case_key
-from gembench.study.declare.experiment import Experiment
+from gembench.study.declare.experiment import EVIDENCE, Experiment
 from gembench.study.measure.store import Row, load_rows
 from gembench.study.tell import style
 from gembench.text import for_file
-
-EVIDENCE = ("measured", "real", "emulated", "simulated", "simulated data", "model")
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,8 +73,7 @@ def signature(experiment: Experiment, rows: Sequence[Row]) -> str:
 
 def kinds_of(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
     """The kinds of evidence among the rows, the strongest first."""
-    evidence = getattr(experiment, "evidence", lambda case: str(case.get("evidence", "measured")))
-    kinds = {evidence(row.case) for row in rows}
+    kinds = {experiment.evidence(row.case) for row in rows}
     return [kind for kind in EVIDENCE if kind in kinds]
 
 
@@ -103,11 +99,3 @@ def write_figures(
             path = make_folder(folder) / (f"{stem}-{for_file(name)}" if name else stem)
             written += style.save(figure, path, formats)
     return written
-
-
-def svg_text(figure: Figure) -> str:
-    """The figure as SVG, the same bytes for the same figure."""
-    buffer = io.StringIO()
-    with style.context():
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()

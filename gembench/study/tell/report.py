@@ -1,84 +1,120 @@
-"""The report: one HTML file that needs nothing but itself, the same bytes for the same store."""
+"""The report: one HTML file that needs nothing but itself, the same bytes for the same store and machine."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gembench.errors import InputError
-from gembench.study.declare.experiment import Experiment
+from gembench.machine import machine_name
+from gembench.study.declare.experiment import EVIDENCE, Experiment
 from gembench.study.measure.store import Row
-from gembench.study.tell.claims import judge_all, load_claims, summaries
+from gembench.study.tell.claims import (
+    VERDICTS,
+    Verdict,
+    judge_all,
+    load_claims,
+    summaries,
+    table_of_machines,
+)
 from gembench.study.tell.code import Code
-from gembench.study.tell.figures import declared_rows, draw, file_stems, machines_of, svg_text
+from gembench.study.tell.figures import declared_rows, machines_of
 from gembench.study.tell.history import Series, load_history
-from gembench.study.tell.missing import Gap, gaps
-from gembench.study.tell.tables import Table, provenance_sentence, stability_warning, table_of
+from gembench.study.tell.missing import Gap
+from gembench.study.tell.page.answers import lines
+from gembench.study.tell.page.gallery import GalleryRow, gallery_row, load_figures
+from gembench.study.tell.page.sections import Drawing, Section, drawings_of, section_of
 from gembench.study.tell.text import number_text, seconds_text
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+FOLDER = Path(__file__).with_name("page")
+Rows = Mapping[str, Sequence[Row]]
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """One inline figure: SVG text and whose results it shows."""
+def render(
+    experiments: Mapping[str, Experiment], results: Path, claims_file: Path, grid: str = "default",
+    here: str | None = None,
+) -> str:
+    """The report as HTML.
 
-    svg: str
-    caption: str
+    claims_file: the ledger's claims; `figures.toml` beside it names the paper's figures for the gallery
+    here: the reader's machine, which comes first and is marked; the one that this runs on by default
 
-
-@dataclass(frozen=True)
-class Section:
-    """What the report says of one experiment."""
-
-    experiment: Experiment
-    drawings: list[Drawing]
-    table: Table | None
-    notes: list[str]
-    gaps: list[Gap]
-
-
-def inline_svg(text: str, prefix: str) -> str:
-    """SVG to stand inside HTML: ids made unique by `prefix`, prologue, metadata and namespaces left out."""
-    body = text[text.index("<svg"):]
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", body)
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', body)
-    body = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', body)
-    return re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", body)
-
-
-def _drawings(experiment: Experiment, rows: Sequence[Row], notes: list[str]) -> list[Drawing]:
-    """The inline figures; a figure that cannot be drawn becomes a note."""
-    drawings = []
-    for stem, own in file_stems(experiment, rows).items():
-        try:
-            figures = draw(experiment, own)
-        except InputError as error:
-            notes.append(f"The figure could not be drawn: {error}")
-            continue
-        for name, figure in figures.items():
-            prefix = re.sub(r"\W", "-", f"{stem}-{name}")
-            caption = ": ".join(filter(None, [own[0].machine, name.replace("_", " ")]))
-            drawings.append(Drawing(inline_svg(svg_text(figure), prefix), caption))
-    return drawings
+    Raises InputError for a broken store, claims or figures file.
+    """
+    here = machine_name() if here is None else here
+    rows = {name: declared_rows(results, experiment, grid) for name, experiment in experiments.items()}
+    every = [row for own in rows.values() for row in own]
+    machines = sorted(machines_of(every), key=lambda machine: machine != here)
+    judged = judge_all(load_claims(claims_file), rows, machines, experiments)
+    codes = {name: Code.of(experiment) for name, experiment in experiments.items()}
+    gallery, sections = _drawn(experiments, rows, machines, grid, codes, judged,
+                               claims_file.with_name("figures.toml"))
+    facts, summed = _machine_facts(every, machines), summaries(judged)
+    first = machines[0] if machines else ""
+    own = {name: [row for row in stored if row.machine == first] for name, stored in rows.items()}
+    history = load_history(results / "asv")
+    anchors = {"machines", "not-measured", *experiments, *(["claims"] if judged else [])}
+    return _environment().get_template("report.html.j2").render(
+        grid=grid, machines=machines, here=here, facts=facts, table_1=table_of_machines(facts),
+        lines=lines(first, here, facts.get(first, {}), own, summed[0] if summed else None), anchors=anchors,
+        gallery=gallery, judged=judged, summaries=[summary.sentence for summary in summed],
+        verdict_kinds=_present(VERDICTS, [verdicts[0].verdict for verdicts in judged]),
+        evidence_kinds=_present((*EVIDENCE, "none"), [verdicts[0].evidence or "none" for verdicts in judged]),
+        sections=sections, gaps_by_machine=_gaps_by_machine(sections), aged=_aged(rows, codes),
+        history=history, value_text=value_text, command=shlex.join,
+    )
 
 
-def section_of(experiment: Experiment, rows: Sequence[Row], machines: Sequence[str], grid: str) -> Section:
-    """Figures, table, provenance and gaps of one experiment."""
-    own = [machine for machine in machines if any(row.machine == machine for row in rows)]
-    notes: list[str] = []
-    drawings, code = _drawings(experiment, rows, notes), Code.of(experiment)
-    for machine in own:
-        here = [row for row in rows if row.machine == machine]
-        notes += filter(None, [provenance_sentence(here, code), stability_warning(here)])
-    table = table_of(experiment, rows, own) if rows else None
-    missing = gaps(experiment, rows, machines or ["no machine"], grid)
-    return Section(experiment, drawings, table, notes, missing)
+def _drawn(
+    experiments: Mapping[str, Experiment], rows: Rows, machines: Sequence[str], grid: str,
+    codes: Mapping[str, Code], judged: Sequence[Sequence[Verdict]], figures_file: Path,
+) -> tuple[list[GalleryRow], list[Section]]:
+    """The gallery and the studies' sections; each figure is drawn once and stands in one of them."""
+    drawings = {name: drawings_of(experiment, rows[name], machines)
+                for name, experiment in experiments.items()}
+    made = {name: [each for each in some if isinstance(each, Drawing)] for name, some in drawings.items()}
+    gallery = [
+        gallery_row(paper, machines, made[paper.experiment], judged, rows[paper.experiment],
+                    codes[paper.experiment])
+        for paper in load_figures(figures_file) if paper.experiment in experiments and machines
+    ]
+    sections = []
+    for name, experiment in experiments.items():
+        above = [row for row in gallery if row.paper.experiment == name and row.drawings]
+        shown = [drawing for row in above for drawing in row.drawings]
+        places = [(row.paper.name, row.paper.anchor) for row in above]
+        sections.append(section_of(experiment, rows[name], machines, grid, codes[name], drawings[name], shown,
+                                   places))
+    return gallery, sections
+
+
+def _present(kinds: Sequence[str], some: Sequence[str]) -> list[str]:
+    return [kind for kind in kinds if kind in some]
+
+
+def _gaps_by_machine(sections: Sequence[Section]) -> list[tuple[str, list[Gap]]]:
+    """What each machine has not measured, in the order of the studies, the reader's machine first."""
+    missing: dict[str, list[Gap]] = {}
+    for gap in (gap for section in sections for gap in section.gaps):
+        missing.setdefault(gap.machine, []).append(gap)
+    return list(missing.items())
+
+
+def _aged(rows: Rows, codes: Mapping[str, Code]) -> Any:
+    """What to say of a verdict whose rows are of other code than today's."""
+    old = {(name, row.machine) for name, stored in rows.items() for row in stored
+           if row.ok and not codes[name].is_current(row)}
+
+    def aged(verdict: Verdict) -> str:
+        judged = verdict.value is not None and (verdict.claim.experiment, verdict.machine) in old
+        return "code changed since" if judged else ""
+
+    return aged
 
 
 def _machine_facts(rows: Sequence[Row], machines: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -99,28 +135,17 @@ def value_text(series: Series, value: float) -> str:
     return f"{number_text(value)} {series.unit}".strip()
 
 
-def render(
-    experiments: Mapping[str, Experiment], results: Path, claims_file: Path, grid: str = "default"
-) -> str:
-    """The report as HTML.
-
-    Raises InputError for a broken store or claims file.
-    """
+def _environment() -> Environment:
     import jinja2
+    from markupsafe import Markup, escape
 
-    rows = {name: declared_rows(results, experiment, grid) for name, experiment in experiments.items()}
-    every = [row for known in rows.values() for row in known]
-    machines = machines_of(every)
-    judged = judge_all(load_claims(claims_file), rows, machines, experiments)
+    def commands(text: str) -> Markup:
+        """What stands between backquotes as code."""
+        return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATE.parent), undefined=jinja2.StrictUndefined,
-        autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FileSystemLoader(FOLDER), undefined=jinja2.StrictUndefined, autoescape=True,
+        trim_blocks=True, lstrip_blocks=True,
     )
-    return environment.get_template(TEMPLATE.name).render(
-        grid=grid, machines=machines, facts=_machine_facts(every, machines),
-        measured=sum(row.ok for row in every), judged=judged,
-        summaries=[summary.sentence for summary in summaries(judged)],
-        sections=[section_of(experiment, rows[name], machines, grid)
-                  for name, experiment in experiments.items()],
-        history=load_history(results / "asv"), value_text=value_text, command=shlex.join,
-    )
+    environment.filters["commands"] = commands
+    return environment

@@ -100,10 +100,14 @@ def _cells(row: Row | None, base: Row | None, compared: bool, metrics: Sequence[
     ]
 
 
-def table_of(experiment: Experiment, rows: Sequence[Row], machines: Sequence[str]) -> Table:
+def table_of(
+    experiment: Experiment, rows: Sequence[Row], machines: Sequence[str], code: Code | None = None
+) -> Table:
     """The table of an experiment's rows: one line per case, one group of columns per machine.
 
     Compared arms stand below each other, the axis in which they differ last.
+
+    code: if given and only some of the rows are of it, a column says of which
     """
     metrics, compare, baseline = shown_metrics(experiment, rows), experiment.compare, baseline_of(experiment)
     known = {(row.machine, case_key(row.case)): row for row in rows}
@@ -114,13 +118,17 @@ def table_of(experiment: Experiment, rows: Sequence[Row], machines: Sequence[str
     if compare:
         columns.append(f"speed-up over {format_value(baseline)}, > 1 is faster")
     lines = []
+    mixed = code if code and len({code.is_current(row) for row in rows}) > 1 else None
     for case in cases:
         cells: list[Cell] = []
         for machine in machines:
+            row = known.get((machine, case_key(case)))
             base = known.get((machine, case_key(Case({**case, compare: baseline})))) if compare else None
-            cells += _cells(known.get((machine, case_key(case))), base, bool(compare), metrics)
+            cells += _cells(row, base, bool(compare), metrics)
+            if mixed:
+                cells.append(Cell(mixed.text(row) if row else ""))
         lines.append(([format_value(case[axis]) if axis in case else "" for axis in axes], cells))
-    columns += [*(name.replace("_", " ") for name in metrics), "peak memory"]
+    columns += [*(name.replace("_", " ") for name in metrics), "peak memory", *(["code"] if mixed else [])]
     return Table(axes, list(machines), columns, lines)
 
 
