@@ -1,7 +1,9 @@
 """The paper's two clusters, and the networks that are emulated here: link rates, pace and storage as stated.
 
 The paper gives nodes, processors, GPUs and link rates (table 1; both clusters belonged to Grid'5000, on two
-sites) and the pace of other machines. What it does not give is an input of ours, with its evidence beside it.
+sites) and the pace of other machines. What it does not give, the rates of memory and of storage, is ASSUMED
+here, with what speaks for it beside it. No measurement stands behind these numbers, and statements whose sign
+hangs on them are not judged: `sensitivity.py` computes how it does.
 """
 
 from __future__ import annotations
@@ -45,10 +47,12 @@ class Storage:
     """One device that templates are read from, by whoever reads; each has a file, and its mask another.
 
     access: seconds until a file begins to arrive; bandwidth: bytes a second afterwards
+    own: whether every node has such a device for itself
     """
 
     access: float
     bandwidth: float
+    own: bool = False
 
     def seconds(self, templates: float) -> float:
         """Seconds to read so many templates with their masks."""
@@ -58,8 +62,9 @@ class Storage:
 # A link of DDR InfiniBand, 20 Gb/s, carries 16 Gb/s of data, and QDR 32 of 40: eight bits are sent as ten.
 # A core of Dirac (3.2 GHz) did 0.25 templates a second with all eight at work, a core of Griffon has 2.5 GHz.
 # A C2075 did 22.9; the C1060 of Adonis has 102 of its 144 GB/s of memory bandwidth.
-# Memory: two Xeon L5420 share one chip set's front-side buses, an E5520 has three channels of its own; the
-# rates are rounded from what STREAM is known to reach on such nodes.
+# ASSUMED: the rates of memory. Two Xeon L5420 share one chip set's front-side buses, an E5520 has three
+# channels of its own; the rates are rounded from what STREAM reaches on such nodes, by its published tables.
+# They alone make threads help the fold, and help Adonis more: with Griffon's gain it would be helped less.
 GRIFFON = Cluster(
     name="Griffon", nodes=64, cores=8, workers=8, kind="CPU cores", pace=0.25 * 2.5 / 3.2,
     bandwidth=2e9, latency=2e-6, memory={1: 3.5e9, 8: 6.5e9},
@@ -70,10 +75,14 @@ ADONIS = Cluster(
 )
 CLUSTERS = {"griffon": GRIFFON, "adonis": ADONIS}
 
+# ASSUMED: all of it. That Griffon is almost linear and yet held back by its storage needs an access of 4.3 to
+# 7.3 ms; the same disk would hold Adonis at 0.32 of its ideal, which the paper saw scale linearly.
 # `shared`: files lie cold on a disk of the file server, 5 ms away: half a turn at 7200 rpm and a short seek.
 # `cached`: they lie in its memory, and Gigabit Ethernet is what limits it.
 # `local`: every node has a disk like that of `shared` for itself.
-STORAGE = {"shared": Storage(5e-3, 100e6), "cached": Storage(0.3e-3, 110e6), "local": Storage(5e-3, 100e6)}
+STORAGE = {
+    "shared": Storage(5e-3, 100e6), "cached": Storage(0.3e-3, 110e6), "local": Storage(5e-3, 100e6, own=True),
+}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How long reductions and searches take by closed forms, and the fits that judge measured curves.
+"""How long reductions and searches take by closed forms, and the shapes of measured curves.
 
 p ranks hold maps of m bytes; a link carries B bytes a second; a message costs a, folding one map into another
 g seconds. The steps are those of the algorithms' textbooks (Thakur, Rabenseifner and Gropp, IJHPCA 2005); a
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gembench.study.clusters.machines import BANK, PIXEL_BYTES, STORAGE, Cluster
+from gembench.study.clusters.machines import BANK, PIXEL_BYTES, Cluster, Storage
 
 Curve = Mapping[int, float]  # number of ranks -> seconds
-MOST_SEGMENTS = 128  # of a simulated or modelled chain: more save less than 1 % at 64 nodes of InfiniBand
+MOST_SEGMENTS = 128  # of a modelled chain: more save less than 1 % at 64 nodes of InfiniBand
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,11 @@ class Costs:
     """What one step costs, in seconds.
 
     message: a, latency and whatever else a message costs; transfer: m / B; fold: g
-    lanes: pairs of ranks that can exchange maps at a time without slowing each other; as many as there are
-        with a switch between nodes, one or two where all ranks share one memory
     """
 
     message: float
     transfer: float
     fold: float
-    lanes: float = math.inf
 
     @property
     def step(self) -> float:
@@ -44,12 +41,8 @@ def direct(p: int, costs: Costs) -> float:
 
 
 def tree(p: int, costs: Costs) -> float:
-    """Pairs fold at once, half as many in every round: ceil(log2 p) (a + m/B + g) with lanes for all."""
-    rounds, left = 0, p
-    while left > 1:
-        rounds += math.ceil(left // 2 / costs.lanes) if math.isfinite(costs.lanes) else 1
-        left -= left // 2
-    return rounds * costs.step
+    """Pairs fold at once, half as many in every round: ceil(log2 p) (a + m/B + g)."""
+    return math.ceil(math.log2(p)) * costs.step
 
 
 def scatter(p: int, costs: Costs) -> float:
@@ -85,7 +78,7 @@ def costs_of(cluster: Cluster, n: int, threads: int = 1) -> Costs:
 
 
 def search_seconds(
-    cluster: Cluster, nodes: int, storage: str, *, templates: int = BANK, pace: float | None = None
+    cluster: Cluster, nodes: int, storage: Storage, *, templates: int = BANK, pace: float | None = None
 ) -> float:
     """Seconds to correlate a bank, divided over nodes, with one micrograph; the reduction is left out.
 
@@ -93,12 +86,12 @@ def search_seconds(
     """
     most = math.ceil(templates / nodes)
     computing = math.ceil(most / cluster.workers) / (pace or cluster.pace)
-    return max(computing, storage_seconds(storage, templates if storage != "local" else most))
+    return max(computing, storage.seconds(most if storage.own else templates))
 
 
-def storage_seconds(storage: str, templates: int) -> float:
-    """Seconds that one device needs to give out so many templates with their masks."""
-    return STORAGE[storage].seconds(templates)
+def reduction_seconds(cluster: Cluster, n: int, nodes: int) -> float:
+    """Seconds of the default reduction, which is a chain between nodes, folded on all cores of a node."""
+    return chain(nodes, costs_of(cluster, n, cluster.cores)) if nodes > 1 else 0.0
 
 
 @dataclass(frozen=True)
@@ -127,35 +120,7 @@ def shapes(curve: Curve) -> Shapes | None:
     if len(p) < 3 or len(set(seconds)) < 2:
         return None
     fits = []
-    for x in (p, [math.log2(one) for one in p]):
-        fitted = statistics.linear_regression(x, seconds)
-        fits.append((statistics.correlation(x, seconds) ** 2, (fitted.slope, fitted.intercept)))
+    for x in (p, [math.log2(nodes) for nodes in p]):
+        line = statistics.linear_regression(x, seconds)
+        fits.append((statistics.correlation(x, seconds) ** 2, (line.slope, line.intercept)))
     return Shapes(fits[0][0], fits[1][0], fits[0][1], fits[1][1])
-
-
-def fitted(curves: Mapping[str, Curve], transfer: float | None = None, lanes: float = math.inf) -> Costs:
-    """The costs whose closed forms lie closest to measured curves, by strategy, in the logarithm of time.
-
-    transfer: m / B where the link rate is known; otherwise it is fitted too
-
-    Raises ValueError if no curve belongs to a strategy with a closed form.
-    """
-    from scipy.optimize import least_squares
-
-    points = [(STRATEGIES[name], p, seconds) for name, curve in curves.items() if name in STRATEGIES
-              for p, seconds in curve.items() if p > 1]
-    if not points:
-        raise ValueError(f"no closed form among {', '.join(curves)}")
-    typical = min(seconds for _, _, seconds in points)
-
-    def costs(logarithms: Sequence[float]) -> Costs:
-        message, fold, *rest = (math.exp(one) for one in logarithms)
-        return Costs(message, rest[0] if transfer is None else transfer, fold, lanes)
-
-    def errors(logarithms: Sequence[float]) -> list[float]:
-        now = costs(logarithms)
-        return [math.log(form(p, now) / seconds) for form, p, seconds in points]
-
-    start = [math.log(typical * share) for share in ([1e-3, 0.2] if transfer else [1e-3, 0.2, 0.5])]
-    bounds = (math.log(1e-7), math.log(100 * typical))
-    return costs(least_squares(errors, start, bounds=bounds, loss="soft_l1", f_scale=0.2).x)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gembench.engine.mpi.reductions import empty_maps, reduce_maps
 from gembench.engine.mpi.reductions.keys import packed, unpack
 from gembench.engine.score_map import ScoreMap, merge
+from gembench.study.clusters.counts import COUNTED, folded_pixels, received_bytes
 from gembench.study.clusters.fresh import expected, fresh_maps, same
 from gembench.study.measure.memory import forget_peak, peak_rss
 
@@ -46,13 +47,31 @@ def copied_bytes_per_second(communicator: MPI.Intracomm, source: Array, target: 
 
 
 def timed(
-    communicator: MPI.Intracomm, maps: ScoreMap, name: str, threads: int
-) -> tuple[float, ScoreMap | None]:
-    """Seconds of the slowest rank, from a barrier on, and the root's result."""
+    communicator: MPI.Intracomm, maps: ScoreMap, name: str, threads: int, link: str
+) -> tuple[dict[str, float], ScoreMap | None]:
+    """Seconds of the slowest rank, from a barrier on, with what was counted, and the root's result.
+
+    Counts are numbers of whole maps; bytes that arrive are counted where the nodes' link has this name.
+    """
+    before = received_bytes(link)
     communicator.Barrier()
-    start = time.perf_counter()
-    result = reduce_maps(communicator, maps, name=name, threads=threads)
-    return communicator.allreduce(time.perf_counter() - start, MPI.MAX), result
+    with folded_pixels() as pixels:
+        start = time.perf_counter()
+        result = reduce_maps(communicator, maps, name=name, threads=threads)
+        seconds = time.perf_counter() - start
+    after = received_bytes(link)
+    measured = {"seconds": communicator.allreduce(seconds, MPI.MAX)}
+    if name.split("+")[0] in COUNTED:
+        measured |= counted("folds", "folds", communicator, sum(pixels) / maps.score.size)
+    if before is not None and after is not None:
+        size = maps.score.nbytes + maps.index.nbytes
+        measured |= counted("receives", "receive", communicator, (after - before) / size)
+    return measured, result
+
+
+def counted(root: str, everybody: str, communicator: MPI.Intracomm, count: float) -> dict[str, float]:
+    """A count of the root, and its sum over all ranks."""
+    return {f"root_{root}": communicator.bcast(count), f"all_{everybody}": communicator.allreduce(count)}
 
 
 def peak_memory(communicator: MPI.Intracomm) -> dict[str, int | None]:
@@ -92,11 +111,11 @@ def one_round(plan: dict[str, Any], n: int, communicators: dict[int, MPI.Intraco
             if world.rank == 0:
                 tell(begun=name, nodes=nodes, threads=threads)
             forget_peak()
-            seconds, result = timed(communicator, maps, name, threads)
+            measured, result = timed(communicator, maps, name, threads, plan["link"])
             memory = peak_memory(communicator)
             if result is not None:
                 right = same(result, wanted[nodes])
-                tell(nodes=nodes, strategy=name, threads=threads, round=number, seconds=seconds, right=right,
+                tell(nodes=nodes, strategy=name, threads=threads, round=number, right=right, **measured,
                      **memory)
 
 

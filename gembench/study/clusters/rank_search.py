@@ -25,6 +25,7 @@ from gembench.study.clusters.rank_reduction import first_ranks, peak_memory, sle
 from gembench.study.measure.memory import forget_peak
 
 Array = NDArray[Any]
+Searched = tuple[list[int], list[list[float]]]  # checksums, and clocks as `reduction_seconds` has them
 KEEP = 1 << 30  # bytes
 PLACES = 20  # of a micrograph at which scores are compared with direct sums
 
@@ -44,27 +45,40 @@ def checksum(maps: ScoreMap) -> int:
     return zlib.crc32(maps.index.tobytes(), zlib.crc32(maps.score.tobytes()))
 
 
-def by_templates(communicator: MPI.Intracomm, search: CPUSearch, micrographs: list[Array]) -> list[int]:
+def by_templates(communicator: MPI.Intracomm, search: CPUSearch, micrographs: list[Array]) -> Searched:
     """All ranks search each micrograph with their share of the bank; checksums on the root."""
-    sums = []
+    sums, searched, reduced = [], [], []
     for micrograph in micrographs:
         shape = (micrograph.shape[0], micrograph.shape[1])
         search.maps = empty_maps(communicator, shape, search.dtype)
-        whole = reduce_maps(communicator, search.partial(micrograph))
+        partial = search.partial(micrograph)
+        searched.append(time.perf_counter())
+        whole = reduce_maps(communicator, partial)
+        reduced.append(time.perf_counter())
         if whole is not None:
             sums.append(checksum(finished(whole)))
-    return sums
+    return sums, [searched, reduced]
 
 
-def by_micrographs(communicator: MPI.Intracomm, search: CPUSearch, micrographs: list[Array]) -> list[int]:
+def by_micrographs(communicator: MPI.Intracomm, search: CPUSearch, micrographs: list[Array]) -> Searched:
     """Whoever is free searches the next micrograph with the whole bank; the root has the checksums."""
     def work(micrograph: Array) -> int:
         return checksum(search.run(micrograph))
 
     if communicator.rank:
         take(communicator, micrographs, work)
-        return []
-    return list(hand_out(communicator, micrographs, work))
+        return [], []
+    return list(hand_out(communicator, micrographs, work)), []
+
+
+def reduction_seconds(communicator: MPI.Intracomm, clocks: list[list[float]]) -> float:
+    """Seconds from the end of the slowest rank's search to that of the reduction, over all micrographs.
+
+    clocks: of this rank, at the end of each search and of each reduction; all ranks read one machine's clock
+    """
+    slowest = np.array(clocks)
+    communicator.Allreduce(MPI.IN_PLACE, slowest, MPI.MAX)
+    return float((slowest[1] - slowest[0]).sum())
 
 
 MODES = {"templates": by_templates, "micrographs": by_micrographs}
@@ -108,12 +122,13 @@ def main() -> None:
             forget_peak()
             communicator.Barrier()
             start = time.perf_counter()
-            sums = MODES[mode](communicator, engine, micrographs[: count if number else 1])
+            sums, clocks = MODES[mode](communicator, engine, micrographs[: count if number else 1])
             seconds = communicator.allreduce(time.perf_counter() - start, MPI.MAX)
             memory = peak_memory(communicator)
+            reducing = reduction_seconds(communicator, clocks) if clocks else 0.0
             if number and world.rank == 0:
-                tell(nodes=nodes, mode=mode, micrographs=count, round=number, seconds=seconds,
-                     right=sorted(sums) == sorted(wanted[:count]), **memory)
+                tell(nodes=nodes, distribute=mode, micrographs=count, round=number, seconds=seconds,
+                     reduction_seconds=reducing, right=sorted(sums) == sorted(wanted[:count]), **memory)
     sleep_until(world.Ibarrier())
 
 

@@ -1,4 +1,4 @@
-"""Start ranks of a program, here or one on each emulated node, and collect what rank 0 tells.
+"""Start ranks of a program, here or one on each emulated node, and collect what rank 0 writes.
 
 A program is a module of this folder whose `main` takes a plan (JSON) as its argument; its rank 0 writes one
 JSON object a line to standard output.
@@ -52,8 +52,8 @@ exec ip netns exec "$name" sh -c "$*"
 
 
 @dataclass(frozen=True)
-class Told:
-    """What rank 0 has told, and how the launch ended: '' if it ended well."""
+class Outcome:
+    """The lines that rank 0 wrote, and how the launch ended: '' if it ended well."""
 
     entries: list[dict[str, Any]]
     error: str
@@ -72,14 +72,15 @@ def unavailable(*, emulated: bool = False) -> str:
     if not mpiexec():
         return "no mpiexec (pip install 'gembench[mpi]', or load the site's MPI)"
     if emulated:
-        told = subprocess.run([mpiexec(), "--version"], capture_output=True, text=True, check=False).stdout
-        return "" if "HYDRA" in told else "emulated nodes need MPICH's mpiexec (pip install 'gembench[mpi]')"
+        version = subprocess.run([mpiexec(), "--version"], capture_output=True, text=True, check=False)
+        if "HYDRA" not in version.stdout:
+            return "emulated nodes need MPICH's mpiexec (pip install 'gembench[mpi]')"
     return ""
 
 
 def launch(
     program: str, plan: Mapping[str, Any], ranks: int, *, nodes: Nodes | None = None, time_limit: float
-) -> Told:
+) -> Outcome:
     """Run a program on so many ranks: on this machine, or one on each of the emulated nodes.
 
     program: the name of a module in this folder; plan: its argument; time_limit: seconds
@@ -100,7 +101,7 @@ def launch(
         elif process.returncode:
             words.seek(0)
             error = _last_words(words.read().decode(errors="replace"), process.returncode)
-    return Told(list(_entries(out)), error)
+    return Outcome(list(_entries(out)), error)
 
 
 def die_with_this_process() -> None:
@@ -112,7 +113,8 @@ def die_with_this_process() -> None:
 def _command(program: str, plan: str, ranks: int, nodes: Nodes | None) -> Iterator[list[str]]:
     """What starts the ranks; on emulated nodes the launcher runs on the first, and ranks are forked."""
     if nodes is None:
-        yield [mpiexec(), "-n", str(ranks), sys.executable, "-m", f"{__package__}.{program}", plan]
+        yield [mpiexec(), "-n", str(ranks), sys.executable,
+               "-m", "mpi4py", "-m", f"{__package__}.{program}", plan]  # an error of one rank ends them all
         return
     for old in SCRATCH.glob("gembench-*"):
         if orphaned(old.name):  # its owner was killed
@@ -148,9 +150,9 @@ def end(pid: int) -> None:
     """Kill a process and all that it has started."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        for one in [*process.children(recursive=True), process]:
+        for running in [*process.children(recursive=True), process]:
             with suppress(psutil.NoSuchProcess):
-                one.send_signal(signal.SIGKILL)
+                running.send_signal(signal.SIGKILL)
 
 
 def _entries(out: bytes | None) -> Iterator[dict[str, Any]]:

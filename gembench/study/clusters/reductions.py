@@ -1,4 +1,4 @@
-"""The reduction study's four kinds of evidence: real ranks, emulated nodes, simulated clusters, closed forms.
+"""The reduction study's three kinds of evidence: real ranks, emulated nodes, closed forms.
 
 All cases of a setting, one kind of evidence on one machine with maps of one size, are measured together.
 """
@@ -6,24 +6,28 @@ All cases of a setting, one kind of evidence on one machine with maps of one siz
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
-from gembench.study.clusters import model, netns, ranks, simulation
+from gembench.study.clusters import model, netns, ranks
 from gembench.study.clusters.machines import CLUSTERS, NETWORKS, PIXEL_BYTES
-from gembench.study.clusters.series import Series, of_case
+from gembench.study.clusters.series import of_case
 from gembench.study.clusters.sheet import Entry
+from gembench.study.declare.cases import Case
+from gembench.study.declare.grid import grid
 
 TIME_LIMIT = 400.0  # seconds of one launch
 RANK_MAPS = 6  # maps that a rank of a measurement holds at its most: its own, a copy, the other's, MPI's
+COUNTS = ("root_folds", "all_folds", "root_receives", "all_receive")
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What is measured together.
+class Reductions:
+    """Reductions that are measured together.
 
-    evidence: real, emulated, simulated or model; machine: here, a network's name or a cluster's
+    evidence: real, emulated or model; machine: here, a network's name or a cluster's
     n: pixels a side of the maps; nodes: numbers of ranks; strategies: with their threads
     """
 
@@ -35,10 +39,14 @@ class Setting:
 
     axes = ("nodes", "strategy", "threads")
 
-    def unavailable(self) -> str:
+    def cases(self) -> list[Case]:
+        """All numbers of ranks of a strategy, one strategy after another."""
+        return [case for strategy, threads in self.strategies
+                for case in grid(evidence=self.evidence, machine=self.machine, n=self.n, nodes=self.nodes,
+                                 threads=threads, strategy=strategy)]
+
+    def unavailable(self, case: Case) -> str:
         """Why this cannot be measured here, '' if it can."""
-        if self.evidence == "simulated":
-            return simulation.unavailable()
         if self.evidence == "model":
             return ""
         emulated = self.evidence == "emulated"
@@ -51,7 +59,16 @@ class Setting:
         there = psutil.virtual_memory().total / 2**30
         return f"{max(self.nodes)} ranks need {need:.0f} GiB of {there:.0f}" if need > 0.8 * there else ""
 
-    def bound(self, copied: float = 0.0) -> Callable[[int], float]:
+    def check(self, entry: Entry, case: Case) -> None:
+        """Raise ValueError for maps other than a serial fold's, and for formulas faster than their links."""
+        if self.evidence == "model":
+            least = self.bound(case.nodes)
+            if entry["seconds"] < 0.999 * least:
+                raise ValueError(f"{entry['seconds']:.3g} s are less than the link needs, {least:.3g} s")
+        elif not entry["right"]:
+            raise ValueError("the maps differ from those of a serial fold")
+
+    def bound(self, p: int, copied: float = 0.0) -> float:
         """Seconds that p ranks need at least.
 
         On a network m / B, what the root has to receive; in one memory every rank's maps are read and the
@@ -59,28 +76,51 @@ class Setting:
         """
         size = self.n**2 * PIXEL_BYTES
         if self.evidence == "real":
-            return lambda p: (p + 1) * size / copied
+            return (p + 1) * size / copied
         links = NETWORKS if self.evidence == "emulated" else CLUSTERS
-        return lambda p: size / links[self.machine].bandwidth
+        return size / links[self.machine].bandwidth
+
+    def metrics(self, entries: Sequence[Entry], case: Case) -> Mapping[str, Any]:
+        """The bound, R^2 of both shapes over the curve that the case belongs to, and what was counted.
+
+        root_folds, all_folds: maps that the root and all ranks have folded; root_receives, all_receive: maps
+        that have arrived by the network there, whatever the MPI did; each where it can be counted
+        """
+        samples = [entry for entry in entries if of_case(entry, case, self.axes)]
+        rates = [entry["copied"] for entry in entries if self.evidence == "real"
+                 and "copied" in entry and entry["nodes"] == case.nodes]
+        bound = self.bound(case.nodes, statistics.median(rates) if rates else 0.0)
+        fit = model.shapes(self._curve(entries, case))
+        median = statistics.median(entry["seconds"] for entry in samples)
+        metrics = {"bound": bound, "times_bound": median / bound, "r2_linear": fit.linear if fit else None,
+                   "r2_logarithmic": fit.logarithmic if fit else None}
+        for count in COUNTS:
+            if count in samples[0]:
+                metrics[count] = statistics.median(entry[count] for entry in samples)
+        if rates:
+            metrics["copied_gb_per_second"] = statistics.median(rates) / 1e9
+        if self.machine in CLUSTERS:
+            metrics["fold_seconds"] = CLUSTERS[self.machine].fold_seconds(case.n**2, case.threads)
+        return metrics
+
+    def _curve(self, entries: Sequence[Entry], case: Case) -> dict[int, float]:
+        """The median seconds of the case's strategy by the number of ranks."""
+        seconds: dict[int, list[float]] = {}
+        for entry in entries:
+            if "seconds" in entry and of_case(entry, case, ("strategy", "threads")):
+                seconds.setdefault(entry["nodes"], []).append(entry["seconds"])
+        return {p: statistics.median(rounds) for p, rounds in sorted(seconds.items())}
 
     def measure(self, rounds: int) -> list[Entry]:
         """One entry for every round of every case: nodes, strategy, threads, seconds, right; or an error."""
         if self.evidence == "model":
-            return [self._entry(p, name, threads, model.STRATEGIES[name](p, self._costs(threads)))
+            return [{"nodes": p, "strategy": name, "threads": threads,
+                     "seconds": model.STRATEGIES[name](p, self._costs(threads))}
                     for p in self.nodes for name, threads in self.strategies]
-        if self.evidence == "simulated":
-            cases = [(p, name, threads) for p in self.nodes for name, threads in self.strategies]
-            jobs = [simulation.ReductionJob(self.machine, p, name, self.n, threads)
-                    for p, name, threads in cases]
-            return [self._entry(*case, seconds)
-                    for case, seconds in zip(cases, simulation.simulate(jobs), strict=True)]
         return self._launched(rounds)
 
     def _costs(self, threads: int) -> model.Costs:
         return model.costs_of(CLUSTERS[self.machine], self.n, threads)
-
-    def _entry(self, nodes: int, strategy: str, threads: int, seconds: float) -> Entry:
-        return {"nodes": nodes, "strategy": strategy, "threads": threads, "seconds": seconds}
 
     def _network(self) -> AbstractContextManager[netns.Nodes | None]:
         if self.evidence == "real":
@@ -96,47 +136,22 @@ class Setting:
         entries: list[Entry] = []
         while left:
             plan = {"n": self.n, "nodes": self.nodes, "rounds": rounds,
+                    "link": netns.INSIDE if self.evidence == "emulated" else "",
                     "strategies": [(name + "+threads" * (threads > 1), threads) for name, threads in left]}
             with self._network() as nodes:
-                told = ranks.launch("rank_reduction", plan, max(self.nodes), nodes=nodes,
-                                    time_limit=TIME_LIMIT)
-            entries = [entry for entry in told.entries if entry.get("round")]
-            if not told.error:
+                outcome = ranks.launch("rank_reduction", plan, max(self.nodes), nodes=nodes,
+                                       time_limit=TIME_LIMIT)
+            entries = [entry for entry in outcome.entries if entry.get("round")]
+            if not outcome.error:
                 break
-            begun = [entry for entry in told.entries if "begun" in entry]
+            begun = [entry for entry in outcome.entries if "begun" in entry]
             if not begun:
-                raise RuntimeError(told.error)
+                raise RuntimeError(outcome.error)
             broken = (begun[-1]["begun"].removesuffix("+threads"), begun[-1]["threads"])
             left.remove(broken)
-            errors += [{"nodes": p, "strategy": broken[0], "threads": broken[1], "error": told.error}
+            errors += [{"nodes": p, "strategy": broken[0], "threads": broken[1], "error": outcome.error}
                        for p in self.nodes]
         for entry in entries:
             if "strategy" in entry:
                 entry["strategy"] = entry["strategy"].removesuffix("+threads")
         return entries + errors
-
-
-@dataclass
-class ReductionSeries(Series):
-    """The samples of one case, and what they are compared with."""
-
-    setting: Setting
-
-    def copied(self) -> float:
-        """Bytes a second that the ranks copied together, where they share a memory; the median of rounds."""
-        rounds = [float(entry["copied"]) for entry in self.entries
-                  if "copied" in entry and entry["nodes"] == self.case["nodes"]]
-        return statistics.median(rounds)
-
-    def bound(self) -> float:
-        """Seconds that this case needs at least."""
-        copied = self.copied() if self.setting.evidence == "real" else 0.0
-        return self.setting.bound(copied)(self.case["nodes"])
-
-    def curve(self) -> dict[int, float]:
-        """The median seconds of this strategy by the number of ranks."""
-        seconds: dict[int, list[float]] = {}
-        for entry in self.entries:
-            if "seconds" in entry and of_case(entry, self.case, ("strategy", "threads")):
-                seconds.setdefault(entry["nodes"], []).append(entry["seconds"])
-        return {p: statistics.median(all_rounds) for p, all_rounds in sorted(seconds.items())}

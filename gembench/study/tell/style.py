@@ -126,6 +126,16 @@ def paper_beyond(ax: Axes, x: float, text: str) -> None:
                 textcoords="offset points", ha="right", va="top", fontsize=6.5, fontstyle="italic", zorder=5)
 
 
+def paper_words(ax: Axes, x: float, y: float, text: str) -> None:
+    """What the paper says of a panel without a number: a small gold star and its words in italics.
+
+    x, y: of the star and of the words' first line, in shares of the axes
+    """
+    ax.plot([x], [y], transform=ax.transAxes, zorder=5, **{**PAPER, "markersize": 6})
+    ax.annotate(text, (x, y), xycoords="axes fraction", xytext=(6, 3.2), textcoords="offset points", va="top",
+                fontsize=6, fontstyle="italic", zorder=5)
+
+
 def paper_key() -> Artist:
     """The star as an entry of a legend."""
     from matplotlib.lines import Line2D
