@@ -35,6 +35,7 @@ experiment = Experiment(
     " storage was: those rates are assumed (gembench/study/clusters/machines.py), the second figure shows"
     " how far the paper's statements hang on them, and nothing is judged by them.",
     grids=HOOKS.grids(), evidence=HOOKS.evidence, setup=HOOKS.setup, run=HOOKS.run, check=HOOKS.check,
-    skip=HOOKS.skip, seconds=HOOKS.seconds, memory=HOOKS.memory, metrics=HOOKS.metrics, compare="nodes", baseline=1, rounds=HOOKS.rounds,
-    warmups=0, time_limit=600, columns=["workers", "reduction_seconds", "reduction_share", "tree_share"],
+    skip=HOOKS.skip, seconds=HOOKS.seconds, memory=HOOKS.memory, metrics=HOOKS.metrics,
+    compare="nodes", baseline=1, rounds=HOOKS.rounds, warmups=0, time_limit=600,
+    columns=["workers", "reduction_seconds", "reduction_share", "tree_share"],
 )

@@ -40,7 +40,8 @@ experiment = Experiment(
     " of the paper's Griffon at its pace, with KLH's 180 templates: few micrographs leave most nodes idle"
     " when whole ones are handed out, 180 templates leave most of its 512 cores idle when templates are.",
     grids=HOOKS.grids(), evidence=HOOKS.evidence, setup=HOOKS.setup, run=HOOKS.run, check=HOOKS.check,
-    skip=HOOKS.skip, seconds=HOOKS.seconds, memory=HOOKS.memory, rates=lambda seconds, case: {"micrographs_per_second": case.micrographs / seconds},
-    metrics=HOOKS.metrics, compare="distribute", baseline="micrographs", rounds=HOOKS.rounds, warmups=0,
-    time_limit=600, columns=["micrographs_per_second", "reduction_share", "tree_share"],
+    skip=HOOKS.skip, seconds=HOOKS.seconds, memory=HOOKS.memory, metrics=HOOKS.metrics,
+    rates=lambda seconds, case: {"micrographs_per_second": case.micrographs / seconds},
+    compare="distribute", baseline="micrographs", rounds=HOOKS.rounds, warmups=0, time_limit=600,
+    columns=["micrographs_per_second", "reduction_share", "tree_share"],
 )

@@ -43,7 +43,7 @@ experiment = Experiment(
     " The paper's clusters are closed forms, with its links and with rates of memory that it does not give"
     " and that are assumed (gembench/study/clusters/machines.py): nothing there was measured.",
     grids=HOOKS.grids(), evidence=HOOKS.evidence, setup=HOOKS.setup, run=HOOKS.run, check=HOOKS.check,
-    skip=HOOKS.skip, seconds=HOOKS.seconds, memory=HOOKS.memory, metrics=HOOKS.metrics, compare="strategy", baseline="direct", rounds=HOOKS.rounds,
-    warmups=0, time_limit=900,
+    skip=HOOKS.skip, seconds=HOOKS.seconds, memory=HOOKS.memory, metrics=HOOKS.metrics,
+    compare="strategy", baseline="direct", rounds=HOOKS.rounds, warmups=0, time_limit=900,
     columns=["bound", "times_bound", "r2_linear", "r2_logarithmic", "root_folds", "root_receives"],
 )

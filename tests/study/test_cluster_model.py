@@ -1,4 +1,4 @@
-"""Closed forms of reductions and searches: by hand, against a step-by-step simulation, and planted shapes."""
+"""Closed forms of reductions and searches: by hand, event by event, and planted shapes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gembench.study.clusters import model
-from gembench.study.clusters.machines import ADONIS, CLUSTERS, GRIFFON, STORAGE
+from gembench.study.clusters.machines import ADONIS, CLUSTERS, GRIFFON, STORAGE, Storage
 from gembench.study.clusters.model import Costs
 
 HAND = Costs(message=1, transfer=10, fold=4)  # a step takes 15
@@ -24,12 +24,6 @@ def test_direct_folds_one_after_another(p, seconds):
 @pytest.mark.parametrize(("p", "seconds"), [(2, 15), (3, 30), (4, 30), (5, 45), (8, 45), (64, 90)])
 def test_a_tree_takes_a_step_each_time_the_ranks_double(p, seconds):
     assert model.tree(p, HAND) == seconds
-
-
-def test_where_all_share_one_memory_a_tree_is_no_faster_than_direct():
-    shared = Costs(message=1, transfer=10, fold=4, lanes=1)
-    assert [model.tree(p, shared) for p in (2, 4, 8)] == [model.direct(p, shared) for p in (2, 4, 8)]
-    assert model.tree(8, Costs(1, 10, 4, lanes=2)) == (2 + 1 + 1) * 15
 
 
 def test_scattering_moves_twice_all_but_the_roots_own_share():
@@ -106,12 +100,18 @@ def test_the_papers_clusters():
 
 
 def test_a_search_takes_its_slowest_part():
-    pace = GRIFFON.pace
-    assert model.search_seconds(GRIFFON, 1, "local", templates=80) == pytest.approx(10 / pace)
-    assert model.search_seconds(GRIFFON, 2, "local", templates=81) == pytest.approx(6 / pace)  # 41 on 8 cores
-    read = STORAGE["shared"].seconds(14_630)
-    assert model.search_seconds(GRIFFON, 64, "shared") == pytest.approx(read)
-    assert model.search_seconds(GRIFFON, 64, "local") == pytest.approx(math.ceil(229 / 8) / pace)
+    pace, shared, local = GRIFFON.pace, STORAGE["shared"], STORAGE["local"]
+    assert model.search_seconds(GRIFFON, 1, local, templates=80) == pytest.approx(10 / pace)
+    assert model.search_seconds(GRIFFON, 2, local, templates=81) == pytest.approx(6 / pace)  # 41 on 8 cores
+    assert model.search_seconds(GRIFFON, 64, shared) == pytest.approx(shared.seconds(14_630))
+    assert model.search_seconds(GRIFFON, 64, local) == pytest.approx(math.ceil(229 / 8) / pace)
+    slow = Storage(1.0, 1e9, own=True)
+    assert model.search_seconds(GRIFFON, 64, slow) == pytest.approx(slow.seconds(229))
+
+
+def test_the_default_reduction_is_a_chain_folded_on_all_cores():
+    assert model.reduction_seconds(GRIFFON, 4096, 1) == 0
+    assert model.reduction_seconds(GRIFFON, 4096, 64) == model.chain(64, model.costs_of(GRIFFON, 4096, 8))
 
 
 @pytest.mark.parametrize(("planted", "shape"), [
@@ -129,17 +129,3 @@ def test_planted_shapes_are_recovered(planted, shape):
 def test_two_points_have_no_shape():
     assert model.shapes({2: 1.0, 4: 2.0}) is None
     assert model.shapes({2: 1.0, 4: 1.0, 8: 1.0}) is None
-
-
-@pytest.mark.parametrize("transfer", [None, 0.5])
-def test_planted_costs_are_recovered(transfer):
-    planted = Costs(0.01, 0.5, 0.2)
-    curves = {name: {p: form(p, planted) for p in (2, 4, 8, 16, 32)}
-              for name, form in model.STRATEGIES.items()}
-    found = model.fitted(curves, transfer)
-    assert (found.message, found.transfer, found.fold) == pytest.approx((0.01, 0.5, 0.2), rel=0.02)
-
-
-def test_curves_without_a_closed_form_cannot_be_fitted():
-    with pytest.raises(ValueError, match="no closed form among maxloc"):
-        model.fitted({"maxloc": {2: 1.0}})

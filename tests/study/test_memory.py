@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gembench.study.clusters import ranks
-from gembench.study.clusters.reductions import Setting
-from gembench.study.clusters.searches import Searches
+from gembench.study.clusters.reductions import Reductions
+from gembench.study.clusters.searches import Job, Searches
 from gembench.study.clusters.series import Series
 from gembench.study.declare.experiment import Case, load_experiment
 from gembench.study.measure import memory
@@ -50,7 +50,7 @@ def test_a_system_that_tells_nothing_gives_none(monkeypatch: pytest.MonkeyPatch,
 @needs_ranks
 def test_ranks_tell_their_own_peaks_case_by_case() -> None:
     """Each of the ranks holds maps of 32 MiB, sent and folded; a rank that waits holds none of MPI's."""
-    setting = Setting("real", "here", 2048, (2, 3), (("direct", 1),))
+    setting = Reductions("real", "here", 2048, (2, 3), (("direct", 1),))
     entries = [entry for entry in setting.measure(1) if "strategy" in entry]
     assert [entry["nodes"] for entry in entries] == [2, 3]
     for entry in entries:
@@ -61,9 +61,8 @@ def test_ranks_tell_their_own_peaks_case_by_case() -> None:
 @needs_linux
 @needs_ranks
 def test_ranks_that_search_tell_their_peaks() -> None:
-    cases = tuple((nodes, "local", "templates", 1) for nodes in (1, 2))
-    setting = Searches("real", "here", 256, 8, cases, template=32)
-    if not setting.unavailable():
+    setting = Searches("real", "here", 256, 8, (Job(1), Job(2)), ("nodes",), template=32)
+    if not setting.unavailable(setting.cases()[-1]):
         one, two = setting.measure(1)
         assert one["peak_rss"] == one["peak_rss_sum"] > 32 * MIB
         assert two["peak_rss"] < two["peak_rss_sum"] <= 2 * two["peak_rss"]
@@ -75,7 +74,7 @@ def test_the_stored_peak_is_the_largest_ranks_and_never_the_clients(
 ) -> None:
     experiment = load_experiment(ROOT / "experiments" / f"{study}.py")
     kinds = {case["evidence"]: case for case in experiment.grids["quick"]}
-    planted = {"seconds": 1e9, "right": True, "copied": 1e9}
+    planted = {"seconds": 1e9, "right": True, "copied": 1e9, "reduction_seconds": 0.0}
 
     def measure(self: object, rounds: int) -> list[dict[str, object]]:
         return [{**planted, **case, "round": number, "peak_rss": 100 + number, "peak_rss_sum": 700 - number}
@@ -83,7 +82,7 @@ def test_the_stored_peak_is_the_largest_ranks_and_never_the_clients(
 
     for evidence, case in kinds.items():
         planted |= {"distribute": "templates", "micrographs": 1, "storage": "local", **case}
-        for setting in (Setting, Searches):
+        for setting in (Reductions, Searches):
             monkeypatch.setattr(setting, "measure", measure)
         monkeypatch.setattr("gembench.study.clusters.series.sheet", lambda key, number, make: make())
         done = Measurement(experiment, Case(case), 1)
@@ -93,6 +92,6 @@ def test_the_stored_peak_is_the_largest_ranks_and_never_the_clients(
         if "peak_rss_sum" in closed["metrics"]:
             assert closed["metrics"]["peak_rss_sum"] == 700
         else:
-            assert evidence in ("simulated", "model")
-    monkeypatch.setattr(Series, "mine", lambda self: [{"seconds": 1.0}])
+            assert evidence == "model"
+    monkeypatch.setattr(Series, "samples", lambda self: [{"seconds": 1.0}])
     assert done.inputs.peak() is None

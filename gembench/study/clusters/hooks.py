@@ -59,5 +59,5 @@ class Hooks:
         return metrics if together is None else {**metrics, "peak_rss_sum": together}
 
     def evidence(self, case: Case) -> str:
-        """What the result of a case is: a closed form is a model, the same code on emulated nodes emulated."""
+        """What the result of a case is: what real ranks do is measured."""
         return {"real": "measured"}.get(case.evidence, str(case.evidence))
