@@ -91,9 +91,9 @@ def _absent(name: str) -> tuple[str, ...]:
 
 def run_fetch(args: argparse.Namespace) -> int:
     """Download a set, unless it is here; returns 0."""
-    from gembench.commands.progress import DownloadBar
     from gembench.data.acquire import fetch_set
     from gembench.data.sets import find_set
+    from gembench.progress import DownloadBar
 
     if args.name and (found := find_set(args.name)):
         print(f"{args.name}: here already, {len(found.micrographs)} micrographs in {found.folder}")

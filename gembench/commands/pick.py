@@ -229,8 +229,8 @@ def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
 
     ranks: how many there are, and what each gets
     """
-    from gembench.commands.progress import track
     from gembench.io.coordinates import SUMMARY
+    from gembench.progress import track
 
     for line in _description(run, args.device, ranks):
         _say(args, line)

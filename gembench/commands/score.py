@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         _warn(f"{len(left_out)} micrographs have picks but no annotations and are left out:"
               f" {', '.join(left_out[:3])}{more}")
     if not args.quiet:
-        from gembench.commands.score_table import print_tables
+        from gembench.evaluate.tables import print_tables
 
         print_tables(evaluation, f"{args.picks} against {args.truth}")
     if args.json is not None:
@@ -136,7 +136,7 @@ def _write_json(evaluation: Evaluation, args: argparse.Namespace) -> None:
 
 def _plot(evaluation: Evaluation, folder: Path) -> None:
     """The four figures; one that cannot be drawn is said so."""
-    from gembench.commands.score_plots import plot
+    from gembench.evaluate.plots import plot
     from gembench.io.atomic import make_folder
 
     for name, reason in plot(evaluation, make_folder(folder)).items():

@@ -38,8 +38,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the set that the arguments ask for; returns 0."""
-    from gembench.commands.progress import track
     from gembench.data.simulate import write_simulated_set
+    from gembench.progress import track
 
     each = partial(track, total=args.count, description="simulating", quiet=args.quiet)
     write_simulated_set(args.output, args.count, args.seed, args.size, each=each)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
-    from gembench.commands.templates_views import Views
+    from gembench.templates.views import Views
 
 EXAMPLES = """\
 examples:
@@ -107,28 +106,42 @@ def run(args: argparse.Namespace) -> int:
     from gembench.io.images.mrc import write_stack
 
     _check(args)
-    if args.volume is not None:
-        from gembench.commands.templates_views import projections
-
-        views = projections(args)
-    else:
-        from gembench.commands.templates_picks import averages
-
-        views = averages(args)
+    views = _projections(args) if args.volume is not None else _averages(args)
     if args.masks is not None or args.plots is not None:
-        _mask(views, args)
+        from gembench.templates.views import add_masks
+
+        add_masks(views, args.contrast, args.mask_shape, args.margin)
     write_stack(args.output, views.templates, views.pixel_size)
     if args.masks is not None:
         write_stack(args.masks, views.masks, views.pixel_size)
     if args.plots is not None:
-        from gembench.commands.templates_report import plot
+        from gembench.templates.report import plot
 
         plot(views, args.plots)
     if not args.quiet:
-        from gembench.commands.templates_report import print_table
+        from gembench.templates.report import print_table
 
-        print_table(views, args)
+        print_table(views, args.contrast, args.output, args.masks)
     return 0
+
+
+def _projections(args: argparse.Namespace) -> Views:
+    from gembench.templates.volumes import projections
+
+    return projections(
+        args.volume, args.views, pixel_size=args.pixel_size, to_pixel_size=args.to_pixel_size, box=args.box,
+        lowpass=args.lowpass, contrast=args.contrast,
+    )
+
+
+def _averages(args: argparse.Namespace) -> Views:
+    from gembench.templates.particles import Particles, averages
+
+    particles = Particles(
+        args.from_picks, args.micrographs, args.box, args.pixel_size, args.label or (), args.symmetry or (),
+        args.rotational or (), args.iterations, args.max_shift, args.lowpass, args.contrast,
+    )
+    return averages(particles, quiet=args.quiet)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -149,25 +162,3 @@ def _check(args: argparse.Namespace) -> None:
             raise InputError(f"{path}: its folder does not exist; create it first")
     if args.masks == args.output:
         raise InputError(f"{args.masks}: is both --masks and --output; give two names")
-
-
-def _mask(views: Views, args: argparse.Namespace) -> None:
-    """A mask for every view; those that show their particle in the other contrast are said so."""
-    import numpy as np
-
-    from gembench.engine.filters import template_contrast
-    from gembench.templates.masks import mask_of
-
-    margin = args.margin if args.margin is not None else 0.04 * views.templates.shape[1]
-    masks = []
-    for name, template in zip(views.names, views.templates, strict=True):
-        try:
-            mask, shape = mask_of(template, args.contrast, args.mask_shape, margin)
-        except InputError as error:
-            raise InputError(f"view {name}: {error}") from error
-        if template_contrast(template, mask) not in (args.contrast, None):
-            logging.getLogger("gembench").warning(
-                "view %s does not look %s; is --contrast right?", name, args.contrast)
-        masks.append(mask)
-        views.mask_shapes.append(shape)
-    views.masks = np.stack(masks).astype(np.float32)

@@ -34,25 +34,33 @@ def average(micrograph: Array, k: int) -> tuple[Array, float]:
 def lowpass(micrograph: Array, resolution: float, pixel_size: float, threads: int = 1) -> Array:
     """Convolve with the Gaussian that halves amplitudes at `resolution` (A), mirrored at the edges.
 
-    micrograph: (H, W) float; pixel_size: A/px. Its standard deviation in pixels is
-    sqrt(ln 2 / 2) / pi * resolution / pixel_size, and it is cut off at four of them. A mirrored image is
-    what the cosine transform expands: there the filter is a product, in half the time of two passes.
+    micrograph: (H, W) float; pixel_size: A/px. The Gaussian is cut off at four standard deviations. A
+    mirrored image is what the cosine transform expands: there the filter is a product, in half the time of
+    two passes.
     Raises InputError for a negative resolution.
     """
     from scipy.fft import dctn, idctn
 
     if resolution < 0:
         raise InputError(f"low-pass filter at {resolution} A: give a resolution, or 0 for none")
-    sigma = np.sqrt(np.log(2) / 2) / np.pi * resolution / pixel_size
+    sigma = lowpass_sigma(resolution, pixel_size)
     if not sigma > 0:
         return micrograph
     mean = micrograph.mean(dtype=np.float64)
     spectrum = dctn(micrograph - mean.astype(micrograph.dtype), overwrite_x=True, workers=threads)
     for n, axis in zip(spectrum.shape, ((-1, 1), (1, -1)), strict=True):
-        spectrum *= _gaussian_response(n, float(sigma)).reshape(axis).astype(spectrum.dtype)
+        spectrum *= _gaussian_response(n, sigma).reshape(axis).astype(spectrum.dtype)
     filtered = idctn(spectrum, overwrite_x=True, workers=threads)
     filtered += mean.astype(filtered.dtype)
     return np.asarray(filtered)
+
+
+def lowpass_sigma(resolution: float, pixel_size: float) -> float:
+    """Standard deviation in pixels of the Gaussian that halves amplitudes at `resolution` (A).
+
+    exp(-2 pi^2 sigma^2 f^2) = 1/2 at f = pixel_size / resolution, with pixel_size in A/px.
+    """
+    return float(np.sqrt(np.log(2) / 2) / np.pi * resolution / pixel_size)
 
 
 def _gaussian_response(n: int, sigma: float) -> Array:

@@ -9,9 +9,8 @@ import numpy as np
 
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
+from gembench.io.checks import PIXEL_SIZE_TOLERANCE
 from gembench.io.names import micrograph_key
-
-_SAME_PIXEL_SIZE = 0.01  # headers round pixel sizes; 1 % moves a pick 20 px over a 2048 px frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +85,7 @@ def _first(by_key: dict[str, Picks]) -> str:
 
 def _check_pixel_size(picks: Picks, truth: Picks) -> None:
     a, b = picks.pixel_size, truth.pixel_size
-    if a is not None and b is not None and abs(a - b) > _SAME_PIXEL_SIZE * b:
+    if a is not None and b is not None and abs(a - b) > PIXEL_SIZE_TOLERANCE * b:
         raise InputError(
             f"{picks.micrograph}: picks at {a:g} A/px, annotations at {b:g} A/px:"
             " give coordinates of the same micrograph size"

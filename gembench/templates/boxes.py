@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.filters import lowpass_sigma
 from gembench.errors import InputError
 
 Array = NDArray[Any]
@@ -92,9 +93,7 @@ def low_pass(image: Array, resolution: float, pixel_size: float) -> Array:
     from scipy.ndimage import gaussian_filter
 
     check_resolution(resolution, pixel_size)
-    # exp(-2 pi^2 sigma^2 f^2) = 1/2 at f = 1 / resolution
-    sigma = np.sqrt(np.log(2) / 2) / np.pi * resolution / pixel_size
-    return np.asarray(gaussian_filter(image, sigma, mode="nearest"))
+    return np.asarray(gaussian_filter(image, lowpass_sigma(resolution, pixel_size), mode="nearest"))
 
 
 def check_resolution(resolution: float, pixel_size: float) -> None:

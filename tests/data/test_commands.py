@@ -7,7 +7,7 @@ import io
 import pytest
 
 from gembench.cli import main
-from gembench.commands.progress import duration, rate, track
+from gembench.progress import duration, rate, track
 
 
 class Terminal(io.StringIO):

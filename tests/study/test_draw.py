@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from gembench.errors import InputError
-from gembench.study.tell import draw, style
+from gembench.study.tell import draw, pictures, style
 
 
 @pytest.fixture
@@ -157,3 +157,8 @@ def test_a_signed_figure_grows_at_its_foot_and_nothing_on_it_changes_its_size():
     assert style.is_signed(figure)
     assert text.get_window_extent().y0 >= 0
     assert text.get_window_extent().y1 <= grown
+
+
+@pytest.mark.parametrize(("longest", "length"), [(1, 1), (1.99, 1), (2, 2), (37, 20), (50.1, 50), (0.3, 0.2)])
+def test_a_scale_bar_is_the_longest_round_length_that_fits(longest, length):
+    assert pictures.round_length(longest) == pytest.approx(length)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.errors import InputError
-from gembench.io.checks import log, require_file
+from gembench.io.checks import PIXEL_SIZE_TOLERANCE, log, require_file
 
 _IMOD_STAMP = 1146047817  # 'IMOD' in bytes 152..155: the flags in bytes 156..159 are meant
 _IMOD_SIGNED_BYTES = 1
@@ -112,7 +112,7 @@ def _pixel_size(path: Path, header: Any) -> float | None:
         if not (samples > 0 and np.isfinite(length) and length > 0):
             return None
         sizes.append(float(f"{float(length) / int(samples):.6g}"))  # float32 holds no more digits
-    if abs(sizes[0] - sizes[1]) > 0.01 * sizes[0]:
+    if abs(sizes[0] - sizes[1]) > PIXEL_SIZE_TOLERANCE * sizes[0]:
         raise InputError(f"{path}: pixels are {sizes[0]:g} x {sizes[1]:g} A in the header;"
                          " correct it or resample the image to square pixels")
     return sizes[0]

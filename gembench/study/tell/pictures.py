@@ -62,6 +62,12 @@ def scale_bar(ax: Axes, shape: tuple[int, ...], pixel_size: float, *, nanometres
             va="bottom")
 
 
+def round_length(longest: float) -> float:
+    """The greatest of 1, 2, 5, 10, 20, ... and their tenths that is not above `longest`, for a scale bar."""
+    decade = 10.0 ** np.floor(np.log10(longest))
+    return float(max(step * decade for step in (1, 2, 5) if step * decade <= longest))
+
+
 def _show(ax: Axes, small: Array, shape: tuple[int, ...], **how: Any) -> AxesImage:
     corners = (-0.5, shape[1] - 0.5, shape[0] - 0.5, -0.5)
     shown = ax.imshow(small, extent=corners, interpolation="antialiased", **how)

@@ -1,77 +1,106 @@
-"""How `gembench templates` makes averages of picked particles."""
+"""Templates from picked particles: the aligned average of those of each label."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.commands.progress import track
-from gembench.commands.templates_views import Views
+from gembench.engine.filters import Contrast
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
 from gembench.io.checks import PIXEL_SIZE_TOLERANCE
 from gembench.io.coordinates import read_coordinates
 from gembench.io.images.micrographs import Micrograph, find_micrographs, read_micrograph
 from gembench.io.names import micrograph_key
+from gembench.progress import track
 from gembench.templates.averages import AverageSettings, ParticleAverage
 from gembench.templates.boxes import check_resolution, low_pass
 from gembench.templates.symmetry import Symmetry
+from gembench.templates.views import Views
 
 Array = NDArray[Any]
 ALL = "all picks"  # the view that is of no label
 
 
-def averages(args: argparse.Namespace) -> Views:
+@dataclass(frozen=True)
+class Particles:
+    """Which particles are averaged, and how.
+
+    picks: file or folder of coordinates; micrographs: folder
+    pixel_size: A/px of the micrographs, where neither their headers nor the coordinates say
+    labels: of the picks, one view each; none for one view of all picks
+    symmetries: [LABEL=]S, see `symmetry.Symmetry.parse`; rotational: labels, or '' for all, that are averaged
+        over all turns
+    iterations, max_shift: see `averages.AverageSettings`, None for 5 and a tenth of the box
+    lowpass: resolution in A at which a Gaussian halves the amplitude; contrast: of the micrographs
+    """
+
+    picks: Path
+    micrographs: Path
+    box: int
+    pixel_size: float | None = None
+    labels: Sequence[str] = ()
+    symmetries: Sequence[str] = ()
+    rotational: Sequence[str] = ()
+    iterations: int | None = None
+    max_shift: float | None = None
+    lowpass: float | None = None
+    contrast: Contrast = "dark"
+
+
+def averages(of: Particles, *, quiet: bool = True) -> Views:
     """The aligned average of the picks of every label.
+
+    quiet: do not say on stderr how far it is
 
     Raises InputError for coordinates, micrographs or labels that are missing, unknown symmetries, micrographs
     of several pixel sizes, a box larger than a micrograph, and fewer than two particles that can be used.
     """
-    labels: list[str] = args.label or [ALL]
-    settings = _settings(args, labels)
-    picks = _with_files(args, labels)
+    labels: list[str] = list(of.labels) or [ALL]
+    settings = _settings(of, labels)
+    picks = _with_files(of, labels)
     views = {label: ParticleAverage(settings[label]) for label in labels}
     size = 0.0
-    for micrograph, points in _each(args, picks, labels, "cutting boxes"):
+    for micrograph, points in _each(of, picks, labels, "cutting boxes", quiet):
         size = _one_size(micrograph, size)
-        if args.lowpass is not None:
-            check_resolution(args.lowpass, size)
+        if of.lowpass is not None:
+            check_resolution(of.lowpass, size)
         for label, xy in points.items():
             _named(micrograph.path, views[label].gather, micrograph.data, xy)
     correlations = {}
     for label, view in views.items():
-        correlations[label] = _named(f"view {label}", view.align, _teller(label, args.quiet))
-    for micrograph, points in _each(args, picks, labels, "averaging"):
+        correlations[label] = _named(f"view {label}", view.align, _teller(label, quiet))
+    for micrograph, points in _each(of, picks, labels, "averaging", quiet):
         for label, xy in points.items():
             views[label].add(micrograph.data, xy)
     images = [view.result() for view in views.values()]
-    if args.lowpass is not None:
-        images = [low_pass(image, args.lowpass, size) for image in images]
+    if of.lowpass is not None:
+        images = [low_pass(image, of.lowpass, size) for image in images]
     facts = [{"Particles": str(view.used), "Skipped": str(view.skipped),
               "Mean correlation": f"{correlations[label]:.3f}"} for label, view in views.items()]
     return Views(labels, np.stack(images), size, facts)
 
 
-def _settings(args: argparse.Namespace, labels: list[str]) -> dict[str, AverageSettings]:
+def _settings(of: Particles, labels: list[str]) -> dict[str, AverageSettings]:
     """The settings of every view; raises InputError for an option that names no view."""
     if len(set(labels)) < len(labels):
         raise InputError(f"--label {max(labels, key=labels.count)} is given twice: once is enough")
     symmetry = dict.fromkeys(labels, Symmetry())
-    for text in args.symmetry or []:
+    for text in of.symmetries:
         label, _, value = text.rpartition("=")
         symmetry |= dict.fromkeys(_of("symmetry", label, labels), Symmetry.parse(value))
-    rotational = {label for text in args.rotational or [] for label in _of("rotational", text, labels)}
+    rotational = {label for text in of.rotational for label in _of("rotational", text, labels)}
     return {
         label: AverageSettings(
-            args.box, args.max_shift if args.max_shift is not None else args.box / 10,
-            args.iterations if args.iterations is not None else 5, symmetry[label], label in rotational,
-            args.contrast,
+            of.box, of.max_shift if of.max_shift is not None else of.box / 10,
+            of.iterations if of.iterations is not None else 5, symmetry[label], label in rotational,
+            of.contrast,
         )
         for label in labels
     }
@@ -84,20 +113,20 @@ def _of(option: str, label: str, labels: list[str]) -> list[str]:
     return [label] if label else labels
 
 
-def _with_files(args: argparse.Namespace, labels: list[str]) -> list[tuple[Path, Picks]]:
+def _with_files(of: Particles, labels: list[str]) -> list[tuple[Path, Picks]]:
     """The picks of every micrograph that has any to average, with the micrograph's file."""
-    found = read_coordinates(args.from_picks)
+    found = read_coordinates(of.picks)
     for label in labels:
         if not any(_chosen(picks, label).any() for picks in found):
             known = sorted({str(name) for picks in found for name in picks.label if name})
             remedy = f"choose from {', '.join(known)}" if known else "give coordinates of labelled particles"
             which = "" if label == ALL else f" with label {label}"
-            raise InputError(f"{args.from_picks}: no picks{which}; {remedy}")
-    files = {micrograph_key(path): path for path in find_micrographs([args.micrographs])}
+            raise InputError(f"{of.picks}: no picks{which}; {remedy}")
+    files = {micrograph_key(path): path for path in find_micrographs([of.micrographs])}
     wanted = [picks for picks in found if any(_chosen(picks, label).any() for label in labels)]
     for picks in wanted:
         if micrograph_key(picks.micrograph) not in files:
-            raise InputError(f"{args.micrographs}: micrograph {picks.micrograph} is not in this folder; add"
+            raise InputError(f"{of.micrographs}: micrograph {picks.micrograph} is not in this folder; add"
                              " it or leave out its picks")
     return [(files[micrograph_key(picks.micrograph)], picks) for picks in wanted]
 
@@ -108,12 +137,13 @@ def _chosen(picks: Picks, label: str) -> Array:
 
 
 def _each(
-    args: argparse.Namespace, picks: list[tuple[Path, Picks]], labels: list[str], doing: str
+    of: Particles, picks: list[tuple[Path, Picks]], labels: list[str], doing: str,
+    quiet: bool,
 ) -> Iterator[tuple[Micrograph, dict[str, Array]]]:
     """Every micrograph with the points of every view on it."""
-    for path, one in track(picks, description=doing, quiet=args.quiet):
-        micrograph = read_micrograph(path, pixel_size=args.pixel_size or one.pixel_size)
-        yield micrograph, {label: one.xy[_chosen(one, label)] for label in labels}
+    for path, those in track(picks, description=doing, quiet=quiet):
+        micrograph = read_micrograph(path, pixel_size=of.pixel_size or those.pixel_size)
+        yield micrograph, {label: those.xy[_chosen(those, label)] for label in labels}
 
 
 def _one_size(micrograph: Micrograph, size: float) -> float:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gembench.commands.templates_views import Views
 from gembench.io.atomic import make_folder
 from gembench.study.tell import style
+from gembench.study.tell.pictures import round_length
+from gembench.templates.views import Views
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,8 +20,11 @@ _ACROSS = 4  # views in a row
 _PANEL = 0.86  # inches
 
 
-def print_table(views: Views, args: argparse.Namespace) -> None:
-    """Print what every view is made of, and what was written."""
+def print_table(views: Views, contrast: str, output: Path, masks: Path | None) -> None:
+    """Print what every view is made of, and what was written.
+
+    contrast: of the particles; output, masks: the stacks that were written
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -39,10 +42,10 @@ def print_table(views: Views, args: argparse.Namespace) -> None:
     side = views.templates.shape[1]
     console = Console(highlight=False)
     console.print(table)
-    console.print(Text(f"  {args.output}: {len(views.names)} templates of {side} x {side} px,"
-                       f" {views.pixel_size:g} A/px, particles {args.contrast}"), soft_wrap=True)
-    if args.masks is not None:
-        console.print(Text(f"  {args.masks}: their masks"), soft_wrap=True)
+    console.print(Text(f"  {output}: {len(views.names)} templates of {side} x {side} px,"
+                       f" {views.pixel_size:g} A/px, particles {contrast}"), soft_wrap=True)
+    if masks is not None:
+        console.print(Text(f"  {masks}: their masks"), soft_wrap=True)
 
 
 def plot(views: Views, folder: Path) -> list[Path]:
@@ -83,9 +86,7 @@ def _draw(pair: Any, views: Views, number: int) -> None:
 
 def _scale_bar(ax: Axes, side: int, pixel_size: float) -> None:
     """A bar of a round length, at most a third of the box, below it."""
-    target = side * pixel_size / 3
-    power = 10 ** np.floor(np.log10(target))
-    length = max(step * power for step in (1, 2, 5) if step * power <= target)
+    length = round_length(side * pixel_size / 3)
     end, y = length / pixel_size, 1.07 * side
     ax.autoscale(False)
     ax.plot([0, end], [y, y], color=style.INK, linewidth=1.6, linestyle="-", clip_on=False,

@@ -1,69 +1,60 @@
-"""What `gembench templates` makes, and how it makes it from a volume."""
+"""Templates from a volume: its projections, filtered and resampled."""
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.filters import Contrast
 from gembench.errors import InputError
 from gembench.io.euler import read_euler
 from gembench.io.images.mrc import read_volume
 from gembench.templates.boxes import check_resolution, in_box, low_pass
 from gembench.templates.projection import VIEWS, Euler, project
+from gembench.templates.views import Views
 
 Array = NDArray[Any]
 
 
-@dataclass
-class Views:
-    """Templates and what is told of them.
+def projections(
+    file: Path, views: str, *, pixel_size: float | None = None, to_pixel_size: float | None = None,
+    box: int | None = None, lowpass: float | None = None, contrast: Contrast = "dark",
+) -> Views:
+    """Projections of the volume in a file.
 
-    names: of the views; templates: (v, N, N) float32; pixel_size: A/px
-    facts: per view, what there is to tell of it by heading
-    masks: (v, N, N) float32 of 0 and 1, once made, and the shape of each
-    """
-
-    names: list[str]
-    templates: Array
-    pixel_size: float
-    facts: list[dict[str, str]]
-    masks: Array = field(default_factory=lambda: np.empty((0, 0, 0), np.float32))
-    mask_shapes: list[str] = field(default_factory=list)
-
-
-def projections(args: argparse.Namespace) -> Views:
-    """The volume seen as the arguments ask.
+    views: names of `projection.VIEWS` with commas between them, or a file of Euler angles
+    pixel_size: A/px of the volume, where its header does not say; to_pixel_size: of the templates, None for
+        the volume's; box: their side in pixels, None for the volume's
+    lowpass: resolution in A at which a Gaussian halves the amplitude; contrast: 'dark' for inverted ones
 
     Raises InputError for a volume that is missing, not cubic or constant, an unknown view, malformed Euler
     angles, and sizes that make no sense.
     """
-    named = _named_views(args.views)
-    volume, voxel = read_volume(args.volume, pixel_size=args.pixel_size)
+    named = _named_views(views)
+    volume, voxel = read_volume(file, pixel_size=pixel_size)
     if len(set(volume.shape)) != 1:
         shape = " x ".join(map(str, volume.shape))
-        raise InputError(f"{args.volume}: volume of {shape} voxels is not a cube; pad it to one")
+        raise InputError(f"{file}: volume of {shape} voxels is not a cube; pad it to one")
     if volume.min() == volume.max():
-        raise InputError(f"{args.volume}: all voxels are {volume.flat[0]:g}; give a volume that shows"
+        raise InputError(f"{file}: all voxels are {volume.flat[0]:g}; give a volume that shows"
                          " something")
-    size = voxel if args.to_pixel_size is None else args.to_pixel_size
+    size = voxel if to_pixel_size is None else to_pixel_size
     if not 0 < size < float("inf"):
         raise InputError(f"--to-pixel-size {size:g}: give a positive number of A/px")
-    if args.lowpass is not None:
-        check_resolution(args.lowpass, size)
-    box = args.box if args.box is not None else round(len(volume) * voxel / size)
-    if box < 2:
-        raise InputError(f"box of {box} px: give one that holds the particle")
+    if lowpass is not None:
+        check_resolution(lowpass, size)
+    side = box if box is not None else round(len(volume) * voxel / size)
+    if side < 2:
+        raise InputError(f"box of {side} px: give one that holds the particle")
     # Turned voxels come from beyond the cube as 0, so its surroundings have to be 0 as well.
     volume = volume - np.median(volume[_surface(volume)])
-    sign = -1 if args.contrast == "dark" else 1
+    sign = -1 if contrast == "dark" else 1
     images, facts = [], []
     for euler in named.values():
-        images.append(sign * _image(project(volume, euler), voxel, size, box, args.lowpass))
+        images.append(sign * _image(project(volume, euler), voxel, size, side, lowpass))
         facts.append({"Rot, tilt, psi (°)": ", ".join(f"{angle:g}" for angle in euler)})
     return Views(list(named), np.stack(images).astype(np.float32), size, facts)
 
