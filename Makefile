@@ -36,7 +36,7 @@ test: $(READY)  ## Run the tests
 	$(BIN)/python -m pytest
 
 test-gpu: $(READY)  ## Run the tests that need a CUDA device (EXTRAS=dev,gpu)
-	$(BIN)/python -m pytest -m gpu tests/engine/gpu
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/python -m pytest -m gpu --durations=5 tests/engine/gpu
 
 check: $(READY)  ## Lint and type-check
 	$(BIN)/ruff check gembench experiments tests

@@ -1,4 +1,4 @@
-"""gembench on a machine with a GPU and no network: tests, studies and a profile, all in this one file.
+"""gembench on a machine with a GPU and no network: studies, tests and a profile, all in this one file.
 
     python3 gembench-gpu-bundle.py [--results DIR] [--data DIR] [--minutes 8.5] [--no-tests] [--grid quick]
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.util
+import os
+import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,40 @@ def _emulation():
 
 
 EMULATION = _emulation()
+LIMIT = 60  # seconds that a test may take; the slowest compiles a few kernels and takes ten
+GRACE = 15  # seconds more, after which the whole run ends: a thread in the driver cannot be interrupted
+
+
+@pytest.fixture(scope="session")
+def terminal(request):
+    """The standard error that is not captured: what is captured is lost when a run ends at once."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        number = os.dup(2)
+    yield number
+    os.close(number)
+
+
+@pytest.fixture(autouse=True)
+def limited(request, terminal):
+    """A test that takes too long fails, and ends the run with every thread's place if it cannot fail."""
+    def stop(*_):
+        raise TimeoutError(f"not done after {seconds} s")
+
+    marker = request.node.get_closest_marker("limit")
+    seconds = marker.args[0] if marker else LIMIT
+    if request.node.get_closest_marker("gpu") is None:  # emulated: on a busy machine anything takes long
+        yield
+        return
+    faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=terminal)
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture
