@@ -66,7 +66,8 @@ def run_list(args: argparse.Namespace) -> int:
         found = find_set(name)
         table.add_row(name, *(_present(found) if found else _absent(name)))
     table.add_row("simulated", "always", "any number", "exact truth", "2.2", "gembench simulate -o DIR")
-    console = Console() if sys.stdout.isatty() else Console(width=200)  # a pipe has no width to fit
+    width = None if sys.stdout.isatty() else 200  # a pipe has no width to fit
+    console = Console(width=width, markup=False)  # names and paths are not rich's markup
     console.print(table)
     for known in KNOWN.values():
         console.print(f"{known.name}: {known.title}", highlight=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gembench.errors import InputError
+from gembench.text import printable
 
 if TYPE_CHECKING:
     from gembench.study.declare.cases import Case
@@ -114,7 +115,7 @@ def list_experiments(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     experiments = [experiment for experiment, _ in wanted(args.names or ["all"], args.experiments)]
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if args.names:
         for experiment in experiments:
             _list_cases(console, experiment, args.grid, args.results)
@@ -146,13 +147,14 @@ def _list_cases(console: Any, experiment: Experiment, grid: str, results: Path) 
     from gembench.study.tell.code import Code
 
     code = Code.of(experiment)
-    console.print(f"[bold]{experiment.name}[/bold]: {experiment.title}")
+    console.print(f"{experiment.name}: {experiment.title}", style="bold")
     stored: dict[str, list[str]] = {}
     for row in load_rows(results, experiment.name, grid=grid):
-        stored.setdefault(case_key(row.case), []).append(f"{row.status} on {row.machine} {code.text(row)}")
+        stored.setdefault(case_key(row.case), []).append(
+            f"{row.status} on {printable(row.machine)} {code.text(row)}")
     for case in experiment.grids[grid]:
         told = ", ".join(stored.get(case_key(case), ["not measured"]))
-        console.print(f"  {case_name(experiment.name, case)}  {told}", markup=False, soft_wrap=True)
+        console.print(f"  {case_name(experiment.name, case)}  {told}", soft_wrap=True)
 
 
 def show_machine(args: argparse.Namespace) -> int:
@@ -167,7 +169,7 @@ def show_machine(args: argparse.Namespace) -> int:
         table.add_row(key, _readable(key, value))
     for library, version in machine.libraries().items():
         table.add_row(library, version)
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)
     return 0
 
 

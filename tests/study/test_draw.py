@@ -162,3 +162,15 @@ def test_a_signed_figure_grows_at_its_foot_and_nothing_on_it_changes_its_size():
 @pytest.mark.parametrize(("longest", "length"), [(1, 1), (1.99, 1), (2, 2), (37, 20), (50.1, 50), (0.3, 0.2)])
 def test_a_scale_bar_is_the_longest_round_length_that_fits(longest, length):
     assert pictures.round_length(longest) == pytest.approx(length)
+
+
+def test_titles_over_pictures_stay_on_a_signed_figure():
+    with style.context():
+        figure, axes = style.figure(1, 3, width=style.PAGE, height=2.9)
+        for ax in axes:
+            shown = pictures.score_map(ax, np.eye(8), title="Templates")
+        figure.colorbar(shown, ax=list(axes), orientation="horizontal")
+        style.sign(figure, "a machine")
+        figure.draw_without_rendering()
+    top = max(ax.get_tightbbox().y1 for ax in axes)
+    assert top <= figure.bbox.height

@@ -7,22 +7,26 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from gembench.cli import main
 from gembench.errors import InputError
 from gembench.study.declare.experiment import experiment_files, load_all, load_experiment
 from gembench.study.measure.runner import Settings, run_experiment
 from gembench.study.measure.store import Row
 from gembench.study.tell.claims import Summary, load_claims
+from gembench.study.tell.code import Code
 from gembench.study.tell.figures import draw, write_figures
 from gembench.study.tell.page.answers import lines
 from gembench.study.tell.page.gallery import load_figures
 from gembench.study.tell.page.inline import shrunk
 from gembench.study.tell.report import render
+from gembench.study.tell.tables import table_of
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 HOSTILE = "</title><script>x</script> $\\frac{$ [/b] ../../x"
@@ -136,6 +140,21 @@ def test_names_of_machines_are_text_and_nothing_else(measured: Path, tmp_path: P
     assert all(path.parent == folder and path.is_file() for path in written)
 
 
+def test_names_are_no_markup_of_the_terminal(
+    measured: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, folders = measured / "toy.py", ["--experiments", str(measured), "--results",
+                                          str(measured.parent / "results")]
+    file.write_text(file.read_text().replace('title="A toy"', 'title="A [/b] toy"'))
+    for words in (["list"], ["list", "toy"], ["claims"]):
+        assert main([*words, *folders]) == 0
+        assert "[/b]" in capsys.readouterr().out
+    (measured.parent / "[" / "b]").mkdir(parents=True)
+    monkeypatch.setenv("GEMBENCH_DATA", str(measured.parent / "[/b]"))
+    assert main(["data", "list"]) == 0
+    assert main(["machine"]) == 0
+
+
 def rows_of(folder: Path) -> list[Row]:
     from gembench.study.tell.figures import declared_rows
 
@@ -205,6 +224,27 @@ def test_a_broken_list_of_figures_is_one_clear_line(text: str, tmp_path: Path) -
     path.write_text(text)
     with pytest.raises(InputError, match=r"figures\.toml"):
         load_figures(path)
+
+
+def test_a_table_leaves_out_what_every_case_has(row: Callable[..., Row], toy: Callable[..., Path]) -> None:
+    experiment = load_experiment(toy() / "toy.py")
+    several = [row([1.0], arm=arm, n=10) for arm in ("slow", "fast")]
+    table, same = table_of(experiment, several, ["planned"]).narrowed()
+    assert (table.axes, same) == (["arm"], "n=10")
+    assert [axes for axes, _ in table.rows] == [["slow"], ["fast"]]
+    table, same = table_of(experiment, several[:1], ["planned"]).narrowed()
+    assert (table.axes, same) == (["n", "arm"], "")
+
+
+def test_rows_of_two_codes_are_told_apart(row: Callable[..., Row], toy: Callable[..., Path]) -> None:
+    experiment = load_experiment(toy() / "toy.py")
+    old, new = row([1.0], arm="slow", n=10), row([1.0], arm="fast", n=10)
+    new = replace(new, run={**new.run, "source_hash": "now"})
+    table = table_of(experiment, [old, new], ["planned"], Code("now"))
+    assert table.columns[-1] == "code"
+    assert [cells[-1].text for _, cells in table.rows] == [
+        "as of commit 0123456789, code changed since", "as of this code"]
+    assert table_of(experiment, [new], ["planned"], Code("now")).columns[-1] == "peak memory"
 
 
 def picture(pixels: np.ndarray) -> str:

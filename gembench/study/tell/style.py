@@ -148,7 +148,8 @@ def sign(figure: Figure, text: str) -> None:
 
     The layout is fixed first, so that the page grows and everything on it keeps its size.
     """
-    figure.draw_without_rendering()
+    for _ in range(2):  # titles over pictures of a fixed aspect find their place at the second
+        figure.draw_without_rendering()
     figure.set_layout_engine("none")
     width, height = figure.get_size_inches()
     lines = wrap(printable(text, 400), int(24 * width))

@@ -37,6 +37,15 @@ class Table:
     columns: list[str]
     rows: list[tuple[list[str], list[Cell]]]
 
+    def narrowed(self) -> tuple[Table, str]:
+        """The table without the axes that have one value in all of several rows, and what those are."""
+        values = {axis: {axes[number] for axes, _ in self.rows} for number, axis in enumerate(self.axes)}
+        same = {axis: min(own) for axis, own in values.items() if len(own) == 1 and len(self.rows) > 1}
+        kept = [number for number, axis in enumerate(self.axes) if axis not in same]
+        rows = [([axes[number] for number in kept], cells) for axes, cells in self.rows]
+        table = Table([self.axes[number] for number in kept], self.machines, self.columns, rows)
+        return table, ", ".join(f"{axis}={value}" for axis, value in same.items())
+
 
 def metric_text(value: Any) -> str:
     """A metric as a table shows it."""

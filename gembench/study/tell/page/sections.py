@@ -44,11 +44,15 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Part:
-    """One machine's part of a study: drawings that the gallery does not show, table, notes."""
+    """One machine's part of a study: drawings that the gallery does not show, table, notes.
+
+    same: the axes that the table leaves out, which have one value in every case
+    """
 
     machine: str
     drawings: list[Drawing]
     table: Table
+    same: str
     notes: list[str]
 
 
@@ -97,6 +101,7 @@ def section_of(
                 if isinstance(drawing, Drawing) and drawing.machine == machine and drawing not in shown]
         notes = [text for text in drawings if isinstance(text, str)] if machine == machines[0] else []
         notes += filter(None, [provenance_sentence(own, code), stability_warning(own)])
-        parts.append(Part(machine, left, table_of(experiment, own, [machine], code), notes))
+        table, same = table_of(experiment, own, [machine], code).narrowed()
+        parts.append(Part(machine, left, table, same, notes))
     missing = gaps(experiment, rows, machines or ["no machine"], grid)
     return Section(experiment, parts, missing, list(shown_above))
