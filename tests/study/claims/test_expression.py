@@ -118,6 +118,18 @@ def test_a_metric_ranges_over_its_stored_interval(row: MakeRow) -> None:
     assert (found.value, found.low, found.high) == (1.0, 0.8, 1.4)
 
 
+def test_a_share_ranges_over_the_interval_of_its_count(row: MakeRow) -> None:
+    rows = [row([1.0], metrics={"changed": changed, "picks": picks}) for changed, picks in ((0, 500), (0, 5))]
+    many, few = (evaluation("max(share(changed, picks))", [one]) for one in rows)
+    assert (many.value, many.low, few.value, few.low) == (0, 0, 0, 0)
+    assert many.high == pytest.approx(1 - 0.025 ** (1 / 500))  # what leaves none of 500 with 2.5 %
+    assert few.high == pytest.approx(1 - 0.025 ** (1 / 5))
+    assert evaluate("median(share(changed, picks))", [row([1.0], metrics={"changed": 1, "picks": 4})]) == 0.25
+    for changed, picks in ((5, 4), (0, 0), (0.5, 4), (-1, 4)):
+        with pytest.raises(NotTestableError, match="is no share of a count"):
+            evaluate("max(share(changed, picks))", [row([1.0], metrics={"changed": changed, "picks": picks})])
+
+
 def test_the_rows_that_were_read_are_named(libraries: list[Row]) -> None:
     assert evaluation('median(time, library="mkl", n=512)', libraries).rows == (libraries[1],)
     assert len(evaluation('count(library="mkl")', libraries).rows) == 2

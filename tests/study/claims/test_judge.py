@@ -41,10 +41,12 @@ def test_the_verdict_follows_the_bands(row: MakeRow, claim: Claim, seconds: floa
 
 @pytest.mark.parametrize(
     ("samples", "verdict", "reason"),
-    [([1.1, 1.9], "reproduced", ""), ([1.5, 1.4, 2.1], "unsettled", "from reproduced to partly"),
-     ([2.1, 2.5, 1.9], "unsettled", "from reproduced to partly"),
-     ([0.3, 1.5, 5.0], "unsettled", "over reproduced and not reproduced"),
-     ([5.0, 6.0], "not reproduced", "")],
+    [([1.1, 1.9], "reproduced", ""), ([1.0, 2.0], "reproduced", ""), ([2.1, 4.0], "partly", ""),
+     ([1.5, 1.4, 2.1], "unsettled", "holds the bound 2"), ([2.0, 2.1, 2.2], "unsettled", "the bound 2"),
+     ([2.1, 2.5, 1.9], "unsettled", "the bound 2"), ([4.0, 4.1, 4.2], "unsettled", "the bound 4"),
+     ([0.3, 1.5, 5.0], "unsettled", "the bound 0.5 and 1 and 2 and 4"),
+     ([0.3, 4.5, 5.0], "unsettled", "the bound 0.5 and 1 and 2 and 4"),
+     ([5.0, 6.0], "not reproduced", ""), ([0.1, 0.4], "not reproduced", "")],
 )
 def test_a_bound_inside_the_range_of_the_rounds_leaves_it_unsettled(
     row: MakeRow, samples: list[float], verdict: str, reason: str
@@ -71,6 +73,12 @@ def test_only_what_was_measured_reproduces(
             found = judge(claim, [replace(row([seconds], n=1), evidence=evidence)], "planned", TOY)
             exceeded = claim is ABOUT and seconds == 9.0 and evidence in ("measured", "emulated")
             assert (found.verdict, found.evidence) == ("exceeded" if exceeded else verdict, evidence)
+
+
+def test_weaker_evidence_is_unsettled_by_the_first_band_alone(row: MakeRow) -> None:
+    for samples, verdict in (([1.5, 2.1], "unsettled"), ([2.1, 5.0], "not reproduced")):
+        rows = [replace(row(samples, n=1), evidence="model")]
+        assert judge(CLAIM, rows, "planned").verdict == verdict
 
 
 def test_the_weakest_of_the_rows_that_were_read_is_the_evidence(row: MakeRow) -> None:

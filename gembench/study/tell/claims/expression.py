@@ -7,6 +7,7 @@ metric, a list meaning any of its values.
   values(column, **where)            one number per row; also median, mean, min, max, sum of them
   count(**where)                     how many rows
   ratio(column, "axis", a, b)        column at axis=a over column at axis=b, for every pair alike otherwise
+  share(part, whole, **where)        one count over another of each row, with its 95 % interval
   first, last(column, "axis")        where the axis is smallest, largest
   exponent(column, "axis")           slope of log column over log axis: 1 is linear, 2 quadratic
   linear, logarithmic(column, "axis")  R^2 of a straight line over the axis, over its logarithm
@@ -197,11 +198,27 @@ def count(reader: Reader, **where: Any) -> float:
     return float(len(rows))
 
 
+def share(reader: Reader, part: str, whole: str, **where: Any) -> list[float]:
+    """Part over whole of each selected row, with the 95 % interval of such a count (Clopper and Pearson)."""
+    from scipy.stats import binomtest
+
+    shares = []
+    for row in reader.matching(where):
+        k, n = reader.number(row, part), reader.number(row, whole)
+        if not (n == int(n) and k == int(k) and 0 <= k <= n and n > 0):
+            shown = f"{part} over {whole}, {k:g} over {n:g}"
+            raise NotTestableError(f"{row.name}: {shown}, is no share of a count")
+        reader.intervals = True
+        interval = binomtest(int(k), int(n)).proportion_ci()
+        shares.append(k / n if reader.end is None else float(interval[reader.end]))
+    return shares
+
+
 _AGGREGATES: dict[str, Callable[[list[float]], float]] = {
     "median": statistics.median, "mean": statistics.fmean, "min": min, "max": max, "sum": sum,
 }
 _OVER_ROWS: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (values, ratio, first, last, exponent, linear, logarithmic, count)
+    f.__name__: f for f in (values, ratio, share, first, last, exponent, linear, logarithmic, count)
 }
 
 

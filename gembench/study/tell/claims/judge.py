@@ -92,22 +92,27 @@ def _verdict(claim: Claim, machine: str, found: Evaluation, remark: str) -> Verd
         verdict, reason = "not judged", claim.why
     else:
         verdict = place(claim, found.value)
-        ends = [place(claim, found.low), place(claim, found.high)]
-        if evidence not in REPRODUCES:
-            ends, verdict = [_weak(end) for end in ends], _weak(verdict)
-        if set(ends) != {verdict}:
-            reason = f"the rounds range from {ends[0]} to {ends[1]}" if ends[0] != ends[1] else \
-                f"the rounds range over {verdict} and {ends[0]}"
+        bounds = _bounds(claim, found.low, found.high, evidence)
+        if bounds:
+            reason = f"its range holds the bound {' and '.join(f'{bound:g}' for bound in bounds)}"
             verdict = "unsettled"
-        elif verdict == "reproduced":
-            verdict = WEAKER.get(evidence, verdict)
+        elif evidence in WEAKER:
+            verdict = WEAKER[evidence] if verdict == "reproduced" else "not reproduced"
     return Verdict(claim, machine, verdict, evidence, found.value, found.low, found.high, reason,
                    remark=remark)
 
 
-def _weak(place: str) -> str:
-    """What weaker evidence can say: it holds, or it does not."""
-    return place if place == "reproduced" else "not reproduced"
+def _bounds(claim: Claim, low: float, high: float, evidence: str) -> list[float]:
+    """The ends of the bands inside the range; of weaker evidence, which is never partly, of one band.
+
+    A range that only touches an end from inside the band stays within it.
+    """
+    bands = [claim.reproduced, claim.partly] if evidence in REPRODUCES else [claim.reproduced]
+    return sorted({
+        end for band in bands if band for end in band
+        if low <= end <= high and not (inside(low, band) and inside(high, band))
+        and (inside(low, band) or inside(high, band) or low < end < high)
+    })
 
 
 def remedy(experiment: Experiment, where: Mapping[str, Any]) -> str:

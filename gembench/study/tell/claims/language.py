@@ -14,8 +14,8 @@ LONGEST, DEEPEST, MOST_ITEMS = 2000, 40, 64  # characters, levels of nesting, it
 LARGEST = 1e15  # of a number: what float64 still counts in ones
 ARGUMENTS = {  # how many each function takes before its keywords
     "values": (1, 1), "median": (1, 1), "mean": (1, 1), "min": (1, 1), "max": (1, 1), "sum": (1, 1),
-    "count": (0, 0), "ratio": (4, 4), "first": (2, 2), "last": (2, 2), "exponent": (2, 2), "linear": (2, 2),
-    "logarithmic": (2, 2),
+    "count": (0, 0), "ratio": (4, 4), "share": (2, 2), "first": (2, 2), "last": (2, 2), "exponent": (2, 2),
+    "linear": (2, 2), "logarithmic": (2, 2),
 }
 _ARITHMETIC: dict[type, Callable[[float, float], float]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
