@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 
+from gembench.data import klh
+from gembench.data.annotated import SIMULATED, not_asked_for
+from gembench.engine.peaks import PeakSettings
 from gembench.machine import cores
 from gembench.peers import PEERS
 from gembench.study.declare.experiment import Experiment, grid
@@ -13,6 +17,9 @@ UNFILTERED = [picker for picker in ENGINE if picker != "gembench-banded"]  # whi
 OTHERS = ["pytme", "opencv", "scikit-image", "relion", "gempicker", "findem"]
 TURNED = [picker for picker in OTHERS if picker not in ("relion", "findem")]  # masks of the templates' own
 ROUND = ["pytme", "relion", "gempicker", "findem"]  # that gain from one disc for all templates
+AS_THEN = ["gembench", "gembench-2003", "gembench-gpu", "gempicker", "findem"]
+THRESHOLD = 0.3  # the paper's, for gEMpicker and FindEM alike
+GEMPICKER = PeakSettings("gempicker", THRESHOLD, 0.9, max_picks=100)  # the rules for peaks of 2013
 LOWPASS = 20.0  # A, to which RELION reduces what our filter has left nothing in beyond 70 A
 MOST = 4  # rounds; a round of the picks is a share of the micrographs
 # Turned templates that show the pace of each; RELION needs most, since its pace is a difference of two runs
@@ -30,22 +37,13 @@ def skip(case):
     """Why the picker cannot do this here."""
     if case.cores == "all" and cores() == 1:
         return "there is one core, which the other cases use"
-    return PEERS[case.picker].unavailable() or (unasked(case) if case.task == "picks" else "")
-
-
-def unasked(case):
-    """Real micrographs where they are, simulated ones elsewhere."""
-    from gembench.data.sets import find_set
-
-    here = find_set("klh") is not None
-    if case.data == "klh" and not here:
-        return "the real KLH micrographs are not here: `gembench data fetch klh`, or set GEMBENCH_DATA"
-    return "the real KLH micrographs are here instead" if case.data == "simulated" and here else ""
+    here = "" if case.task == "speed" else not_asked_for(case.data, klh.NAME)
+    return PEERS[case.picker].unavailable() or here
 
 
 def evidence_of(case):
     """Picks on micrographs of our simulator say nothing of real ones; speed does not depend on pixels."""
-    return "simulated data" if case.task == "picks" and case.data == "simulated" else "measured"
+    return "measured" if case.task == "speed" or case.data != SIMULATED else "simulated data"
 
 
 def setup(case):
@@ -69,20 +67,24 @@ def speed_setup(case):
 
 def picks_setup(case):
     """Annotated micrographs, and the two views of KLH turned; symmetry spares what looks the same."""
-    from gembench.data.annotated import annotated_set, simulated_set
+    from gembench.data.annotated import annotated
     from gembench.peers.picking import Picking, rules
     from gembench.picking.prepare import load_bank
     from gembench.picking.settings import PickSettings
 
-    data = annotated_set("klh") if case.data == "klh" else simulated_set(case.micrographs)
-    symmetry = (2, 0) if case.symmetry else None
-    settings = PickSettings(data.pixel_size, case.angle_step, average=1, lowpass=70.0, symmetry=symmetry)
+    data, kind = annotated(case.data, case.micrographs), PEERS[case.picker]
+    as_in_2013 = case.task == "picks-2013"
+    settings = PickSettings(
+        data.pixel_size, case.angle_step, symmetry=klh.SYMMETRY if case.symmetry else None,
+        **({"average": 4} if as_in_2013 else {"average": 1, "lowpass": 70.0}),
+    )
     bank, _ = load_bank(data.templates, data.masks, settings)
-    kind = PEERS[case.picker]
-    peer = kind(bank, threads=threads(case), pixel_size=data.pixel_size, lowpass=LOWPASS,
-                peaks=rules(kind, bank))
-    paths = data.micrographs[: case.micrographs]
-    return Picking(peer, data, settings, paths, ceil(len(paths) / MOST))
+    peaks = rules(kind, bank)
+    if as_in_2013:
+        peaks = GEMPICKER if case.picker == "gembench" else replace(peaks, threshold=THRESHOLD)
+    peer = kind(bank, threads=threads(case), pixel_size=data.pixel_size, lowpass=LOWPASS, peaks=peaks)
+    share = ceil(len(data.micrographs) / MOST)
+    return Picking(peer, data, settings, share, peaks, THRESHOLD if as_in_2013 else None)
 
 
 def run(inputs, case):
@@ -123,15 +125,24 @@ def speed(n, template, kinds=(("own", 0), ("disc", 0), ("disc", 20)), used=("one
 
 def picks(micrographs, step, used="one", symmetry=True, pickers=None):
     """The same pickers on real and on simulated micrographs."""
-    return [case for data in ("klh", "simulated")
+    return [case for data in (klh.NAME, SIMULATED)
             for case in grid(task="picks", data=data, micrographs=micrographs, angle_step=step,
                              symmetry=symmetry, cores=used, picker=pickers or ENGINE + OTHERS)]
+
+
+def fixed(real, simulated, steps, pickers=AS_THEN):
+    """FindEM beside its method of 2003 and the method of 2013, at the paper's threshold; by set."""
+    counts = {klh.NAME: real, SIMULATED: simulated}
+    return [case for data, count in counts.items()
+            for case in grid(task="picks-2013", data=data, micrographs=count, angle_step=steps[data],
+                             symmetry=False, cores="one", picker=pickers)]
 
 
 # OpenCV and scikit-image compute one and the same score: the slower one picks in the paper's grid only
 QUICKER = [picker for picker in ENGINE + OTHERS if picker != "scikit-image"]
 QUICKEST = [picker for picker in QUICKER if picker != "opencv"]
-DEFAULT = speed(2048, 160) + picks(4, 15, pickers=QUICKER)
+DEFAULT = (speed(2048, 160) + picks(4, 15, pickers=QUICKER)
+           + fixed(klh.MICROGRAPHS, 4, {klh.NAME: 4, SIMULATED: 9}))
 experiment = Experiment(
     name="peers", title="gembench beside FindEM and what users run today",
     about="Time is seconds of the processor where one core is used and of the clock where all are. speed: a"
@@ -143,14 +154,18 @@ experiment = Experiment(
     " float64 direct sums; RELION scores in another quantity, whose correlation with them is given. picks:"
     " KLH, filtered at 70 A, through every score map with the same peaks; for each half of the micrographs"
     " the threshold that finds 98 % on the other half, or all that the picker finds; own: the program's own"
-    " peaks. Memory is the process's, or that of the program it runs.",
+    " peaks. picks-2013: all micrographs at hand through the paper's 4 x 4 filter, at its threshold of 0.3;"
+    " gembench is the method of 2013 with gEMpicker's rules for peaks, gembench-2003 the method that FindEM"
+    " has, one disc for all templates, with local maxima. Templates of all picks are the set's own, on real"
+    " micrographs averages that hold the judged particles. Whose marks judge stands under annotations."
+    " Memory is the process's, or that of the program it runs.",
     grids={"quick": speed(512, 64, used=("one",)) + picks(2, 45, pickers=QUICKEST),
            "default": DEFAULT,
-           "paper": DEFAULT + speed(4096, 160) + picks(41, 4, symmetry=False)},
-    evidence=evidence_of,
-    setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics, threads=threads,
+           "paper": DEFAULT + speed(4096, 160) + picks(klh.MICROGRAPHS, 4, symmetry=False)},
+    evidence=evidence_of, setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics,
+    threads=threads,
     compare="picker", baseline="gembench", rounds=MOST, warmups=0, time_limit=7200,
     columns=["score_difference", "score_correlation", "templates_right", "memory_mib", "n_picks", "n_truth",
-             "precision", "recall", "f1", "mean_distance_px", "own_n_picks", "own_recall", "own_f1",
-             "templates_turned_by", "version"],
+             "precision", "recall", "f1", "mean_distance_px", "n_on_unsure", "own_n_picks",
+             "own_recall", "own_f1", "templates_turned_by", "version", "annotations"],
 )

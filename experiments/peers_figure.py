@@ -19,6 +19,9 @@ PAPER = {  # seconds for 82 micrographs of 2048 x 2048 with 180 templates, masks
 }
 PAPER_PAIRS = 82 * 180  # of a micrograph and a template, which those seconds are for
 PAPER_STEP = 4  # degrees between their templates
+# Side views on 82 micrographs: of 1,042 that Mouche marked, picked and how many picks in all
+PICKED = {"FindEM, a core": (1011, 1282), "gEMpicker, a core": (979, 1249)}
+MARKED = 1042
 
 
 def figure(rows):
@@ -29,6 +32,10 @@ def figure(rows):
     for n in sorted({row["n"] for row in speed}):
         shown = [row for row in speed if row["n"] == n]
         figures[f"speed_{n}"] = _speed(shown), shown
+    then = [row for row in rows if row["task"] == "picks-2013"]
+    for data in sorted({row["data"] for row in then}):
+        shown = [row for row in then if row["data"] == data]
+        figures[f"findem_{data}"] = _picks(shown, PICKED), shown
     for data, step in sorted({(row["data"], row["angle_step"]) for row in picks}):
         shown = [row for row in picks if row["data"] == data and row["angle_step"] == step]
         figures[f"picks_{data}_{step:g}deg"] = _picks(shown), shown
@@ -118,10 +125,13 @@ def _key(drawn, kinds, paper):
     drawn.legend(handles=shown, loc="outside upper right", ncols=len(shown))
 
 
-def _picks(rows):
-    """Recall, precision and F1 of every picker, beside the seconds it takes a micrograph."""
+def _picks(rows, picked=()):
+    """Recall, precision and F1 of every picker, beside the seconds it takes a micrograph.
+
+    picked: of the paper's pickers, how many marked particles they picked, and how many picks they made
+    """
     rows = sorted(rows, key=lambda row: (-row["f1"], row["picker"]))
-    paper = PAPER if rows[0]["angle_step"] == PAPER_STEP else {}
+    paper = PAPER if rows[0]["angle_step"] == PAPER_STEP or picked else {}
     drawn, (left, right) = style.figure(
         1, 2, width=style.PAGE, height=1.1 + 0.22 * (len(rows) + len(paper)), sharey=True, width_ratios=[3, 2]
     )
@@ -130,12 +140,19 @@ def _picks(rows):
         left.plot([min(shown), max(shown)], [place, place], color=style.GREY, linewidth=0.8, linestyle="-",
                   marker="")
         for name, (colour, marker) in DOTS.items():
-            left.plot(row[name], place, marker, color=colour, markersize=5, linestyle="none",
-                      label={"f1": "F1"}.get(name, name) if place == 0 else None)
+            low, high = row.metrics.get(f"{name}_interval") or (row[name], row[name])
+            shift = 0.0 if low == high else {"recall": -0.18, "precision": 0.18, "f1": 0.0}[name]
+            bands.dots(left, {place + shift: (row[name], low, high)}, style.Series(colour, "-", marker, ""),
+                       {"f1": "F1"}.get(name, name) if place == 0 else None, across=True, elinewidth=0.7)
         bands.dots(right, {place: (row.median, *row.band)}, look(row["picker"]), across=True)
         right.annotate(seconds_text(row.median), (row.band[1], place), xytext=(6, 0),
                        textcoords="offset points", va="center", fontsize="small")
-    for place, (_, total) in enumerate(paper.items(), len(rows)):
+    for place, (name, total) in enumerate(paper.items(), len(rows)):
+        if name in picked:
+            found, made = picked[name]
+            for share, text in ((found / MARKED, f"recall {found / MARKED:.2f}"),
+                                (found / made, f"precision {found / made:.2f}")):
+                style.paper_value(left, share, place, text, offset=(0, 5))
         style.paper_value(right, total / 82, place, f"{seconds_text(total / 82)}, the paper's")
     bands.lines_of_cases(left, [*(label(row["picker"]) for row in rows), *paper])
     bands.times(right)

@@ -43,9 +43,8 @@ class Measured:
         self.experiment = load_experiment(FILES[name])
         groups = group_by_arms(self.experiment.grids["quick"], self.experiment.compare)
         self.rows, self.done = [], []
-        for case in groups[0]:
-            if self.experiment.skip(case):
-                continue
+        here = [[case for case in group if not self.experiment.skip(case)] for group in groups]
+        for case in next(filter(None, here)):
             done = Measurement(self.experiment, case, 1)
             done.sample()
             seconds = done.sample()

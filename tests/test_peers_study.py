@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from gembench.data.workload import egg_bank
+from gembench.engine.bank import is_disc
+from gembench.engine.peaks import PeakSettings
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
 from gembench.peers import PEERS
@@ -118,7 +122,7 @@ def test_pickers_are_asked_only_for_masks_they_have_and_cores_they_can_use():
     for cases in STUDY.grids.values():
         for case in (case for case in cases if case.picker in PEERS):
             kind = PEERS[case.picker]
-            assert case.task == "picks" or case.mask in kind.masks
+            assert case.task != "speed" or case.mask in kind.masks
             assert case.cores == "one" or kind.parallel
 
 
@@ -171,15 +175,16 @@ def test_a_single_micrograph_is_its_own_other_half():
 def test_a_round_takes_the_next_micrographs_and_begins_again(monkeypatch):
     taken = []
     monkeypatch.setattr(Picking, "_pick", lambda self, path: taken.append(path) or float(path))
-    picking = Picking(None, None, None, [0, 1, 2, 3, 4], share=2)
+    data = SimpleNamespace(micrographs=[0, 1, 2, 3, 4])
+    picking = Picking(None, data, None, share=2, peaks=PeakSettings())
     assert [picking.next_share() for _ in range(4)] == [[0, 1], [2, 3], [4], [1, 2]]
 
 
 def test_claims_select_rows_that_the_study_has():
     claims = [claim for claim in load_claims(FOLDER / "claims.toml") if claim.experiment == "peers"]
-    assert len(claims) == 5
+    assert len(claims) == 6
     for claim in claims:
-        for chosen in (claim.select, {**claim.select, **claim.stand_in}):
+        for chosen in (claim.select, *({**claim.select, **weaker} for weaker in claim.stand_in)):
             assert any(all(case.get(axis) == value for axis, value in chosen.items())
                        for case in STUDY.grids["default"])
 
@@ -204,7 +209,7 @@ def test_figures_tell_times_ratios_and_what_is_found():
     from gembench.study.tell import figures as drawing
 
     drawn = drawing.draw(STUDY, rows())
-    assert set(drawn) == {"speed_2048", "picks_simulated_15deg"}
+    assert set(drawn) == {"speed_2048", "picks_simulated_15deg", "findem_simulated"}
     panels = drawn["speed_2048"].axes
     assert [ax.get_title(loc="left") for ax in panels] == list(DRAWING.PANELS.values())
     own = panels[0]
@@ -218,6 +223,42 @@ def test_figures_tell_times_ratios_and_what_is_found():
     assert panels[-1].get_xlabel() == "Time of a template"
     assert panels[-1].get_xscale() == "log"
     assert drawn["picks_simulated_15deg"].axes[0].get_xlabel() == "Share"
+
+
+def test_findem_is_held_against_the_paper_at_a_fixed_threshold():
+    from gembench.study.tell import figures as drawing
+
+    left = drawing.draw(STUDY, rows())["findem_simulated"].axes[0]
+    names = [tick.get_text() for tick in left.get_yticklabels()]
+    assert {"FindEM", "gembench", "gEMpicker", "FindEM, a core", "gEMpicker, a core"} <= set(names)
+    stars = [line for line in left.lines if line.get_marker() == "*"]
+    points = {(round(float(line.get_xdata()[0]), 3), names[int(line.get_ydata()[0])]) for line in stars}
+    assert points == {(0.970, "FindEM, a core"), (0.789, "FindEM, a core"),
+                      (0.940, "gEMpicker, a core"), (0.784, "gEMpicker, a core")}
+
+
+def test_picks_at_a_fixed_threshold_have_intervals_and_no_other_half():
+    rng = np.random.default_rng(1)
+    truth = [Picks(f"m{i}.mrc", rng.uniform(900, 1900, 5), np.arange(5) * 200.0 + 400,
+                   label=["side"] * 4 + ["unsure"]) for i in range(4)]
+    picks = [planted_picks(marks.micrograph, marks, wrong) for wrong, marks in enumerate(truth)]
+    numbers = statistics(picks, truth, 0.3)
+    assert (numbers["n_picks"], numbers["n_truth"], numbers["true_positives"]) == (26, 16, 16)
+    assert numbers["n_on_unsure"] == 4
+    assert numbers["thresholds"] == [0.3]
+    assert numbers["precision"] == 16 / 22
+    low, high = numbers["n_picks_interval"]
+    assert 20 <= low < 26 < high <= 32
+    assert numbers["precision_interval"][0] < 16 / 22 < numbers["precision_interval"][1]
+    assert statistics(picks, truth, 0.85)["n_picks"] < 12
+
+
+def test_findems_method_of_2003_has_one_disc_for_all_templates():
+    bank = egg_bank(32, 4, "own")
+    peer = PEERS["gembench-2003"](bank)
+    assert is_disc(peer.bank.masks[0])
+    assert (peer.bank.masks[0] | bank.masks[0]).sum() <= peer.bank.masks[0].sum() + 12
+    assert PEERS["gembench"](bank).bank is bank
 
 
 @pytest.mark.parametrize("number", range(0, 24, 4))

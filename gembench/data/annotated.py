@@ -2,27 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from gembench.data.sets import cache_folder, find_set
+import numpy as np
+from numpy.typing import NDArray
+
+from gembench.data.sets import RECORD, DataSet, cache_folder, find_set
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
 from gembench.io.coordinates import read_coordinates
 from gembench.io.names import micrograph_key
 
+SIMULATED = "simulated"
 SIMULATED_SEED = 2013
+CANDIDATE, EXACT = "candidate", "exact"  # where a mark's position is from: a correlation peak, the simulator
+# Who marks positions that a program proposed: whoever imports other annotations says it in the set's record.
+MAKERS = ("made by eye for gembench with candidate positions shown, one reader a micrograph, and not Mouche's"
+          " 1,042 marks that the paper is judged by")
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """Micrographs that are annotated, what is on them, and what to look for; pixel_size in A/px."""
+    """Micrographs that are annotated, what is on them, and what to look for; pixel_size in A/px.
 
+    name: of the set, 'simulated' for the simulator's
+    sources: where the position of every mark is from, str (n,) as `truth`, by `micrograph_key`; '' unknown
+    makers: who annotated it and how, in a few words
+    """
+
+    name: str
     micrographs: list[Path]
     truth: list[Picks]
     templates: Path
     masks: Path
     pixel_size: float
+    sources: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    makers: str = ""
+
+    def first(self, count: int) -> Annotated:
+        """The same set with the first `count` micrographs and their marks only."""
+        names = {micrograph_key(path) for path in self.micrographs[:count]}
+        truth = [marks for marks in self.truth if micrograph_key(marks.micrograph) in names]
+        return Annotated(self.name, self.micrographs[:count], truth, self.templates, self.masks,
+                         self.pixel_size, self.sources, self.makers)
+
+    def placed(self, marks: Picks) -> NDArray[np.bool_]:
+        """Which marks of a micrograph have a position that no correlation peak gave: bool (n,)."""
+        source = self.sources.get(micrograph_key(marks.micrograph), np.full(len(marks), ""))
+        return np.asarray((source != "") & (source != CANDIDATE))
+
+    def described(self, label: str) -> str:
+        """Whose annotations these are, how many with a label, and how they were made: one sentence."""
+        counts = [(marks.label == label).sum() for marks in self.truth]
+        peaks = [((marks.label == label) & ~self.placed(marks)).sum() for marks in self.truth]
+        total, from_peaks = int(sum(counts)), int(sum(peaks))
+        said = f"{total:,} {label} views on {len(self.micrographs)} micrographs, {self.makers}"
+        if from_peaks and any((source == CANDIDATE).any() for source in self.sources.values()):
+            said += f"; {from_peaks:,} of the positions are correlation peaks"
+        return said
 
 
 def annotated_set(name: str) -> Annotated:
@@ -41,7 +83,9 @@ def annotated_set(name: str) -> Annotated:
     truth = read_coordinates(found.annotations)
     names = {micrograph_key(picks.micrograph) for picks in truth}
     micrographs = [path for path in found.micrographs if micrograph_key(path) in names]
-    return Annotated(micrographs, truth, found.templates, found.masks, found.pixel_size)
+    sources = _sources(found.annotations, truth)
+    return Annotated(name, micrographs, truth, found.templates, found.masks, found.pixel_size, sources,
+                     _makers(found, sources))
 
 
 def simulated_set(count: int, size: int = 2048) -> Annotated:
@@ -54,8 +98,48 @@ def simulated_set(count: int, size: int = 2048) -> Annotated:
         write_simulated_set(folder, count, SIMULATED_SEED, size)
     truth = read_coordinates(folder / "truth.star")
     return Annotated(
-        sorted(folder.glob("*.mrc")), truth, folder / "templates.mrcs", folder / "masks.mrcs", PIXEL_SIZE
+        SIMULATED, sorted(folder.glob("*.mrc")), truth, folder / "templates.mrcs", folder / "masks.mrcs",
+        PIXEL_SIZE, {micrograph_key(marks.micrograph): np.full(len(marks), EXACT) for marks in truth},
+        "simulated by gembench, the truth exact",
     )
+
+
+def annotated(data: str, micrographs: int) -> Annotated:
+    """The first micrographs of a real set, or so many simulated ones for the name 'simulated'."""
+    return simulated_set(micrographs) if data == SIMULATED else annotated_set(data).first(micrographs)
+
+
+def not_asked_for(data: str, real: str) -> str:
+    """Why a study skips `data`: the real set called `real` where it is, simulated micrographs elsewhere.
+
+    '' if it is to be used.
+    """
+    here = find_set(real) is not None
+    if data == real and not here:
+        return (f"the real {real.upper()} micrographs are not here: `gembench data fetch {real}`, or set"
+                " GEMBENCH_DATA")
+    return f"the real {real.upper()} micrographs are here instead" if data == SIMULATED and here else ""
+
+
+def _sources(path: Path, truth: Sequence[Picks]) -> dict[str, NDArray[np.str_]]:
+    """The column `source` of a table of annotations, in the order of its marks; nothing without one."""
+    if path.suffix.lower() != ".csv":
+        return {}
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    with path.open(newline="", encoding="utf-8") as table:
+        for row in csv.DictReader(table):
+            found[micrograph_key(row.get("micrograph") or "")].append((row.get("source") or "").strip())
+    fits = all(len(found[micrograph_key(marks.micrograph)]) == len(marks) for marks in truth)
+    return {key: np.array(values) for key, values in found.items()} if fits else {}
+
+
+def _makers(found: DataSet, sources: Mapping[str, NDArray[np.str_]]) -> str:
+    """Who annotated a set: as its record says, or gembench's own readers, who note what was proposed."""
+    record = found.folder / RECORD
+    if record.is_file() and (said := json.loads(record.read_text()).get("annotations")):
+        return str(said)
+    proposed = any((source == CANDIDATE).any() for source in sources.values())
+    return MAKERS if proposed else f'by whom is not said ("annotations" in {RECORD} would say it)'
 
 
 def _recipe_hash() -> str:
@@ -66,4 +150,3 @@ def _recipe_hash() -> str:
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:8]
-

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+from gembench.engine.picks import Picks
+from gembench.evaluate.evaluation import threshold_for_recall
+from gembench.evaluate.result import Evaluation
 from gembench.io.names import micrograph_key
 
 # session.square.hole.exposure[.preset], numbers of three digits, as the KLH images are named
@@ -38,3 +41,27 @@ def split_halves(
     for field in sorted(groups):
         min(halves, key=len).extend(groups[field])
     return sorted(halves[0]), sorted(halves[1])
+
+
+def at_other_halfs_threshold(
+    picks: Sequence[Picks], judge: Callable[[list[Picks]], Evaluation], recall: float
+) -> tuple[list[Picks], list[float]]:
+    """The picks of each half of the micrographs that reach the threshold chosen on the other half.
+
+    judge: judges the picks of some micrographs
+    recall: that the threshold finds of the half it is chosen on; if no threshold does, it is that of the
+        most that is found
+
+    A single micrograph is its own other half. Returns picks, one list a micrograph, and both thresholds.
+    """
+    halves = split_halves([one.micrograph for one in picks])
+    kept: list[Picks] = []
+    thresholds: list[float] = []
+    for chosen, reported in (halves, halves[::-1]):
+        names = chosen or reported
+        judged = judge([one for one in picks if one.micrograph in names])
+        curve = judged.precision_recall
+        most = float(curve.recall.max(initial=0.0)) if curve is not None else 0.0
+        thresholds.append(threshold_for_recall(judged, min(recall, most)) if most else 1.0)
+        kept += [one[one.score >= thresholds[-1]] for one in picks if one.micrograph in reported]
+    return kept, thresholds

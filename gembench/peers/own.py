@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.bank import TemplateBank
+from gembench.engine.bank import TemplateBank, disc_mask
 from gembench.engine.gpu import device
 from gembench.engine.search import open_search
-from gembench.peers.base import Matched, Peer, SteadyPace
+from gembench.peers.base import Matched, Peer, SteadyPace, mask_diameter
 
 Array = NDArray[Any]
 
@@ -55,6 +57,18 @@ class GembenchPaper(Gembench):
     name = "gembench-paper"
     label = "gembench, as in 2013"
     method = "paper"
+
+
+class Gembench2003(Gembench):
+    """FindEM's method of 2003 by the engine: the same score under one disc for all templates."""
+
+    name = "gembench-2003"
+    label = "gembench, as in 2003"
+
+    def __init__(self, bank: TemplateBank, **options: Any) -> None:
+        assert bank.masks is not None
+        disc = disc_mask(bank.box, mask_diameter(bank) // 2)
+        super().__init__(replace(bank, masks=np.stack([disc] * len(bank.masks))), **options)
 
 
 class GembenchBanded(Gembench):

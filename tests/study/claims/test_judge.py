@@ -193,3 +193,12 @@ def test_runs_apart_leave_a_wider_range(row: MakeRow) -> None:
             for samples, step, path in (([3.0, 1.0], 9, "a"), ([1.0, 3.0], 4, "b"))]
     found = judge(RATIO, rows, "m")
     assert (found.low, found.high, found.verdict) == (1 / 3, 3.0, "unsettled")
+
+
+def test_a_verdict_says_whose_annotations_judged_and_on_what_work(row: MakeRow) -> None:
+    said = {"annotations": "548 side views, made by eye", "work": "41 micrographs, 2 cores"}
+    claim = replace(RATIO, stand_in=[{"library": "scipy"}], select={"library": "fftw"})
+    rows = [row([time], step=step, library="scipy", metrics=said) for time, step in ((1.0, 4), (1.0, 9))]
+    assert judge(claim, rows, "m").remark == (
+        "by the rows with library=scipy; 41 micrographs, 2 cores; 548 side views, made by eye")
+    assert judge(RATIO, [replace(one, metrics={}) for one in rows], "m").remark == ""

@@ -23,6 +23,7 @@ from gembench.study.tell.claims.expression import (
     evaluation,
 )
 
+SAID = ("work", "annotations")  # metrics in words that belong to every verdict on their row
 WEAKER = {"simulated data": "holds on simulated data", "model": "follows from the model"}
 
 
@@ -88,6 +89,7 @@ def judge(claim: Claim, rows: Sequence[Row], machine: str, experiment: Experimen
 def _verdict(claim: Claim, machine: str, found: Evaluation, remark: str) -> Verdict:
     """The verdict of a value with its range and the rows it was read from."""
     evidence, reason = weakest(claim, found.rows), ""
+    remark = "; ".join(filter(None, [remark, *_what_was_judged(found.rows)]))
     if not claim.judged:
         verdict, reason = "not judged", claim.why
     else:
@@ -113,6 +115,12 @@ def _bounds(claim: Claim, low: float, high: float, evidence: str) -> list[float]
         if low <= end <= high and not (inside(low, band) and inside(high, band))
         and (inside(low, band) or inside(high, band) or low < end < high)
     })
+
+
+def _what_was_judged(rows: Iterable[Row]) -> list[str]:
+    """What the rows say of their work and of whose annotations judge it, each said once."""
+    said = [row.metrics.get(name) for name in SAID for row in rows]
+    return list(dict.fromkeys(str(text) for text in said if text))
 
 
 def remedy(experiment: Experiment, where: Mapping[str, Any]) -> str:

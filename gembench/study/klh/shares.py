@@ -1,0 +1,88 @@
+"""Micrographs shared out by the bank they are searched with, so that no template is judged on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gembench.data import klh
+from gembench.data.annotated import SIMULATED, Annotated, annotated, annotated_set
+from gembench.engine.bank import TemplateBank
+from gembench.io.names import micrograph_key
+from gembench.machine import cores
+from gembench.picking.picker import Picked, Picker
+from gembench.picking.prepare import load_bank
+from gembench.picking.settings import PickSettings
+
+MADE = {"given": "the set's own averages, of all particles", "projections": "noise-free projections"}
+
+
+@dataclass
+class Share:
+    """Micrographs, and the bank they are searched with."""
+
+    paths: list[Path]
+    bank: TemplateBank
+
+
+@dataclass
+class Inputs:
+    """What a case picks.
+
+    shares: all micrographs, each in one share; made: what the templates are, in a few words
+    examples: what `views.examples` keeps
+    """
+
+    data: Annotated
+    settings: PickSettings
+    shares: list[Share]
+    made: str
+    examples: list[Any] | None = None
+
+    def picked(self, settings: PickSettings) -> Iterator[Picked]:
+        """What comes out of every micrograph, each picked while the next is read and filtered."""
+        for share in self.shares:
+            with Picker(share.bank, settings, threads=cores()) as picker:
+                yield from picker.pick_all(share.paths)
+
+
+def open_inputs(name: str, micrographs: int, templates: str, **settings: Any) -> Inputs:
+    """The first micrographs of a set, with banks of the templates that are asked for.
+
+    templates: 'halves', averages of the annotated particles of one half of all micrographs, for the other;
+        'unsymmetrised', the same without symmetry; any other name: the set's own
+    settings: of the picks, see `PickSettings`; the pixel size is the set's
+
+    Raises InputError if the set is not here or its templates cannot be made.
+    """
+    data = annotated(name, micrographs)
+    chosen = PickSettings(data.pixel_size, **settings)
+    if templates in MADE:
+        bank, _ = load_bank(data.templates, data.masks, chosen)
+        return Inputs(data, chosen, [Share(data.micrographs, bank)], MADE[templates])
+    shares, made = _halves(data, chosen, symmetric=templates == "halves")
+    return Inputs(data, chosen, shares, made)
+
+
+def _halves(data: Annotated, settings: PickSettings, *, symmetric: bool) -> tuple[list[Share], str]:
+    """A share a half, and what its templates are made of."""
+    from gembench.templates.averages import AverageSettings
+    from gembench.templates.halves import templates_by_halves
+    from gembench.templates.symmetry import NO_SYMMETRY, Symmetry
+
+    average = partial(AverageSettings, klh.BOX, klh.BOX / 10)
+    views = (average(symmetry=Symmetry(klh.SYMMETRY[klh.SIDE]) if symmetric else NO_SYMMETRY),
+             average(rotational=symmetric))
+    whole = data if data.name == SIMULATED else annotated_set(data.name)
+    halves = templates_by_halves(whole, klh.VIEWS, views, klh.DISTANCE)
+    shares = [
+        Share([path for path in data.micrographs if micrograph_key(path) in half.names],
+              load_bank(half.templates, data.masks, settings)[0])
+        for half in halves
+    ]
+    counts = " and ".join(f"{side} side and {top} top views" for side, top in (h.particles for h in halves))
+    made = f"averages of {counts}, each of one half of the micrographs and judged on the other"
+    return [share for share in shares if share.paths], made
