@@ -56,7 +56,7 @@ def _arithmetic(ax, rows):
     spreads = [[pick(rates[count]) / alone for count in counts] for pick in (median, min, max)]
     ax.fill_between(counts, *spreads[1:], color=style.GREY, alpha=0.18, linewidth=0)
     ax.plot(counts, spreads[0], color=style.GREY, marker="_", linestyle="-", linewidth=0.9,
-            label="arithmetic alone")
+            label="arithmetic alone,\nmin..max")
 
 
 def _total(row):
