@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from gembench.engine.kernel import kernel
+from gembench.engine.ncc import ncc
 from gembench.engine.normalise import normalised_weights
 from gembench.errors import InputError
 
@@ -127,8 +128,8 @@ class RotatedTemplate:
         under = image[max(top, 0) : top + height, max(left, 0) : left + width].astype(np.float64)
         if top < 0 or left < 0 or under.shape != self.mask.shape:
             return None
-        sigma = float(under[self.mask].std())
-        return float((self.weights * (under - under[self.mask].mean())).sum() / sigma) if sigma else None
+        inside = under[self.mask]
+        return float(ncc(self.weights, self.mask, under)[0, 0]) if inside.min() < inside.max() else None
 
     @property
     def mask_key(self) -> tuple[tuple[int, ...], bytes]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import disc_mask, rotate
+from gembench.engine.ncc import sigma_squared
 from gembench.engine.normalise import normalised_weights
 from gembench.templates.boxes import resampled
 from gembench.templates.symmetry import parabola, rotational_average
@@ -121,7 +122,7 @@ class _Aligner:
         """1 / sigma of the image under the disc at every shift, (window, window)."""
         weights = _spectrum(self.mask / self.mask.sum(), image.shape)
         mean, square = (self._correlation(weights, _spectrum(one, image.shape)) for one in (image, image**2))
-        inverse: Array = 1 / np.sqrt(np.maximum(square - mean**2, 1e-3))
+        inverse: Array = 1 / np.sqrt(np.maximum(sigma_squared(mean, square), 1e-3))
         return inverse
 
     def _correlation(self, weights: Array, spectrum: Array) -> Array:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gembench.engine.fft import LIBRARIES
+from gembench.engine.ncc import ncc
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,23 +29,22 @@ def library_name(request):
 
 
 def direct_scores(micrograph, image, mask, rows, columns):
-    """Roseman's score as the float64 sum it is defined by: NCC of one turned template, (n,).
+    """`engine.ncc` at some places: NCC of one turned template, (n,).
 
     image, mask: (h, w), the whole box, centre pixel (h // 2, w // 2); rows, columns: (n,) centres.
     NaN where the mask leaves the micrograph, 0 where the micrograph is flat under the mask.
     """
-    T = np.asarray(micrograph, np.float64)
-    dy, dx = np.nonzero(mask)
-    S = np.asarray(image, np.float64)[dy, dx]
-    S = (S - S.mean()) / np.sqrt(((S - S.mean()) ** 2).mean())
+    T, M = np.asarray(micrograph, np.float64), np.asarray(mask, bool)
+    dy, dx = np.nonzero(M)
+    top, left = dy.min(), dx.min()
+    cut = np.s_[top : dy.max() + 1, left : dx.max() + 1]
+    S, M = np.asarray(image, np.float64)[cut], M[cut]
     scores = np.full(len(rows), np.nan)
     for i, (row, column) in enumerate(zip(rows, columns, strict=True)):
-        y, x = row + dy - mask.shape[0] // 2, column + dx - mask.shape[1] // 2
-        if min(y.min(), x.min()) < 0 or y.max() >= T.shape[0] or x.max() >= T.shape[1]:
+        y, x = row + top - mask.shape[0] // 2, column + left - mask.shape[1] // 2
+        if min(y, x) < 0 or y + S.shape[0] > T.shape[0] or x + S.shape[1] > T.shape[1]:
             continue
-        deviation = T[y, x] - T[y, x].mean()
-        sigma = np.sqrt((deviation**2).mean())
-        scores[i] = (S * deviation).mean() / sigma if sigma > 1e-12 * np.abs(T[y, x]).max() else 0.0
+        scores[i] = ncc(S, M, T[y : y + S.shape[0], x : x + S.shape[1]])[0, 0]
     return scores
 
 

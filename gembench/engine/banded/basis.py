@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from gembench.engine.banded.grid import RADII, CoarseGrid, doubled, ring_of, rings
 from gembench.engine.bank import RotatedTemplate
+from gembench.engine.exact.kernels import sigma_squared
 from gembench.engine.fft import FFTLibrary, complex_dtype
 from gembench.engine.kernel import kernel
 
@@ -262,7 +263,7 @@ def inverse_sigmas(means: Array, squares: Array, lowest: Array) -> None:
     for j in range(means.shape[0]):
         mean, square = means[j], squares[j]
         for i in range(mean.shape[0]):
-            variance = square[i] + one - mean[i] * mean[i]
+            variance = sigma_squared(mean[i], square[i] + one)
             value = one / np.sqrt(max(variance, tiny))
             mean[i] = value if variance > tiny else zero
             lowest[i] = min(lowest[i], variance)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gembench.engine.banded.basis import common_box, in_box
 from gembench.engine.banded.grid import TAPS
 from gembench.engine.bank import RotatedTemplate
+from gembench.engine.exact.kernels import sigma_squared
 from gembench.engine.kernel import kernel, summing
 
 Array = NDArray[Any]
@@ -192,7 +193,7 @@ def best_of(
             for j in range(ABREAST):
                 if windows[k, 2] <= x[group] + j <= windows[k, 3]:
                     mean, moment = moments[0, j] / sizes[k], moments[1, j] / sizes[k]
-                    variance = moment - mean * mean
+                    variance = sigma_squared(mean, moment)
                     enough = variance > local_floor * moment + global_floor
                     value = type(score[0, 0])(products[place, j] / np.sqrt(variance) if enough else 0.0)
                     best = score[group, j]

@@ -24,6 +24,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from gembench.engine import ncc
 from gembench.engine.kernel import kernel
 
 Array = NDArray[Any]
@@ -31,6 +32,7 @@ BLOCK = 16  # rows a block: 256 KiB of complex64 at n = 2048, so that four block
 TILE = 16  # columns a transposition turns at a time: two 64-byte lines of complex64
 LINE = 64  # bytes of a cache line, and of one AVX-512 register
 LANES = LINE // 8  # a register seen as 64-bit lanes
+sigma_squared = kernel(ncc.sigma_squared)
 
 # One product of a template's, or mask's, transform with a spectrum of the frame.
 # rows, height: which transformed rows, and how many; load: whether they are not the last step's;
@@ -66,7 +68,7 @@ def inverse_sigma(
         row = out[v + j, 0:width]
         for i in range(width):
             moment = squares[i] + one
-            variance = moment - means[i] * means[i]
+            variance = sigma_squared(means[i], moment)
             floor = local_floor * moment + global_floor
             inverse = one / np.sqrt(max(variance, floor))
             row[i] = inverse if variance > floor else zero
