@@ -8,6 +8,7 @@ from gembench.engine.fft.sizes import fast_size
 from gembench.study.declare.experiment import Experiment, grid
 
 NAMES = list(PREFERENCE)
+GPU = "cufft"
 SIZES = [2047, 2049, 2187, 2208]  # 23 * 89, 3 * 683, 3^7 and 2^5 * 3 * 23
 CAMERAS = ["3838x3710", "5760x4092"]  # width x height of the frames of two direct detectors
 
@@ -26,13 +27,22 @@ def padded_to(size):
 
 def skip(case):
     """Why the library cannot be used here."""
-    return LIBRARIES[case.library].unavailable()
+    if case.library in LIBRARIES:
+        return LIBRARIES[case.library].unavailable()
+    from gembench.engine.gpu import device
+
+    return device.unavailable()
 
 
 def setup(case):
     """A micrograph's spectra, of its own size or padded, and a template of 160 x 160 pixels."""
     shape = shape_of(case)
     work = Workload.make(shape, egg_bank(min(160, shape[0] // 4), 1))
+    if case.library == GPU:
+        from gembench.data.one_template import OneTemplateOnGPU
+
+        padded = (fast_size(shape[0]), fast_size(shape[1]))
+        return OneTemplateOnGPU(work, "float32", padded if case.padded else None)
     return OneTemplate(work, case.library, "float32", None if case.padded else shape)
 
 
@@ -53,13 +63,13 @@ def cases(size, library=NAMES):
 
 experiment = Experiment(
     name="padding", title="Awkward micrograph sizes against padded ones",
-    about="One core, float32. Timed: the correlation of one template by the original method, as in"
-    " fft_libraries: 5 transforms of the whole frame, the normalisation and the maximum. What is padded gets"
-    " zeros up to the even size, without prime factors above 7, whose row transforms cost least"
-    " (gembench/engine/fft/sizes.py); every size here has a better one.",
+    about="One core, and cuFFT on one GPU, float32. Timed: the correlation of one template by the original"
+    " method, as in fft_libraries: 5 transforms of the whole frame, the normalisation and the maximum. What"
+    " is padded gets zeros up to the even size, without prime factors above 7, whose row transforms cost"
+    " least (gembench/engine/fft/sizes.py); every size here has a better one.",
     grids={"quick": cases([509, 514], ["fftw", "mkl"]),
-           "default": cases(SIZES, ["mkl", "scipy"]) + cases(CAMERAS[0], "mkl"),
-           "paper": cases([*SIZES, *CAMERAS])},
+           "default": cases(SIZES, ["mkl", "scipy", GPU]) + cases(CAMERAS[0], ["mkl", GPU]),
+           "paper": cases([*SIZES, *CAMERAS], [*NAMES, GPU])},
     setup=setup, run=run, check=check, skip=skip,
     compare="padded", baseline=False, rounds=2, columns=["padded_to"],
 )

@@ -17,7 +17,7 @@ def figure(rows):
         return {}
     drawn, ax = style.figure(width=style.PAGE, height=2.5)
     sizes = list(dict.fromkeys(size for size, _ in ratios))
-    names = [name for name in PREFERENCE if any(library == name for _, library in ratios)]
+    names = [name for name in (*PREFERENCE, "cufft") if any(library == name for _, library in ratios)]
     ax.axhline(1, color=style.INK, linewidth=0.8, zorder=0)
     for number, name in enumerate(names):
         aside = 0.14 * (number - (len(names) - 1) / 2)

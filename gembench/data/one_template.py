@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,18 @@ class WholeFrame:
 class OneTemplateOnGPU:
     """What `workload.OneTemplate` does on a CPU, in the memory of the first device.
 
-    work: its bank's first template is used; dtype: float32 or float64. The micrograph's spectra, the turned
-    template and its mask are on the device from the start. CuPy keeps cuFFT's plans from call to call.
+    work: its bank's first template is used; dtype: float32 or float64
+    transform: (ny, nx) of the transforms, at least the micrograph's shape, which it is by default
+    The micrograph's spectra, the turned template and its mask are on the device from the start. CuPy keeps
+    cuFFT's plans from call to call.
     """
 
-    def __init__(self, work: Workload, dtype: str) -> None:
+    def __init__(self, work: Workload, dtype: str, transform: tuple[int, int] | None = None) -> None:
         self._cupy, self._fft = load_cupy(), import_module("cupyx.scipy.fft")
-        self.work, self.dtype, self.shape = work, dtype, work.micrograph.shape
-        plan = make_plan((self.shape[0], self.shape[1]), work.bank, WholeFrame(), method="paper", dtype=dtype)  # type: ignore[arg-type]
+        shape = (work.micrograph.shape[0], work.micrograph.shape[1])
+        self.work, self.dtype, self.shape = work, dtype, transform or shape
+        plan = make_plan(shape, work.bank, WholeFrame(), method="paper", dtype=dtype)  # type: ignore[arg-type]
+        plan = replace(plan, transform=self.shape)
         template = work.bank.rotated(0, dtype)
         self._window, self._index = plan.window(template), np.int32(template.index)
         points = self.shape[0] * self.shape[1]
@@ -51,8 +56,8 @@ class OneTemplateOnGPU:
         self._kernels = Kernels(self._cupy, f"#define Real {REALS[dtype]}\n{SOURCE.read_text()}")
         self._padded = self._cupy.empty(self.shape, np.dtype(dtype))
         self._image, self._square = (self._forward(self._up(part)) for part in (image, square))
-        self._score = self._cupy.empty(self.shape, np.dtype(dtype))
-        self._indices = self._cupy.empty(self.shape, np.dtype(np.int32))
+        self._score = self._cupy.empty(shape, np.dtype(dtype))
+        self._indices = self._cupy.empty(shape, np.dtype(np.int32))
 
     def _up(self, array: Array) -> Any:
         """A copy on the device, of the search's type."""
@@ -80,11 +85,11 @@ class OneTemplateOnGPU:
         square = self._correlation(self._square, mask, mask)
         at = self._window
         width, height = at.columns.stop - at.columns.start, at.rows.stop - at.rows.start
-        pitch = self.shape[1]
+        pitch, map_pitch = self.shape[1], self._score.shape[1]
         self._kernels.launch("improve", (-(-width // THREADS), height), (THREADS,), (
             numerator, mean, square, self._floors, np.int32(pitch),
-            np.int64(at.rows.start * pitch + at.columns.start), np.int32(width), np.int32(pitch),
-            np.int64(at.map_rows.start * pitch + at.map_columns.start), self._index, self._score,
+            np.int64(at.rows.start * pitch + at.columns.start), np.int32(width), np.int32(map_pitch),
+            np.int64(at.map_rows.start * map_pitch + at.map_columns.start), self._index, self._score,
             self._indices,
         ))
         self._cupy.cuda.Device(0).synchronize()

@@ -9,13 +9,16 @@ from gembench.data.workload import OneTemplate, Workload, egg_bank
 from gembench.engine.score_map import NO_SCORE
 
 
-@pytest.fixture(params=["float32", "float64"])
+@pytest.fixture(params=[("float32", None), ("float64", None), ("float64", (128, 144))],
+                ids=["float32", "float64", "padded"])
 def pair(emulated, request):
-    """The same correlation on the emulated device and on the CPU."""
+    """The same correlation on the emulated device and on the CPU, as it is and padded."""
     from gembench.data.one_template import OneTemplateOnGPU
 
-    work = Workload.make((120, 120), egg_bank(30, 1), places=20)
-    return OneTemplateOnGPU(work, request.param), OneTemplate(work, "scipy", request.param, (120, 120))
+    dtype, transform = request.param
+    shape = (120, 120 if transform is None else 110)
+    work = Workload.make(shape, egg_bank(30, 1), places=20)
+    return OneTemplateOnGPU(work, dtype, transform), OneTemplate(work, "scipy", dtype, transform or shape)
 
 
 def test_scores_are_the_direct_sum_s_and_the_cpu_s_everywhere(pair):
