@@ -148,7 +148,7 @@ def sign(figure: Figure, text: str) -> None:
 
     The layout is fixed first, so that the page grows and everything on it keeps its size.
     """
-    for _ in range(2):  # titles over pictures of a fixed aspect find their place at the second
+    for _ in range(2 if any(ax.images for ax in figure.axes) else 1):  # titles over pictures need a second
         figure.draw_without_rendering()
     figure.set_layout_engine("none")
     width, height = figure.get_size_inches()
