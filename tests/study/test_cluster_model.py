@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gembench.study.clusters import model
-from gembench.study.clusters.machines import ADONIS, CLUSTERS, GRIFFON, STORAGE, Storage
+from gembench.study.clusters.machines import ADONIS, CLUSTERS, GRIFFON, NETWORKS, STORAGE, Storage
 from gembench.study.clusters.model import Costs
 
 HAND = Costs(message=1, transfer=10, fold=4)  # a step takes 15
@@ -97,6 +97,11 @@ def test_the_papers_clusters():
     assert model.costs_of(GRIFFON, 4096).transfer == pytest.approx(2 * model.costs_of(ADONIS, 4096).transfer)
     assert GRIFFON.fold_seconds(10**6, 1) == pytest.approx(24e6 / 3.5e9)
     assert STORAGE["shared"].seconds(1) == pytest.approx(2 * (5e-3 + 102_400 / 100e6))
+
+
+def test_emulated_networks_have_the_rates_of_their_names():
+    assert {name: network.bandwidth * 8 for name, network in NETWORKS.items()} == {
+        "100Mb/s": 100e6, "1Gb/s": 1e9}
 
 
 def test_a_search_takes_its_slowest_part():

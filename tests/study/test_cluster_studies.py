@@ -211,6 +211,16 @@ def test_wrong_maps_are_never_timed(monkeypatch):
         Measurement(experiment, case, 1).sample()
 
 
+def test_wrong_maps_of_a_search_are_never_timed(monkeypatch):
+    experiment = load_experiment(FOLDER / "cluster.py")
+    for evidence, case in {case["evidence"]: case for case in experiment.grids["quick"]}.items():
+        if evidence != "model":
+            entry = {**case, "distribute": "templates", "micrographs": 1, "seconds": 1.0, "right": False}
+            monkeypatch.setattr(Searches, "measure", lambda self, rounds, entry=entry: [entry])
+            with pytest.raises(HookError, match="the maps differ from those of one process"):
+                Measurement(experiment, case, 1).sample()
+
+
 def test_what_is_faster_than_its_link_is_never_stored(monkeypatch):
     experiment = load_experiment(FOLDER / "reduction.py")
     case = next(case for case in experiment.grids["quick"] if case["evidence"] == "model")

@@ -61,6 +61,14 @@ def test_adonis_with_griffons_disk_is_at_a_third_of_the_ideal():
     assert round(adonis(1, 5e-3) / adonis(8, 5e-3) / 8, 2) == 0.32
 
 
+def test_adonis_with_its_templates_in_a_servers_memory_is_linear():
+    files = BANK * 2 * (0.3e-3 + 160 * 160 * 4 / 110e6)
+    times = [max(math.ceil(math.ceil(BANK / nodes) / 2) / GPU, files) for nodes in (1, 8)]
+    assert times[0] / times[1] / 8 > 0.99
+    assert sensitivity.of_ideal(ADONIS, STORAGE["cached"]) == pytest.approx(
+        times[0] / times[1] / 8, rel=2e-3)
+
+
 def test_threads_help_more_on_adonis_by_the_gain_typed_in_for_its_memory():
     on_griffon = tree_step(2e9, 3.5e9) / tree_step(2e9, 6.5e9)
     on_adonis = tree_step(4e9, 9e9) / tree_step(4e9, 30e9)
