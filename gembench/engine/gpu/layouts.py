@@ -15,7 +15,12 @@ from gembench.engine.gpu.kernels import Shape
 
 SIZES = [64, 128, 256, 512, 1024, 2048]
 LANES = 2  # streams that work on different tiles at the same time, one filling the other's gaps
-FULL = (4, 8)  # lanes and tiles a launch that fill every wave of blocks: 10 % faster on an H100 at 512 points
+PAIRS = 16  # of a batch, if memory allows; a graph of that many takes milliseconds, its launch nothing
+LAUNCHES = [  # lanes, tiles a launch and pairs a batch that compete
+    (LANES, None, PAIRS),  # products stay in the cache
+    (4, 8, PAIRS),  # every wave of blocks is full: 10 % faster on an H100 at 512 points
+    (4, 8, 4),  # templates' spectra stay in the cache: 16 pairs of 1024^2 points are 128 MiB
+]
 CACHE = 40 << 20  # bytes of L2: 40 MB on an A100, 50 on an H100
 NEAREST = 2  # sizes of transforms that compete
 
@@ -25,16 +30,18 @@ class Layout(NamedTuple):
 
     size: points of a tile's transforms along an axis; held: of them by a thread
     lanes: streams that work on different tiles; tiles: in one launch, None for as many as the cache holds
+    pairs: of templates in a batch, unless the search says how many
     """
 
     size: int
     held: int = 8
     lanes: int = LANES
     tiles: int | None = None
+    pairs: int = PAIRS
 
     def __str__(self) -> str:
         tiles = "cached" if self.tiles is None else self.tiles
-        return f"{self.size} points by {self.held}, {self.lanes} x {tiles} tiles"
+        return f"{self.size} points by {self.held}, {self.lanes} x {tiles} tiles, {self.pairs} pairs"
 
 
 def held_points(size: int, dtype: str) -> list[int]:
@@ -74,5 +81,5 @@ def competing(
                      if (shape := Shape.of(size, dtype, held)).most_shared <= shared_limit] for size in sizes}
     nearest = sorted(sizes, key=lambda size: min(map(cost, shapes[size])))[:NEAREST]
     layouts = [Layout(size, shape.held, *launch) for size in nearest for shape in shapes[size]
-               for launch in ((LANES, None), FULL)]
+               for launch in LAUNCHES]
     return [first, *(layout for layout in layouts if layout != first)]

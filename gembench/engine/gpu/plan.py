@@ -23,13 +23,12 @@ from gembench.engine.exact.plan import Plan
 from gembench.engine.gpu import layouts
 from gembench.engine.gpu.device import DeviceInfo
 from gembench.engine.gpu.kernels import Shape
-from gembench.engine.gpu.layouts import SIZES, Layout
+from gembench.engine.gpu.layouts import PAIRS, SIZES, Layout
 from gembench.engine.gpu.turns import NONE
 from gembench.errors import InputError
 
 Array = NDArray[Any]
 Storage = Literal["single", "half"]
-PAIRS = 16  # of a batch, if memory allows; a graph of that many takes milliseconds, its launch nothing
 CACHE_SHARE = 0.5  # of the L2 cache that products in work may take; spectra and maps pass through the rest
 RESERVE = 256 << 20  # bytes left to the driver, for kernels and graphs
 SUMMED = 1 << 15  # pixels at least that one block sums up
@@ -189,7 +188,7 @@ class GPUPlan:
         """
         if batch is not None and batch < 1:
             raise InputError(f"batch of {batch} templates: give at least 1")
-        pairs = min(PAIRS if batch is None else -(-batch // 2), self.pairs)
+        pairs = min(self.layout.pairs if batch is None else -(-batch // 2), self.pairs)
         plan = replace(self, pairs=pairs)._filling(device.cache)
         while plan.bytes + RESERVE > free and plan.pairs > 1:
             plan = plan.halved()._filling(device.cache)

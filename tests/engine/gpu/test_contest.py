@@ -50,8 +50,8 @@ def test_the_plain_layout_and_those_of_fewer_exchanges_compete():
     assert LAYOUTS[0] == Layout(512, 8, 2, None)
     assert {(layout.size, layout.held) for layout in LAYOUTS} == {(512, 8), (512, 32), (1024, 8), (1024, 16),
                                                                   (1024, 32)}
-    assert {layout[2:] for layout in LAYOUTS} == {(2, None), (4, 8)}
-    assert len(set(LAYOUTS)) == len(LAYOUTS) == 10
+    assert {layout[2:] for layout in LAYOUTS} == {(2, None, 16), (4, 8, 16), (4, 8, 4)}
+    assert len(set(LAYOUTS)) == len(LAYOUTS) == 15
 
 
 def test_the_fastest_is_measured_once_for_a_device_its_driver_and_a_kind_of_search(cache):
