@@ -94,7 +94,8 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
                        help="score where the turned mask, or the template's box, lies inside the micrograph;"
                        " or everywhere, with the micrograph mirrored at its edges (default: mask)")
     group.add_argument("--device", metavar="D", default="cpu",
-                       help="cpu, gpu (the first), gpu:0,1 or all GPUs (default: cpu)")
+                       help="cpu, gpu (the first), gpu:0,1 or all GPUs, or both as gpu+cpu; under mpiexec the"
+                       " ranks of a node take its GPUs by turns (default: cpu)")
     group.add_argument("--spectra", choices=("single", "half"), default="single",
                        help="what a GPU stores template spectra in; half is faster and less exact"
                        " (default: single)")
@@ -149,8 +150,6 @@ def run(args: argparse.Namespace) -> int:
     from gembench.engine.mpi.launch import launched
     from gembench.engine.mpi.supervised import supervised
 
-    if args.device != "cpu" and launched().ranks > 1:
-        raise InputError(f"device '{args.device}' is for one process: leave out mpiexec, or use --device cpu")
     return supervised(lambda: _pick(args)) if launched().ranks > 1 else _pick(args)
 
 
@@ -255,9 +254,10 @@ def _description(run: PickRun, device: str, ranks: str) -> Iterator[str]:
     """What will be done, in lines."""
     task, search = run.task, run.picker.search
     bank = task.bank
+    workers = "threads" if device == "cpu" else "GPUs and threads" if device.endswith("+cpu") else "GPUs"
     yield (f"{len(bank)} templates: {len(bank.templates)} views x {len(bank.angles)} angles, box"
            f" {bank.box[1]} x {bank.box[0]} px; method {search.method}, {search.library.name},"
-           f" {search.threads} {'threads' if device == 'cpu' else 'GPUs'}{ranks}")
+           f" {search.threads} {workers}{ranks}")
     if task.inverted:
         yield (f"inverted to match {task.settings.contrast} particles: template"
                f" {', '.join(str(view) for view in task.inverted)}")

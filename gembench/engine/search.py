@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
-from gembench.engine.gpu.device import parse_device
+from gembench.engine.gpu.device import parse_device, uses_cpu
 from gembench.engine.score_map import ScoreMap, finished, merge
 from gembench.errors import InputError
 
@@ -115,7 +115,13 @@ class Search(ABC):
 
 
 class ShareSearch(Search):
-    """A search of a share of a bank, whose map can be merged with those of the other shares."""
+    """A search of a share of a bank, whose map can be merged with those of the other shares.
+
+    maps: if set, score and index, (H, W) of `dtype` and int32, that `partial` is to fill and give for
+        micrographs of that shape
+    """
+
+    maps: tuple[Array, Array] | None = None
 
     def run(
         self, micrograph: Array, *, exclude: Array | None = None,
@@ -158,7 +164,9 @@ def open_search(
     bank: TemplateBank, *, device: str = "cpu", method: str = "exact", peaks: PeakSettings | None = None,
     **options: Any,
 ) -> Search:
-    """A search on 'cpu', 'gpu' (the first), 'gpu:0,1' or 'all' GPUs; `options` are those of its class.
+    """A search on 'cpu', 'gpu' (the first), 'gpu:0,1' or 'all' GPUs, or on both, as 'gpu+cpu' or 'all+cpu'.
+
+    options: of its class
 
     method: 'exact', 'paper' or 'banded', the last two on a CPU only
     peaks: the rules by which picks will be taken, which the method banded goes by
@@ -176,9 +184,14 @@ def open_search(
         from gembench.engine.exact.search import CPUSearch
 
         return CPUSearch(bank, **options)
+    options |= {"devices": None if choice == "all" else choice}
+    if uses_cpu(device):
+        from gembench.engine.mixed import MixedSearch
+
+        return MixedSearch(bank, **options)
     from gembench.engine.gpu.search import GPUSearch
 
-    return GPUSearch(bank, devices=None if choice == "all" else choice, **options)
+    return GPUSearch(bank, **options)
 
 
 def without(micrograph: Array, exclude: Array) -> Array:

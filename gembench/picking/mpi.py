@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.engine.mpi.ranks import Distribution, cores_of_rank, ending_together, from_root
+from gembench.engine.gpu.device import device_of_rank
+from gembench.engine.mpi.ranks import (
+    Distribution,
+    cores_of_rank,
+    ending_together,
+    from_root,
+    rank_on_node,
+)
 from gembench.engine.mpi.reductions import DEFAULT_REDUCTION, check_reduction
 from gembench.engine.mpi.reductions.messages import wait
 from gembench.engine.mpi.search import choose, hand_out, take
@@ -119,6 +126,8 @@ def open_rank_run(
         yield None
         return
     with ending_together(communicator):
+        device = device_of_rank(resources.device, rank_on_node(communicator))
+        resources = dataclasses.replace(resources, device=device)
         by_templates = plan.distribution == "templates"
         picker = plan.task.picker(resources, ranks=communicator if by_templates else None,
                                   reduction=plan.reduction)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from gembench.engine.bank import TemplateBank
-from gembench.engine.gpu.device import parse_device
+from gembench.engine.gpu.device import parse_device, uses_cpu
 from gembench.engine.gpu.watch import STALL_LIMIT
 from gembench.engine.mpi.reductions import DEFAULT_REDUCTION
 from gembench.engine.mpi.search import SharedSearch
@@ -74,22 +74,26 @@ class Picker:
         options: dict[str, Any] = {
             "method": settings.method, "dtype": settings.dtype, "edges": settings.edges,
         }
-        if parse_device(device) is not None:
-            if ranks is not None:
-                raise InputError(f"device '{device}' cannot share a bank with other ranks: use --device cpu")
+        on_gpu = parse_device(device) is not None
+        if on_gpu:
             options |= {"spectra": settings.spectra, "stall_limit": stall_limit}
         elif settings.spectra != "single":
             raise InputError(f"spectra in '{settings.spectra}' precision are for GPUs: use --device gpu")
-        else:
-            options |= {"library": library, "threads": threads, "memory": memory}
+        on_cpu = {"library": library, "memory": memory} if not on_gpu or uses_cpu(device) else {}
         if settings.method == "banded":
             if ranks is not None:
                 raise InputError("method 'banded' cannot share a bank with other ranks: use --distribute"
                                  " micrographs")
             options |= {"peaks": settings.peaks}
         self.memory = memory
-        self.search: Search = (open_search(bank, device=device, **options) if ranks is None
-                               else SharedSearch(ranks, bank, reduction=reduction, **options))
+        options |= on_cpu
+        self.search: Search
+        if ranks is not None:
+            self.search = SharedSearch(ranks, bank, reduction=reduction, device=device, threads=threads,
+                                       **options)
+        else:
+            options |= {"threads": threads} if on_cpu else {}
+            self.search = open_search(bank, device=device, **options)
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -63,9 +63,6 @@ class CPUSearch(ShareSearch):
     share: (part, parts): only this part of the bank is searched, counted from 0
     batch: most templates that a consumer of the exact method takes at once, at least 1
     memory: bytes that the search's arrays and the kept templates must not exceed
-
-    maps: if set, score and index, (H, W) of `dtype` and int32, that `partial` is to fill and give for
-        micrographs of that shape
     """
 
     def __init__(
@@ -82,7 +79,6 @@ class CPUSearch(ShareSearch):
                          memory=memory)
         self.edges, self.keep_bytes, self.batch = edges, keep_bytes, batch
         self.queue_depth = queue_depth or 2 * threads
-        self.maps: tuple[Array, Array] | None = None
         self.plan: Plan | None = None
         self._correlators: list[Correlator] = []
         self._kept: list[Work] = []
@@ -170,7 +166,7 @@ class CPUSearch(ShareSearch):
         yield from self._kept
         done = sum(map(len, self._kept))
         kept = sum(piece.bytes for piece in self._kept)
-        for piece in _grouped(self.bank, self.indices[done:], np.dtype(self.dtype), self.plan.halves):
+        for piece in grouped(self.bank, self.indices[done:], np.dtype(self.dtype), self.plan.halves):
             kept += piece.bytes
             if kept <= min(self.keep_bytes, self.memory - self.plan.bytes):
                 self._kept.append(piece)
@@ -216,8 +212,8 @@ def _put(work: queue.Queue[Work | None], piece: Work | None) -> bool:
     return True
 
 
-def _grouped(
-    bank: TemplateBank, indices: list[int], dtype: np.dtype[Any], transforms: int
+def grouped(
+    bank: TemplateBank, indices: Iterable[int], dtype: np.dtype[Any], transforms: int
 ) -> Iterator[Work]:
     """Turned templates in pieces of neighbours, those with the same mask in one group.
 

@@ -78,21 +78,43 @@ def versions() -> str:
     return f"CuPy {cupy.__version__}, driver {cupy.cuda.runtime.driverGetVersion()}"
 
 
+WITH_CPU = "+cpu"
+
+
+def uses_cpu(text: str) -> bool:
+    """Whether a device's name, such as 'gpu+cpu', says that CPU threads work with the GPUs."""
+    return text.endswith(WITH_CPU)
+
+
 def parse_device(text: str) -> DeviceChoice:
-    """'cpu', 'gpu' (the first), 'gpu:0,1' or 'all' as None, device numbers, or 'all'.
+    """'cpu', 'gpu' (the first), 'gpu:0,1' or 'all' as None, device numbers, or 'all'; see also `uses_cpu`.
 
     Raises InputError for anything else. Whether the devices are there is not asked.
     """
-    kind, colon, numbers = text.partition(":")
+    devices = text.removesuffix(WITH_CPU)
+    kind, colon, numbers = devices.partition(":")
     if text == "cpu":
         return None
-    if text == "all":
+    if devices == "all":
         return "all"
-    if text == "gpu":
+    if devices == "gpu":
         return (0,)
     if kind == "gpu" and colon and all(n.isascii() and n.isdecimal() for n in numbers.split(",")):
         return tuple(int(n) for n in numbers.split(","))
-    raise InputError(f"device '{text}' is unknown: choose cpu, gpu, gpu:0,1 or all")
+    raise InputError(f"device '{text}' is unknown: choose cpu, gpu, gpu:0,1 or all, or gpu+cpu for both")
+
+
+def device_of_rank(text: str, rank_on_node: int) -> str:
+    """The one device for this rank of several on a node, as `parse_device` knows it.
+
+    The ranks of a node take its devices by turns: with 'gpu' and 'all' every one of them, else those named.
+    """
+    choice = parse_device(text)
+    found = count()
+    if choice is None or not found:
+        return text
+    devices = range(found) if text.removesuffix(WITH_CPU) in ("gpu", "all") or choice == "all" else choice
+    return f"gpu:{devices[rank_on_node % len(devices)]}{WITH_CPU if uses_cpu(text) else ''}"
 
 
 def _line(error: BaseException) -> str:

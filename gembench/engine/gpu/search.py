@@ -24,7 +24,7 @@ from gembench.engine.gpu.correlator import IN_FLIGHT, DeviceCorrelator
 from gembench.engine.gpu.layouts import Layout
 from gembench.engine.gpu.plan import GPUPlan, Storage, plan_search
 from gembench.engine.gpu.turned_bank import TurnedBank, spline_pad
-from gembench.engine.gpu.turns import NONE, batches, turns
+from gembench.engine.gpu.turns import NONE, Batch, batches, turns
 from gembench.engine.gpu.watch import STALL_LIMIT, Job, Progress, work_together
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.search import Method, SearchStatistics, ShareSearch, checked
@@ -56,7 +56,6 @@ class GPUSearch(ShareSearch):
     graph: replay recorded launches; without, every kernel is launched by itself, which is slower
     layout: of the kernels, None for the fastest, see `contest.fastest`
     stall_limit: seconds after which a device that works on the same batch is given up
-    maps: as of `CPUSearch`
 
     Raises InputError for devices that are not there and for unknown choices; StalledError from `run`, after
     which the search must not be used.
@@ -85,7 +84,6 @@ class GPUSearch(ShareSearch):
                          threads=len(self.devices))
         self.edges, self.spectra, self.batch = edges, spectra, batch
         self.plan: GPUPlan | None = None
-        self.maps: tuple[Array, Array] | None = None
         self.stall_limit, self._graph, self._layout = stall_limit, graph, layout
         self._told, self._stalled = turns(bank, share), False
         self._infos: list[gpu.DeviceInfo] = []
@@ -114,6 +112,11 @@ class GPUSearch(ShareSearch):
         """The work of one micrograph."""
         assert self.plan is not None
         return BatchQueue(batches(self.bank, self._told, self.plan.pairs))
+
+    def indices_of(self, batch: Batch) -> list[int]:
+        """The templates of this share in a batch."""
+        indices = self._told["index"][2 * batch.first : 2 * (batch.first + batch.pairs)]
+        return [int(index) for index in indices if index != NONE]
 
     def jobs(
         self, image: Array, work: BatchQueue, on_template: Callable[[int], None] | None = None

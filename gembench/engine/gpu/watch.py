@@ -20,11 +20,12 @@ TICK = 0.25  # seconds between looks, at the most
 class Progress:
     """What one device works on, and since when.
 
-    device: as errors name it
+    device: as errors name it; watched: whether it may be given up
     """
 
-    def __init__(self, device: str) -> None:
-        self.device, self.doing, self.since = device, "nothing", time.monotonic()
+    def __init__(self, device: str, *, watched: bool = True) -> None:
+        self.device, self.watched = device, watched
+        self.doing, self.since = "nothing", time.monotonic()
 
     def __call__(self, doing: str) -> None:
         """The device works on this; what it already worked on does not begin anew."""
@@ -83,7 +84,7 @@ def _run(
 
 
 def _require_advancing(progress: Progress, stop: Callable[[], None], limit: float) -> None:
-    if progress.seconds > limit:
+    if progress.watched and progress.seconds > limit:
         stop()
         raise StalledError(f"{progress.device}: {progress.doing} not done after {limit:g} s; is the device"
                            " well (nvidia-smi)? A slower one needs a larger --stall-limit")

@@ -59,6 +59,16 @@ def cores_of_rank(communicator: MPI.Intracomm) -> int:
     return max(1, int(share + 1e-9))
 
 
+def rank_on_node(communicator: MPI.Intracomm) -> int:
+    """The number of this rank among those of its node."""
+    from mpi4py import MPI
+
+    node = communicator.Split_type(MPI.COMM_TYPE_SHARED)
+    number = node.rank
+    node.Free()
+    return number
+
+
 def from_root(communicator: MPI.Intracomm, make: Callable[[], T]) -> T | None:
     """What the root makes, on all ranks; None on the others if it fails there, where the error is raised."""
     made: T | None = None

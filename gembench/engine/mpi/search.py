@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import CPUSearch
+from gembench.engine.gpu.device import parse_device, uses_cpu
 from gembench.engine.mpi.ranks import Distribution
 from gembench.engine.mpi.reductions import (
     DEFAULT_REDUCTION,
@@ -30,7 +30,7 @@ from gembench.engine.mpi.reductions import (
 )
 from gembench.engine.mpi.reductions.messages import pieces, wait, wait_until
 from gembench.engine.score_map import ScoreMap, finished
-from gembench.engine.search import Counts, Search
+from gembench.engine.search import Counts, Search, ShareSearch, open_search
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -125,22 +125,27 @@ def _work_alone(
 class SharedSearch(Search):
     """A search whose bank is divided over the ranks of a communicator; the root runs it.
 
-    reduction: how the ranks' maps come together, see `reductions`; reduction_threads: of its fold
+    reduction: how the ranks' maps come together, see `reductions`
+    device: see `open_search`; threads: of the CPU, which fold maps too; options: of the search
     The others call `serve`, until the root calls `close`; an error of which the other ranks do not know has
     to end them too, see `ranks.ending_together`.
-    Raises InputError for an unknown reduction, and what `CPUSearch` raises.
+    Raises InputError for an unknown reduction, and what `open_search` raises.
     """
 
     def __init__(
         self, communicator: MPI.Intracomm, bank: TemplateBank, *, reduction: str = DEFAULT_REDUCTION,
-        threads: int = 1, **options: Any,
+        device: str = "cpu", threads: int = 1, **options: Any,
     ) -> None:
         check_reduction(reduction)
-        self.communicator, self.reduction = communicator, reduction
-        share = (communicator.rank, communicator.size)
-        self._search = search = CPUSearch(bank, threads=threads, share=share, **options)
+        self.communicator, self.reduction, self._fold_threads = communicator, reduction, threads
+        options |= {"share": (communicator.rank, communicator.size)}
+        if parse_device(device) is None or uses_cpu(device):
+            options |= {"threads": threads}
+        search = open_search(bank, device=device, **options)
+        assert isinstance(search, ShareSearch)
+        self._search = search
         super().__init__(bank, method=search.method, library=search.library, dtype=search.dtype,
-                         threads=threads, memory=search.memory)
+                         threads=search.threads, memory=search.memory)
 
     @property
     def memory(self) -> float:
@@ -208,7 +213,7 @@ class SharedSearch(Search):
             raise InputError(text if len(problems) == len(reports) else f"{text} (on rank {rank})")
         assert partial is not None
         self.statistics = replace(self._search.statistics, counts=_sum(counts for _, counts in reports))
-        return reduce_maps(self.communicator, partial, name=self.reduction, threads=self.threads)
+        return reduce_maps(self.communicator, partial, name=self.reduction, threads=self._fold_threads)
 
     def _announce(self, message: tuple[str, tuple[int, ...], bool] | None) -> Any:
         """The root's message on all ranks; the others may wait for long."""

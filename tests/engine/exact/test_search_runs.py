@@ -212,7 +212,7 @@ def test_pieces_of_work_hold_neighbours_and_are_small(transforms):
     own[3:14, 6:11] = True
     rng = np.random.default_rng(4)
     bank = TemplateBank(rng.normal(size=(4, 16, 16)), np.stack([own, disc, own, disc]), grid_angles(30))
-    pieces = list(search_module._grouped(bank, bank.share(0, 1), np.dtype("f4"), transforms))
+    pieces = list(search_module.grouped(bank, bank.share(0, 1), np.dtype("f4"), transforms))
     indices = [template.index for piece in pieces for group in piece.groups for template in group]
     assert indices == list(bank.search_order())
     for piece in pieces:

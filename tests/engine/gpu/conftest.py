@@ -10,9 +10,11 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gembench.engine.gpu import device
+from gembench.io.images.mrc import write_mrc, write_stack
 
 
 def _emulation():
@@ -25,6 +27,24 @@ def _emulation():
 
 
 EMULATION = _emulation()
+SITE = """
+import atexit, importlib.util, os, sys
+from pathlib import Path
+
+spec = importlib.util.spec_from_file_location("emulated_cupy", {emulated!r})
+emulated = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = emulated
+spec.loader.exec_module(emulated)
+world = emulated.WORLD
+world.cache = Path({cache!r})
+world.devices = int(os.environ.get("EMULATED_GPUS", "1"))
+if os.environ.get("SECOND_HANGS"):  # three launches of `moment` a micrograph
+    world.hangs = lambda name, device: name.startswith("fold") and world.launches.count("moment") > 3
+if "DEVICES_USED" in os.environ:
+    file = Path(os.environ["DEVICES_USED"]) / str(os.getpid())
+    atexit.register(lambda: file.write_text(" ".join(map(str, sorted(world.used)))))
+sys.modules["cupy"] = emulated.module()
+"""
 LIMIT = 60  # seconds that a test may take; the slowest compiles a few kernels and takes ten
 GRACE = 15  # seconds more, after which the whole run ends: a thread in the driver cannot be interrupted
 
@@ -70,6 +90,32 @@ def world(request, monkeypatch):
     monkeypatch.setattr(EMULATION, "WORLD", fresh)
     monkeypatch.setitem(sys.modules, "cupy", EMULATION.module())
     return fresh
+
+
+@pytest.fixture
+def site(world, tmp_path):
+    """The environment of a process that imports the emulated CuPy."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    emulated = str(Path(__file__).with_name("emulated_cupy.py"))
+    (folder / "cupy.py").write_text(SITE.format(emulated=emulated, cache=str(world.cache)))
+    return os.environ | {"PYTHONPATH": str(folder)}
+
+
+@pytest.fixture
+def pick(tmp_path):
+    """A function (bank, micrograph, options): writes both, and gives Python's arguments to pick with them."""
+    def arguments(bank, micrograph, *options):
+        folder = tmp_path / "input"
+        folder.mkdir(exist_ok=True)
+        for name in ("a", "b"):
+            write_mrc(folder / f"{name}.mrc", micrograph.astype(np.float32), 2.2)
+        write_stack(tmp_path / "templates.mrcs", bank.templates.astype(np.float32), 2.2)
+        write_stack(tmp_path / "masks.mrcs", bank.masks.astype(np.float32), 2.2)
+        return ["-m", "gembench", "pick", str(folder), "--templates", str(tmp_path / "templates.mrcs"),
+                "--masks", str(tmp_path / "masks.mrcs"), "--pixel-size", "2.2", *options]
+
+    return arguments
 
 
 @pytest.fixture(params=["emulated", pytest.param("device", marks=pytest.mark.gpu)])

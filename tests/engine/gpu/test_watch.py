@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,25 +16,9 @@ from gembench.engine.gpu.search import GPUSearch
 from gembench.engine.gpu.turns import Batch
 from gembench.engine.gpu.watch import Progress, work_together
 from gembench.errors import InputError, StalledError
-from gembench.io.images.mrc import write_mrc, write_stack
 
 BANK = egg_bank(24, 24, "own")
 MICROGRAPH = Workload.make((90, 100), BANK, places=3).micrograph
-EMULATED = Path(__file__).with_name("emulated_cupy.py")
-SITE = """
-import importlib.util, os, sys
-from pathlib import Path
-
-spec = importlib.util.spec_from_file_location("emulated_cupy", {emulated!r})
-emulated = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = emulated
-spec.loader.exec_module(emulated)
-world = emulated.WORLD
-world.cache = Path({cache!r})
-if os.environ.get("SECOND_HANGS"):  # three launches of `moment` a micrograph
-    world.hangs = lambda name, device: name.startswith("fold") and world.launches.count("moment") > 3
-sys.modules["cupy"] = emulated.module()
-"""
 
 
 @pytest.fixture
@@ -130,29 +112,19 @@ def test_batches_are_taken_from_both_ends():
     assert list(work) == []
 
 
-def test_a_run_that_stalls_ends_with_1_and_keeps_what_is_finished(tmp_path, world):
+def test_a_run_that_stalls_ends_with_1_and_keeps_what_is_finished(tmp_path, site, pick):
     """The process ends by itself, the device being left as it is; the next run does the rest."""
-    demo, picks = tmp_path / "demo", tmp_path / "picks"
-    demo.mkdir()
-    for name in ("a", "b"):
-        write_mrc(demo / f"{name}.mrc", MICROGRAPH.astype(np.float32), 2.2)
-    write_stack(tmp_path / "templates.mrcs", BANK.templates.astype(np.float32), 2.2)
-    write_stack(tmp_path / "masks.mrcs", BANK.masks.astype(np.float32), 2.2)
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "cupy.py").write_text(SITE.format(emulated=str(EMULATED), cache=str(world.cache)))
-    environment = os.environ | {"PYTHONPATH": str(site)}
-    command = [sys.executable, "-m", "gembench", "pick", str(demo), "--templates",
-               str(tmp_path / "templates.mrcs"), "--masks", str(tmp_path / "masks.mrcs"), "--pixel-size",
-               "2.2", "--angle-step", "180", "--device", "gpu", "--stall-limit", "3", "-o", str(picks)]
-    done = subprocess.run(command, env=environment | {"SECOND_HANGS": "1"}, capture_output=True, text=True,
+    picks = tmp_path / "picks"
+    command = [sys.executable, *pick(BANK, MICROGRAPH, "--angle-step", "180", "--device", "gpu",
+                                     "--stall-limit", "3", "-o", str(picks))]
+    done = subprocess.run(command, env=site | {"SECOND_HANGS": "1"}, capture_output=True, text=True,
                           timeout=100, check=False)
     assert done.returncode == 1, done.stderr
     assert "b.mrc: GPU 0 (Emulated): batch 1 of 1 not done after 3 s" in done.stderr
     assert "Traceback" not in done.stderr
     assert (picks / "a.star").is_file()
     assert not (picks / "b.star").exists()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, env=site, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     assert "1 of 2 micrographs are finished" in done.stdout
     noted = json.loads((picks / "run.json").read_text())["micrographs"]
