@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import floor
 from textwrap import fill
 
 import numpy as np
@@ -20,6 +21,7 @@ SHADED = [("2013-method", 4), ("gempicker", 4), ("gembench", 4)]  # with interva
 USED = ("halves", "projections")  # templates of the curves
 # Recall and precision as the paper prints them: on its own marks, and from the 3DEM Benchmark
 PAPER = {"979 of 1,042": (979 / 1042, 979 / 1249), "Benchmark": (0.936, 0.788)}
+BESIDE = 9  # pixels of the picture that a ring is marked outside of it
 BRIGHT = 0.5  # score from which a map is white: peaks are brighter, rings half of it
 
 
@@ -56,12 +58,13 @@ def _curves(rows):
         _line(right, row, "pr", "recall", "precision", look, key in SHADED, name)
         if key in SHADED:
             _working_point(right, row, look["color"])
-    for ax, corner in ((left, (0, 0.5, 0.5, 1)), (right, (0.5, 1, 0.5, 1))):
+    low = min([0.5, *(floor(10 * row["recall"]) / 10 for row in rows)])
+    for ax, corner in ((left, (0, 0.5, 0.5, 1)), (right, (low, 1, low, 1))):
         ax.set(xlim=corner[:2], ylim=corner[2:], aspect="equal")
         _whole(ax, corner)
     for name, (recall, precision) in PAPER.items():
         _paper_roc(left, recall, precision)
-        offset = (-9, 9) if name == "Benchmark" else (-9, -9)
+        offset = (-12, -22) if name == "Benchmark" else (-12, -10)
         style.paper_value(right, recall, precision, f"the paper, {name}", offset=offset)
     left.annotate("the paper's picks, within\nwhat it says of them", (0.26, 0.955), xytext=(9, -6), va="top",
                   textcoords="offset points", fontsize=6.5, fontstyle="italic")
@@ -89,7 +92,7 @@ def _line(ax, row, prefix, x, y, look, shaded, name):
     ax.plot(row.arrays[x], row.arrays[y], label=name, marker="", linewidth=1.3, **look)
     if shaded and f"{prefix}_at" in row.arrays:
         at, low, high = (row.arrays[f"{prefix}_{part}"] for part in ("at", "low", "high"))
-        reached = at <= row.arrays[x].max() + 1e-9
+        reached = (at <= row.arrays[x].max() + 1e-9) & (low > 0)  # 0 where a resample never came so far
         ax.fill_between(at[reached], low[reached], high[reached], color=look["color"], alpha=0.13,
                         linewidth=0)
 
@@ -192,7 +195,7 @@ def _mark(ax, arrays, factor, origin, side, column):
                 linestyle="none")
     elif column == 1 and factor == 2:
         for (x, y), radius in zip(place(arrays["tops"]), arrays["ring_radius"] / factor, strict=True):
-            ax.add_patch(Circle((x, y), radius, fill=False, color="white", linewidth=0.7,
+            ax.add_patch(Circle((x, y), radius + BESIDE, fill=False, color="white", linewidth=0.7,
                                 linestyle=(0, (2, 3)), clip_on=True))
 
 
@@ -205,7 +208,7 @@ def _key():
             Line2D([], [], color=top, label="picked as top view", **ring),
             Line2D([], [], color="#777777", marker="+", linestyle="none", label="annotated side view"),
             Line2D([], [], color="#777777", linestyle=(0, (2, 2)), marker="", linewidth=0.8,
-                   label="highest ring around a top view")]
+                   label="around the ring of a top view")]
 
 
 def _templates(row):

@@ -135,20 +135,15 @@ def _small(image: Array, maps: list[Array], factor: int) -> dict[str, Array]:
 
 
 def _corner(shown: Example) -> tuple[int, int]:
-    """The first pixel (x, y) of a neighbourhood: of the top view whose nearest side view is nearest."""
-    from scipy.spatial import KDTree
-
+    """The first pixel (x, y) of the neighbourhood of the clearest top view that has room around it."""
     height, width = shown.image.shape
-    centre = np.array([width, height]) / 2
+    centre = np.array([width, height]) // 2
     if len(shown.tops):
         tops = shown.tops[:, ::-1]
-        inner = np.minimum(tops, np.array([width, height]) - tops).min(axis=1) >= ZOOM // 3
+        inner = np.minimum(tops, np.array([width, height]) - tops).min(axis=1) >= ZOOM // 2
         tops = tops[inner] if inner.any() else tops
-        centre = tops[0]
-        if len(shown.marks):
-            apart, mark = KDTree(shown.marks.xy).query(tops)
-            centre = (tops[apart.argmin()] + shown.marks.xy[mark[apart.argmin()]]) / 2
-    corner = np.clip(np.rint(centre) - ZOOM // 2, 0, np.maximum([width - ZOOM, height - ZOOM], 0))
+        centre = tops[shown.maps[klh.TOP][tops[:, 1], tops[:, 0]].argmax()]
+    corner = np.clip(centre - ZOOM // 2, 0, np.maximum([width - ZOOM, height - ZOOM], 0))
     return int(corner[0]), int(corner[1])
 
 

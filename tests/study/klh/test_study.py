@@ -65,6 +65,9 @@ def test_metrics_say_whose_annotations_and_what_work(measured, folder):
     assert metrics["work"].startswith("2 micrographs, 5 templates, method exact, ")
     assert metrics["judged_micrographs"] == 2
     assert metrics["true_positives"] >= 1
+    false = metrics["n_picks"] - metrics["true_positives"] - metrics["n_on_unsure"]
+    assert metrics["precision"] == metrics["true_positives"] / (metrics["true_positives"] + false)
+    assert metrics["n_placed"] == 0  # the table does not say where its positions are from
     assert metrics["processor_82_seconds"] > 0
     assert {"recall_interval", "n_on_unsure", "templates_from"} <= set(metrics)
     arrays = STUDY.arrays(output, inputs, case)
