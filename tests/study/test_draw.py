@@ -117,6 +117,23 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.b.png", "a.b.svg", "c.png", "c.svg"]
 
 
+def test_a_drawing_without_pictures_is_stored_with_a_palette_that_nobody_sees(tmp_path):
+    from PIL import Image
+
+    figure = drawn()
+    (path,) = style.save(figure, tmp_path / "a", formats=("png",))
+    with style.context():
+        figure.savefig(tmp_path / "whole.png")
+    stored, whole = Image.open(path), Image.open(tmp_path / "whole.png")
+    assert stored.mode == "P"
+    assert stored.info["dpi"] == pytest.approx(whole.info["dpi"])
+    pixels, as_drawn = (np.asarray(image.convert("RGB"), int) for image in (stored, whole))
+    assert (pixels[0, 0] == 255).all()
+    assert abs(pixels - as_drawn).max() <= 40
+    assert abs(pixels - as_drawn).mean() < 0.5
+    assert path.stat().st_size < 0.6 * (tmp_path / "whole.png").stat().st_size
+
+
 def test_saving_into_a_missing_folder_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         style.save(drawn(), tmp_path / "nowhere" / "a", formats=("svg",))
