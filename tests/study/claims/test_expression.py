@@ -124,6 +124,10 @@ def test_a_share_ranges_over_the_interval_of_its_count(row: MakeRow) -> None:
     assert (many.value, many.low, few.value, few.low) == (0, 0, 0, 0)
     assert many.high == pytest.approx(1 - 0.025 ** (1 / 500))  # what leaves none of 500 with 2.5 %
     assert few.high == pytest.approx(1 - 0.025 ** (1 / 5))
+    some, every = (evaluation("max(share(changed, picks))", [row([1.0], metrics={"changed": k, "picks": 20})])
+                   for k in (5, 20))
+    assert (some.low, some.high) == pytest.approx((0.0865715, 0.4910459))  # as tables of the interval have it
+    assert (every.low, every.high) == (pytest.approx(0.025 ** (1 / 20)), 1)
     assert evaluate("median(share(changed, picks))", [row([1.0], metrics={"changed": 1, "picks": 4})]) == 0.25
     for changed, picks in ((5, 4), (0, 0), (0.5, 4), (-1, 4)):
         with pytest.raises(NotTestableError, match="is no share of a count"):

@@ -200,7 +200,7 @@ def count(reader: Reader, **where: Any) -> float:
 
 def share(reader: Reader, part: str, whole: str, **where: Any) -> list[float]:
     """Part over whole of each selected row, with the 95 % interval of such a count (Clopper and Pearson)."""
-    from scipy.stats import binomtest
+    from scipy.special import betaincinv
 
     shares = []
     for row in reader.matching(where):
@@ -209,8 +209,9 @@ def share(reader: Reader, part: str, whole: str, **where: Any) -> list[float]:
             shown = f"{part} over {whole}, {k:g} over {n:g}"
             raise NotTestableError(f"{row.name}: {shown}, is no share of a count")
         reader.intervals = True
-        interval = binomtest(int(k), int(n)).proportion_ci()
-        shares.append(k / n if reader.end is None else float(interval[reader.end]))
+        low = betaincinv(k, n - k + 1, 0.025) if k else 0.0
+        high = betaincinv(k + 1, n - k, 0.975) if k < n else 1.0
+        shares.append(k / n if reader.end is None else float((low, high)[reader.end]))
     return shares
 
 
