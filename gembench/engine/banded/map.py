@@ -2,70 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.banded.basis import CompressedGroup, fold_points
-from gembench.engine.banded.grid import TAPS, CoarseGrid, upsampled
-from gembench.engine.banded.interpolation import Interpolation
+from gembench.engine.banded.coarse import Coarse
+from gembench.engine.banded.grid import TAPS, upsampled
+from gembench.engine.banded.group import fold_points
 from gembench.engine.banded.sums import ABREAST, DirectSums, gather_cells, near_best
 from gembench.engine.kernel import kernel
 from gembench.engine.score_map import ScoreMap
 
 Array = NDArray[Any]
 BATCH = 2048  # pixels whose scores with all templates are held at once
-DEVIATIONS = 6.0  # of the rms error that a score is trusted to lie within
 GUESSED, SEEN, EXACT = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Coarse:
-    """What the coarse grid tells of one micrograph.
-
-    score, index, inverse, lowest: (ny, nx), see `CompressedGroup.fold`; maps: one a group
-    errors, mask_errors: (K,) each template's rms errors of the numerator and of the mean of T^2 under its
-        mask, where the micrograph has variance 1
-    missing: (K,) the part of a template's score that may be missing at a peak between coarse pixels
-    strength: (2, ny, nx), how much larger than elsewhere both errors are around each coarse pixel
-    between: how numerators, and means under masks, are read between coarse pixels
-    rise: how much higher than on the coarse pixels around it a peak may be: relative to its height, and in
-        units of 1 / sigma
-    """
-
-    grid: CoarseGrid
-    groups: list[CompressedGroup]
-    maps: list[Array]
-    score: Array
-    index: Array
-    inverse: Array
-    lowest: Array
-    errors: Array
-    mask_errors: Array
-    missing: Array
-    strength: Array
-    between: tuple[Interpolation, Interpolation]
-    rise: tuple[float, float]
-
-    def doubtful(self, lowest: Array, strength: Array) -> Array:
-        """Where an approximate sigma^2 says nothing, its error being more than half of it: bool.
-
-        lowest: the smallest under any mask; strength: (2, ...) there
-        """
-        return np.asarray(lowest < 2 * DEVIATIONS * float(self.mask_errors.max()) * strength[1])
-
-    def ripple(self, score: Array, index: Array, inverse: Array, strength: Array) -> Array:
-        """The part of the slack that may change from pixel to pixel: sigma's error is smooth."""
-        error = DEVIATIONS * self.errors[index] * strength[0] * inverse + self.missing[index] * np.abs(score)
-        return np.asarray(error, self.score.dtype)
-
-    def slack(self, score: Array, index: Array, inverse: Array, strength: Array) -> Array:
-        """What the exact score may differ by, for the template `index` and its 1 / sigma, `inverse`."""
-        of_variance = DEVIATIONS * self.mask_errors[index] * strength[1]
-        slack = self.ripple(score, index, inverse, strength) + 0.5 * of_variance * np.abs(score) * inverse**2
-        return np.asarray(slack, self.score.dtype)
 
 
 class FineMap:
@@ -90,7 +41,7 @@ class FineMap:
         self.first_cell = (margin // step, margin // step)
         self.cells = tuple(-(-(margin + n) // step) - margin // step for n in shape)
         self.bound = self._cell_bounds()
-        self._strength = np.stack([self._cut(at_corners(each)) for each in coarse.strength])
+        self._strength = np.stack([self._cut(at_corners(each)) for each in coarse.errors.strength])
         self._between = [one.weights.astype(coarse.score.dtype) for one in coarse.between]
         self.looked = np.zeros(self.cells, bool)
         scored = np.where(coarse.index < 0, coarse.score.dtype.type(0), coarse.score)
@@ -112,12 +63,8 @@ class FineMap:
     def _cell_bounds(self) -> Array:
         """The highest score that any pixel of each cell may have."""
         coarse = self.coarse
-        slack = coarse.slack(coarse.score, coarse.index, coarse.inverse, coarse.strength)
-        doubtful = coarse.doubtful(coarse.lowest, coarse.strength)
-        relative, beyond = coarse.rise
-        upper = coarse.score * (1 + relative) + beyond * coarse.inverse + slack
-        upper = np.where(coarse.index < 0, 0, np.where(doubtful, 1, upper)).astype(slack.dtype)
-        return np.minimum(self._cut(at_corners(upper)), upper.dtype.type(1))
+        upper = coarse.errors.highest(coarse.score, coarse.index, coarse.inverse, coarse.lowest)
+        return np.asarray(np.minimum(self._cut(at_corners(upper)), upper.dtype.type(1)))
 
     def pixels_of(self, rows: Array, columns: Array) -> tuple[Array, Array]:
         """The map's rows and columns of all pixels of some cells, (c * step * step,), cell by cell."""
@@ -150,9 +97,9 @@ class FineMap:
             y, x = y[seen], x[seen]
             score, inverse, strength = score[inside], inverse[inside], strength[:, inside]
             self.score[y, x], self.index[y, x] = score, index[inside]
-            slack = self.coarse.slack(score, self.index[y, x], inverse, strength)
+            slack = self.coarse.errors.slack(score, self.index[y, x], inverse, strength)
             self.slack[y, x] = np.where(doubtful[inside], 2, slack)
-            ripple = self.coarse.ripple(score, self.index[y, x], inverse, strength)
+            ripple = self.coarse.errors.ripple(score, self.index[y, x], inverse, strength)
             self.ripple[y, x] = np.where(doubtful[inside], 2, ripple)
             self.state[y, x] = SEEN
             self._seen.append(y * width + x)
@@ -190,7 +137,7 @@ class FineMap:
                         frame_x, score, index, inverse)
             scores.append(numerators)
         strength = np.repeat(self._strength[:, rows, columns], grid.step**2, axis=1)
-        return y, x, scores, score, index, inverse, strength, coarse.doubtful(least, strength)
+        return y, x, scores, score, index, inverse, strength, coarse.errors.doubtful(least, strength)
 
     def refine(self, y: Array, x: Array) -> Array:
         """Make the pixels y, x (n,) of the map exact; returns the flat places of all that became so."""
@@ -211,17 +158,17 @@ class FineMap:
         """Make the `wanted` pixels of some cells exact, and those they are scored together with."""
         y, x, scores, best, index, inverse, strength, doubtful = self._compared(rows, columns)
         groups = self._groups(y, x, wanted)
-        uncertain = np.where(doubtful, 2, 0.5 * self.coarse.slack(best, index, inverse, strength))
+        uncertain = np.where(doubtful, 2, 0.5 * self.coarse.errors.slack(best, index, inverse, strength))
         # A template's own uncertainty, for the 1 / sigma of the best: they differ little.
-        of_each = 0.5 * DEVIATIONS * (self.coarse.errors + 0.25 * self.coarse.mask_errors)
-        inverse *= strength.max(0)
-        found = np.empty((len(groups), sum(len(one) for one in scores)), np.int64)
+        *of_each, of_numerator, of_moment = self.coarse.errors.margins(inverse, strength)
+        near = np.empty((len(groups), sum(map(len, scores))), np.int64)
         count = np.zeros(len(groups), np.int64)
-        for group, one in zip(self.coarse.groups, scores, strict=True):
-            margins = of_each[group.first : group.first + len(one)]
-            near_best(one, best - uncertain, margins, inverse, group.first, groups, found, count)
+        for group, values in zip(self.coarse.groups, scores, strict=True):
+            numerator, moment = (error[group.first : group.first + len(values)] for error in of_each)
+            near_best(values, best - uncertain, numerator, moment, of_numerator, of_moment, group.first,
+                      groups, near, count)
         first = np.concatenate([[0], np.cumsum(count)])
-        templates = found[np.arange(found.shape[1]) < count[:, None]]
+        templates = near[np.arange(near.shape[1]) < count[:, None]]
         score = np.full((len(groups), ABREAST), -2, self.image.dtype)
         index = np.full((len(groups), ABREAST), -1, np.int32)
         self.sums.scores(self.image, self.floor, self.windows, y[groups[:, 0]] + self.margin,

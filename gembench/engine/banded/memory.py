@@ -6,8 +6,9 @@ from math import isfinite
 
 import numpy as np
 
-from gembench.engine.banded.basis import CompressedGroup, group_bytes
+from gembench.engine.banded.basis import group_bytes
 from gembench.engine.banded.grid import TAPS, CoarseGrid
+from gembench.engine.banded.group import CompressedGroup
 from gembench.engine.banded.map import BATCH
 from gembench.engine.banded.sums import DirectSums
 from gembench.engine.bank import RotatedTemplate, TemplateBank

@@ -232,13 +232,15 @@ def gather_cells(maps: Array, rows: Array, columns: Array, out: Array) -> None:
 
 @kernel
 def near_best(
-    scores: Array, least: Array, margins: Array, scale: Array, first: int, pixels: Array, found: Array,
-    count: Array,
+    scores: Array, least: Array, numerator: Array, moment: Array, of_numerator: Array, of_moment: Array,
+    first: int, pixels: Array, near: Array, count: Array,
 ) -> None:
-    """Append to found[g, count[g]:] the templates that may be the best at any pixel of group g.
+    """Append to near[g, count[g]:] the templates that may be the best at any pixel of group g.
 
     scores: (K, n) of one compressed group, -2 outside windows; first: the index of its first template
-    least: (n,) the best score less its own uncertainty; a template k adds margins[k] * scale (n,) to its own
+    least: (n,) the best score less its own uncertainty
+    numerator, moment: (K,), of_numerator, of_moment: (n,) what a template's own is made of, see
+        `errors.ErrorModel.margins`
     pixels: (g, m) int, the pixels of each group, -1 for none
     """
     for k in range(scores.shape[0]):
@@ -246,7 +248,10 @@ def near_best(
         for g in range(pixels.shape[0]):
             for j in range(pixels.shape[1]):
                 i = pixels[g, j]
-                if i >= 0 and row[i] > -2 and row[i] + margins[k] * scale[i] >= least[i]:
-                    found[g, count[g]] = first + k
+                if i < 0 or row[i] <= -2:
+                    continue
+                margin = numerator[k] * of_numerator[i] + moment[k] * of_moment[i] * abs(row[i])
+                if row[i] + margin >= least[i]:
+                    near[g, count[g]] = first + k
                     count[g] += 1
                     break

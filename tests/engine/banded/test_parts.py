@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from gembench.engine.banded.basis import CompressedGroup, common_box, in_box, make_basis, ring_energies
+from gembench.engine.banded.basis import common_box, in_box, make_basis, ring_energies
 from gembench.engine.banded.grid import (
     RADII,
     CoarseGrid,
@@ -17,6 +17,7 @@ from gembench.engine.banded.grid import (
     rings,
     upsampled,
 )
+from gembench.engine.banded.group import CompressedGroup
 from gembench.engine.banded.interpolation import of_least_error, polynomial
 from gembench.engine.banded.sums import ABREAST, DirectSums, gather_cells, mask_runs
 from gembench.engine.bank import TemplateBank, grid_angles
