@@ -15,6 +15,7 @@ from gembench.study.tell import figures, style
 FILE = Path(__file__).parents[3] / "experiments" / "klh.py"
 STUDY = load_experiment(FILE)
 LINE = np.linspace(0, 1, 5)
+PICTURED = [("2013-method", 4, templates) for templates in ("halves", "projections")]
 
 
 class Planted(Row):
@@ -30,6 +31,8 @@ def planted_arrays(case):
     curves = {"roc_fpr": LINE, "roc_tpr": LINE**0.1, "recall": 0.95 * LINE, "precision": 1 - LINE**9 / 2}
     for name in ("roc", "pr"):
         curves |= {f"{name}_at": at, f"{name}_low": 0.8 * (1 - at), f"{name}_high": 1 - at / 2}
+    if (case["protocol"], case["angle_step"], case["templates"]) not in PICTURED:
+        return curves
     halves = 2 if case["data"] == "klh" else 1
     small = np.random.default_rng(1).integers(0, 255, (64, 64)).astype(np.uint8)
     pictures = {"micrograph": small, "side_map": small / 255, "top_map": small / 255}
