@@ -22,6 +22,7 @@ PAPER_STEP = 4  # degrees between their templates
 # Side views on 82 micrographs: of 1,042 that Mouche marked, picked and how many picks in all
 PICKED = {"FindEM, a core": (1011, 1282), "gEMpicker, a core": (979, 1249)}
 MARKED = 1042
+AS_THEN = {"gembench": "2013 method, gembench", "gembench-2003": "FindEM's method, gembench"}
 
 
 def figure(rows):
@@ -131,7 +132,8 @@ def _picks(rows, picked=()):
     picked: of the paper's pickers, how many marked particles they picked, and how many picks they made
     """
     rows = sorted(rows, key=lambda row: (-row["f1"], row["picker"]))
-    paper = PAPER if rows[0]["angle_step"] == PAPER_STEP or picked else {}
+    timed = rows[0]["angle_step"] == PAPER_STEP
+    paper = {name: total for name, total in PAPER.items() if timed or name in picked}
     drawn, (left, right) = style.figure(
         1, 2, width=style.PAGE, height=1.1 + 0.22 * (len(rows) + len(paper)), sharey=True, width_ratios=[3, 2]
     )
@@ -153,13 +155,16 @@ def _picks(rows, picked=()):
             for share, text in ((found / MARKED, f"recall {found / MARKED:.2f}"),
                                 (found / made, f"precision {found / made:.2f}")):
                 style.paper_value(left, share, place, text, offset=(0, 5))
-        style.paper_value(right, total / 82, place, f"{seconds_text(total / 82)}, the paper's")
-    bands.lines_of_cases(left, [*(label(row["picker"]) for row in rows), *paper])
+        if timed:
+            style.paper_value(right, total / 82, place, f"{seconds_text(total / 82)}, the paper's")
+    names = AS_THEN if picked else {}
+    bands.lines_of_cases(left, [*(names.get(row["picker"], label(row["picker"])) for row in rows), *paper])
+    left.margins(x=0.13)
     bands.times(right)
     kind = "simulated" if rows[0]["data"] == "simulated" else "real"
     picked = f"{rows[0]['micrographs']} {kind} micrographs"
     left.set(xlabel="Share", title=f"a  Side views picked, {picked}")
-    every = [row.median for row in rows] + [total / 82 for total in paper.values()]
+    every = [row.median for row in rows] + [total / 82 for total in paper.values() if timed]
     right.set(xlabel="Time of a micrograph", title=f"b  Time, templates every {rows[0]['angle_step']:g}°",
               xlim=(min(every) / 2, 8 * max(every)))
     right.tick_params(axis="y", length=0)
