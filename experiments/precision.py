@@ -10,6 +10,7 @@ from gembench.data import klh
 from gembench.data.annotated import SIMULATED, not_asked_for
 from gembench.data.workload import Workload
 from gembench.engine.fft import LIBRARIES, PREFERENCE
+from gembench.machine import cores
 from gembench.study.declare.experiment import Experiment, grid
 
 NAMES = [name for name in PREFERENCE if name != "numpy"]  # whose transforms are SciPy's
@@ -47,6 +48,11 @@ def skip(case):
     return LIBRARIES[case.library].unavailable() or not_asked_for(case.data, klh.NAME)
 
 
+def threads(case):
+    """All cores: the time is not compared."""
+    return cores()
+
+
 def evidence_of(case):
     """Picks on micrographs of our simulator say nothing of real ones."""
     return "simulated data" if case.data == SIMULATED else "measured"
@@ -64,7 +70,8 @@ def setup(case):
     data = annotated(case.data, case.micrographs)
     bank, _ = load_bank(data.templates, data.masks,
                         PickSettings(data.pixel_size, case.angle_step, symmetry=klh.SYMMETRY))
-    searches = {dtype: CPUSearch(bank, library=case.library, dtype=dtype) for dtype in DTYPES}
+    searches = {dtype: CPUSearch(bank, library=case.library, dtype=dtype, threads=threads(case))
+                for dtype in DTYPES}
     first = image_of(data, 0)[0]
     half = bank.box[0] // 2
     places = np.random.default_rng(1).integers(half, np.array(first.shape) - half, (PLACES, 2))
@@ -163,12 +170,14 @@ def arrays(output, inputs, case):
     return {"edges": edges(), "share": sum(one.above for one in output[1]) / pixels}
 
 
-def cases(step, real, simulated, library=NAMES):
-    """The same case on real and on simulated micrographs."""
-    return [case for data, count in ((klh.NAME, real), (SIMULATED, simulated))
-            for case in grid(data=data, micrographs=count, angle_step=step, library=library)]
+def cases(step, real, simulated, library=NAMES, few=None):
+    """The same case on real and on simulated micrographs, there with fewer libraries if asked for."""
+    return [case for data, count, names in ((klh.NAME, real, library), (SIMULATED, simulated, few or library))
+            for case in grid(data=data, micrographs=count, angle_step=step, library=names)]
 
 
+# Two transforms that have nothing in common say it: all of them take minutes of a run without real data
+DEFAULT = cases(18, klh.MICROGRAPHS, ENOUGH, few=["mkl", "scipy"])
 experiment = Experiment(
     name="precision", title="Single against double precision",
     about="The same KLH micrographs, real ones where they are, are searched in float32 and in float64 by the"
@@ -177,10 +186,10 @@ experiment = Experiment(
     " share of pixels where the best template changes, index_score_lost the most that the template chosen in"
     " float32 scores less there. A pick changes if the other precision has none within a pixel of it. F1 is"
     " that of the side views, against the marks that the column annotations describes.",
-    grids={"quick": cases(90, 1, 1, ["fftw", "mkl"]), "default": cases(18, klh.MICROGRAPHS, ENOUGH),
+    grids={"quick": cases(90, 1, 1, ["fftw", "mkl"]), "default": DEFAULT,
            "paper": cases(4, klh.MICROGRAPHS, ENOUGH, list(PREFERENCE))},
     evidence=evidence_of, setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics,
-    arrays=arrays,
+    arrays=arrays, threads=threads,
     rounds=1, warmups=0, time_limit=3600,
     columns=["score_error", "score_error_rms", "index_changed", "index_score_lost", "picks", "picks_changed",
              "f1_float32", "f1_float64", "annotations"],
