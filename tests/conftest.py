@@ -15,6 +15,21 @@ import pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _machine_cache(tmp_path_factory):
+    """What is measured of this machine, plans and the fastest library, goes into a folder of the session.
+
+    'auto' is the library that most of the tests have been run with, whatever else is faster here.
+    """
+    from gembench.engine.fft import LIBRARIES
+
+    first = next(name for name in ("mkl", "fftw", "scipy") if LIBRARIES[name].unavailable() is None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEMBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("GEMBENCH_FFT", first)
+        yield
+
+
 @pytest.fixture(scope="session")
 def mpiexec():
     """A function (ranks, *arguments of Python) that runs a program on so many ranks and returns what it did.

@@ -125,7 +125,8 @@ def test_run_json_holds_settings_versions_and_times(default, data):
     assert settings["peaks"]["distance"] == round(0.75 * np.sqrt(disc_mask((BOX, BOX)).sum()))
     assert len(settings["templates"]) == 64
     (run,) = record["runs"]
-    assert set(run) == {"start", "argv", "threads", "fft", "fft_version", "machine", "libraries"}
+    assert set(run) == {"start", "argv", "threads", "fft", "fft_version", "fft_choice", "machine",
+                        "libraries"}
     assert (run["threads"], run["fft"]) == (1, "scipy")
     assert run["argv"] == ["gembench", *command(data, default)]
     assert run["libraries"]["gembench"] == __version__

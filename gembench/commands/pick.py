@@ -107,8 +107,8 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
                        help="what a process may hold, such as 800M or 4G: fewer templates are taken at once"
                        " to keep within it (default: no bound)")
     group.add_argument("--fft", metavar="NAME", default="auto",
-                       help="mkl, fftw, scipy, ducc0, numpy, fftw-estimate or mkl-fft (default: the first of"
-                       " these that is installed)")
+                       help="mkl, fftw, scipy, ducc0, numpy, fftw-estimate or mkl-fft (default: the fastest"
+                       " on this machine, measured once)")
 
 
 def _add_peaks(parser: argparse.ArgumentParser) -> None:
@@ -258,6 +258,8 @@ def _description(run: PickRun, device: str, ranks: str) -> Iterator[str]:
     yield (f"{len(bank)} templates: {len(bank.templates)} views x {len(bank.angles)} angles, box"
            f" {bank.box[1]} x {bank.box[0]} px; method {search.method}, {search.library.name},"
            f" {search.threads} {workers}{ranks}")
+    if choice := getattr(search.library, "choice", None):
+        yield f"FFT library: {choice}"
     if task.inverted:
         yield (f"inverted to match {task.settings.contrast} particles: template"
                f" {', '.join(str(view) for view in task.inverted)}")

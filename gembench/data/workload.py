@@ -167,6 +167,7 @@ class OneTemplate:
     """
 
     def __init__(self, work: Workload, library: str, dtype: str, transform: tuple[int, int] | None) -> None:
+        from gembench.engine.exact.correlator import Piece
         from gembench.engine.exact.paper import PaperCorrelator
         from gembench.engine.exact.plan import make_plan
         from gembench.engine.fft import fft_library
@@ -177,13 +178,13 @@ class OneTemplate:
         self.work, self.dtype = work, dtype
         self.plan = replace(plan, transform=transform or plan.transform)
         self._correlator = PaperCorrelator(self.plan, known)
-        self._frame = self._correlator.frame(work.micrograph)
-        self._template = work.bank.rotated(0, dtype)
+        self._frame = self._correlator.frame(work.micrograph, lambda _: None)
+        self._piece = Piece([[work.bank.rotated(0, dtype)]], shared_mask=False)
 
     def run(self) -> ScoreMap:
         """2 forward and 3 inverse transforms, the quotient of eq. 1 and the maximum of eq. 2."""
         self._correlator.reset()
-        self._correlator.process(self._frame, [[self._template]], shared_mask=False)
+        self._correlator.process(self._frame, self._piece)
         return ScoreMap(self._correlator.score, self._correlator.index)
 
     def check(self, maps: ScoreMap) -> dict[str, float]:

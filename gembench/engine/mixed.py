@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import CPUSearch, Work, grouped
+from gembench.engine.exact.pieces import slices
+from gembench.engine.exact.search import CPUSearch
 from gembench.engine.gpu.batch_queue import BatchQueue
 from gembench.engine.gpu.plan import GPUPlan
 from gembench.engine.gpu.search import GPUSearch
@@ -147,9 +148,9 @@ class _Helper(CPUSearch):
 
     source: Iterable[int] = ()
 
-    def _pieces(self) -> Iterator[Work]:
+    def _slices_in_turn(self) -> Iterable[list[int]]:
         assert self.plan is not None
-        yield from grouped(self.bank, self.source, np.dtype(self.dtype), self.plan.halves)
+        return slices(self.bank, self.source, self.plan.halves)
 
     def maps_of_all(self) -> ScoreMap:
         """The maps of the latest micrograph."""

@@ -142,6 +142,17 @@ class ShareSearch(Search):
         the search and change with the next micrograph.
         """
 
+    def knowledge(self, shape: tuple[int, int]) -> Any:
+        """What decides how scores of micrographs of `shape` are rounded here, for other ranks' to `learn`.
+
+        None if nothing does. Raises InputError for micrographs that cannot be searched.
+        """
+        return None
+
+    def learn(self, knowledge: Any) -> None:
+        """Round from now on as the search does that has this `knowledge`."""
+        return
+
     def merged(self, consumers: Iterable[Consumer]) -> ScoreMap:
         """The maps of all consumers folded into the first one's; their counts go into the statistics."""
         first, *others = consumers

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gembench.engine.exact.search import CPUSearch
+from gembench.engine.fft import FFTLibrary, fft_library
 from gembench.engine.gpu.device import device_of_rank
 from gembench.engine.mpi.ranks import (
     Distribution,
@@ -21,6 +23,8 @@ from gembench.engine.mpi.ranks import (
 from gembench.engine.mpi.reductions import DEFAULT_REDUCTION, check_reduction
 from gembench.engine.mpi.reductions.messages import wait
 from gembench.engine.mpi.search import choose, hand_out, take
+from gembench.errors import InputError
+from gembench.io.images.micrographs import read_micrograph
 from gembench.picking.folder import PickFolder
 from gembench.picking.picker import Picker
 from gembench.picking.run import Outcome, PickRun, Task, open_folder, read_task, unfinished
@@ -46,13 +50,18 @@ class Sharing:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the root has read and chosen, for all ranks."""
+    """What the root has read and chosen, for all ranks.
+
+    library: the name of the FFT library; knowledge: of that library, see `FFTLibrary.learn`
+    """
 
     task: Task
     folder: PickFolder
     todo: list[Path]
     distribution: Distribution
     reduction: str
+    library: str
+    knowledge: Any
 
 
 class RankRun(PickRun):
@@ -129,8 +138,12 @@ def open_rank_run(
         device = device_of_rank(resources.device, rank_on_node(communicator))
         resources = dataclasses.replace(resources, device=device)
         by_templates = plan.distribution == "templates"
+        if communicator.rank:
+            resources = dataclasses.replace(resources, library=plan.library)
         picker = plan.task.picker(resources, ranks=communicator if by_templates else None,
                                   reduction=plan.reduction)
+        if communicator.rank and plan.knowledge is not None:
+            fft_library(plan.library).learn(plan.knowledge)
         yield RankRun(communicator, plan, picker, argv)
 
 
@@ -142,11 +155,19 @@ def _planned(
     reduction = sharing.reduction or DEFAULT_REDUCTION
     check_reduction(reduction)
     task = read_task(sources, settings)
-    task.picker(dataclasses.replace(resources, memory=None))  # for its errors, before the folder is touched
+    # For its errors, before the folder is touched, and for the library that it takes.
+    search = task.picker(dataclasses.replace(resources, memory=None)).search
     folder = open_folder(sources, outputs, task.settings)
     todo = unfinished(task, folder)
     automatic = choose(len(todo), cores) if settings.method != "banded" else "micrographs"
-    return _Plan(task, folder, todo, sharing.distribution or automatic, reduction)
+    distribution = sharing.distribution or automatic
+    knowledge = None
+    if distribution == "micrographs" and isinstance(search, CPUSearch) and todo:
+        with suppress(InputError):  # which is said when its turn comes
+            height, width = read_micrograph(todo[0], pixel_size=task.settings.pixel_size).shape
+            knowledge = search.knowledge((height, width))
+    library = search.library.name if isinstance(search.library, FFTLibrary) else resources.library
+    return _Plan(task, folder, todo, distribution, reduction, library, knowledge)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -145,10 +145,12 @@ class PickRun:
     def record(self) -> dict[str, Any]:
         """What run.json says of the run."""
         search = self.picker.search
+        choice = getattr(search.library, "choice", None)  # not of GPUs
         return {
             "start": datetime.now(UTC).isoformat(timespec="seconds"), "argv": self.argv,
             "threads": search.threads, "fft": search.library.name, "fft_version": search.library.version(),
-            "machine": machine.describe(), "libraries": machine.libraries(),
+            "fft_choice": None if choice is None else asdict(choice), "machine": machine.describe(),
+            "libraries": machine.libraries(),
         }
 
     def pick(self, path: Path) -> Outcome:

@@ -1,4 +1,4 @@
-"""What the engine's tests share: the independent reference score, a cache of their own, the FFT libraries."""
+"""What the engine's tests share: the independent reference score, and the FFT libraries."""
 
 from __future__ import annotations
 
@@ -7,14 +7,6 @@ import pytest
 
 from gembench.engine.fft import LIBRARIES
 from gembench.engine.ncc import ncc
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
-    """FFTW's wisdom goes into a folder of the test session."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def _usable(name: str):

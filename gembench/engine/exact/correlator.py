@@ -58,6 +58,32 @@ class SigmaMaps:
             return self._maps[key]
 
 
+@dataclass(eq=False)
+class Piece:
+    """Turned templates that a consumer takes at once.
+
+    groups: of one mask each; shared_mask: whether other pieces have that mask too; there is one group then
+    layout: what a method has worked out of them for its plan, to be taken again for the next micrograph
+    """
+
+    groups: list[list[RotatedTemplate]]
+    shared_mask: bool
+    layout: Any = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self.groups))
+
+    @property
+    def bytes(self) -> int:
+        """Size of the turned templates and masks."""
+        templates = (template for group in self.groups for template in group)
+        return sum(template.weights.nbytes + template.mask.nbytes for template in templates)
+
+
+# Does something with each correlator, on its own thread, and with which of how many slices is its part.
+Share = Callable[[Callable[["Correlator", int, int], None]], None]
+
+
 class Correlator(ABC):
     """A method's way to correlate a few templates with a frame, and its running maximum and index map.
 
@@ -71,31 +97,17 @@ class Correlator(ABC):
             np.empty(plan.micrograph, plan.dtype), np.empty(plan.micrograph, np.int32)
         )
         self.counts = Counts()
-        self.reset()
 
     @abstractmethod
-    def frame(self, micrograph: Array) -> Frame:
-        """The spectra of a micrograph with its margins, (h, w)."""
+    def frame(self, micrograph: Array, share: Share) -> Frame:
+        """The spectra of a micrograph with its margins, (h, w), made by all consumers if the method can."""
 
     @abstractmethod
-    def process(self, frame: Frame, groups: list[list[RotatedTemplate]], *, shared_mask: bool) -> None:
-        """Correlate groups of templates of one mask with the frame and fold them into `score` and `index`.
-
-        shared_mask: whether other pieces of work have that mask too; there is one group then
-        """
+    def process(self, frame: Frame, piece: Piece) -> None:
+        """Correlate a piece's templates with the frame and fold them into `score` and `index`."""
 
     def reset(self) -> None:
         """Forget the running maximum and the counts."""
         self.score.fill(NO_SCORE)
         self.index.fill(-1)
         self.counts = Counts()
-
-    def scaled_weights(self, template: RotatedTemplate) -> Array:
-        """S M / P over the number of points, since the library's transforms are unnormalised."""
-        scaled: Array = (template.weights / self.points).astype(self.plan.dtype)
-        return scaled
-
-    def scaled_mask(self, template: RotatedTemplate) -> Array:
-        """M / P over the number of points."""
-        scaled: Array = (template.mask / (template.mask.sum() * self.points)).astype(self.plan.dtype)
-        return scaled

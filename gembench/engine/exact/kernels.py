@@ -3,10 +3,9 @@
 Every kernel releases the GIL. The inner loops have no branches, so that LLVM vectorises them; equal scores
 keep the lowest template index, whatever the order of arrival.
 
-`correlate_block` and `fold_block` do a block of all the correlations at hand in one call, for a library that
-compiled code can call. Between two calls a thread has to get the interpreter's lock back. With a call for
-every transform, of 20 to 40 us, two threads on frames of 2048^2 pixels wait for each other so often that they
-are hardly faster than one; with a call for every correlation they still lose a tenth.
+`transform_rows`, `correlate` and `fold_all` do all blocks of the correlations at hand in one call, for a
+library that compiled code can call. Between two calls a thread has to get the interpreter's lock back, and
+many threads queue for it: with a call for every block of every transform, 16 threads are no faster than one.
 
 `transpose` goes from cache to memory, in registers and past the caches. Between the two halves of an inverse
 transform every value is written once and read much later. A plain store first reads the line that it
@@ -25,6 +24,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from gembench.engine import ncc
+from gembench.engine.fft.native import NativeTuple, execute
 from gembench.engine.kernel import kernel
 
 Array = NDArray[Any]
@@ -96,10 +96,10 @@ def fold(
 
 @kernel
 def load_columns(rows: Array, x: int, full: Array) -> None:
-    """Put rows[y, x + i] into full[i, y], and zero beyond the last row; full: (BLOCK, ny)."""
+    """Put rows[y, x + i] into full[i, y], and zero beyond the last row; full: (n, ny)."""
     height = rows.shape[0]
     for y0 in range(0, height, TILE):
-        for i in range(BLOCK):
+        for i in range(full.shape[0]):
             column = full[i]
             for y in range(y0, min(y0 + TILE, height)):
                 column[y] = rows[y, x + i]
@@ -178,72 +178,115 @@ def transpose(source: Array, y: int, target: Array, x: int) -> None:
             target[v, x + i] = source[i, y + v]
 
 
-@intrinsic
-def execute(typing: Any, function: Any, plan: Any, source: Any, target: Any) -> Any:
-    """The status, 0 for success, of `long function(void *plan, void *source, ...)`; all are addresses."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.IntType(64), [pointer, pointer], var_arg=True)
-        called, *passed = (builder.inttoptr(address, pointer) for address in arguments)
-        return builder.call(builder.bitcast(called, kind.as_pointer()), passed)
-
-    return types.int64(types.int64, types.int64, types.int64, types.int64), generate
-
-
 @kernel
-def correlate_block(
-    function: int, plan: int, steps: Array, rows: Array, x: int, template: Array, image: Array,
-    square: Array, product: Array, halves: Array, height: int,
+def transform_rows(
+    native: NativeTuple, image: Array, scale: Any, turned: bool, conjugate: bool, real: Array, half: Array,
+    out: Array,
 ) -> int:
-    """One block of `blocks.BlockedTransform.correlate`; returns the transforms' status.
+    """See `blocks.BlockedTransform.rows`; returns the transforms' status.
 
-    template, product: (BLOCK, ny) buffers
+    real: (BLOCK, nx), 0 from the image's width on; half: (BLOCK, nx // 2 + 1): buffers
     """
-    status = 0
-    for n in range(steps.size):
-        step = steps[n]
-        if step.load:
-            load_columns(rows[step.rows, : step.height], x, template)
-            status |= execute(function, plan, template.ctypes.data, template.ctypes.data)  # type: ignore[call-arg]
-        spectrum = square if step.square else image
-        for i in range(template.shape[0]):
-            line, factor, out = template[i], spectrum[x + i], product[i]
-            if step.conjugate:
-                for y in range(line.size):
-                    line[y] = line[y].conjugate()
-            for y in range(line.size):
-                out[y] = line[y] * factor[y]
-        status |= execute(function, plan, product.ctypes.data, product.ctypes.data)  # type: ignore[call-arg]
-        transpose(product, step.first, halves[step.half, : min(height, line.size - step.first)], x)
+    status, (height, width) = 0, image.shape
+    kind = type(scale)
+    for y in range(0, height, BLOCK):
+        n = min(BLOCK, height - y)
+        for j in range(n):
+            line = real[j]
+            if turned:
+                source = image[height - 1 - y - j]
+                for i in range(width):
+                    line[i] = kind(source[width - 1 - i]) * scale
+            else:
+                source = image[y + j]
+                for i in range(width):
+                    line[i] = kind(source[i]) * scale
+        status |= execute(native, real, half)
+        for j in range(n):
+            values, to = half[j], out[y + j]
+            if conjugate:
+                for i in range(values.size):
+                    to[i] = values[i].conjugate()
+            else:
+                for i in range(values.size):
+                    to[i] = values[i]
     return status
 
 
 @kernel
-def fold_block(
-    function: int, plan: int, halves: Array, y: int, sigmas: Array, scores: Array, real: Array,
+def transform_columns(
+    native: NativeTuple, rows: Array, full: Array, spectrum: Array, first: int, last: int
+) -> int:
+    """See `blocks.BlockedTransform.columns`; returns the transforms' status. full: (BLOCK, ny), a buffer."""
+    status = 0
+    for x in range(first, last, BLOCK):
+        load_columns(rows, x, full)
+        status |= execute(native, full, full)
+        spectrum[x : x + BLOCK] = full
+    return status
+
+
+@kernel
+def correlate(
+    native: NativeTuple, steps: Array, rows: Array, template: Array, image: Array, square: Array,
+    product: Array, halves: Array, height: int,
+) -> int:
+    """See `blocks.BlockedTransform.correlate`; returns the transforms' status.
+
+    template, product: (BLOCK, ny) buffers
+    """
+    status = 0
+    for x in range(0, image.shape[0], BLOCK):
+        for n in range(steps.size):
+            step = steps[n]
+            if step.load:
+                load_columns(rows[step.rows, : step.height], x, template)
+                status |= execute(native, template, template)
+            multiply(template, step.conjugate, square if step.square else image, x, product)
+            status |= execute(native, product, product)
+            transpose(product, step.first, halves[step.half, : min(height, product.shape[1] - step.first)], x)
+    return status
+
+
+@kernel
+def multiply(template: Array, conjugate: bool, spectrum: Array, x: int, product: Array) -> None:
+    """Put template[i] * spectrum[x + i] into product[i]; before, the template is conjugated if so."""
+    for i in range(template.shape[0]):
+        line, factor, out = template[i], spectrum[x + i], product[i]
+        if conjugate:
+            for y in range(line.size):
+                line[y] = line[y].conjugate()
+        for y in range(line.size):
+            out[y] = line[y] * factor[y]
+
+
+@kernel
+def fold_all(
+    native: NativeTuple, halves: Array, height: int, sigmas: Array, scores: Array, real: Array,
     squares: Array, local_floor: Any, global_floor: Any, inverse: Array, whole: bool, score: Array,
     index: Array,
 ) -> int:
-    """One block of `blocks.BlockedTransform.fold`; returns the transforms' status.
+    """See `blocks.BlockedTransform.fold`; returns the transforms' status.
 
     real, squares: (BLOCK, nx) buffers
     """
-    status, sigma = 0, -1
-    for n in range(scores.size):
-        entry = scores[n]
-        first, last = max(y, entry.top), min(y + BLOCK, entry.bottom)
-        if last <= first:
-            continue
-        if not whole and entry.sigma != sigma:
-            sigma = entry.sigma
-            mask = sigmas[sigma]
-            status |= execute(function, plan, halves[mask.mean, y:].ctypes.data, real.ctypes.data)  # type: ignore[call-arg]
-            status |= execute(function, plan, halves[mask.square, y:].ctypes.data, squares.ctypes.data)
-            inverse_sigma(real, squares, 0, mask.column, local_floor, global_floor, inverse, 0,
-                          min(BLOCK, mask.height - y), mask.width)
-        status |= execute(function, plan, halves[entry.half, y:].ctypes.data, real.ctypes.data)  # type: ignore[call-arg]
-        fold(real, first - y, entry.column + entry.left, inverse, first if whole else first - y, entry.left,
-             entry.index, score, index, entry.map_top + first - entry.top, entry.map_left, last - first,
-             entry.right - entry.left)
+    status = 0
+    for y in range(0, height, BLOCK):
+        sigma = -1
+        for n in range(scores.size):
+            entry = scores[n]
+            first, last = max(y, entry.top), min(y + BLOCK, entry.bottom)
+            if last <= first:
+                continue
+            if not whole and entry.sigma != sigma:
+                sigma = entry.sigma
+                mask = sigmas[sigma]
+                status |= execute(native, halves[mask.mean, y:], real)
+                status |= execute(native, halves[mask.square, y:], squares)
+                inverse_sigma(real, squares, 0, mask.column, local_floor, global_floor, inverse, 0,
+                              min(BLOCK, mask.height - y), mask.width)
+            status |= execute(native, halves[entry.half, y:], real)
+            fold(real, first - y, entry.column + entry.left, inverse, first if whole else first - y,
+                 entry.left, entry.index, score, index, entry.map_top + first - entry.top, entry.map_left,
+                 last - first, entry.right - entry.left)
     return status

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import RotatedTemplate
-from gembench.engine.exact.correlator import Correlator, Frame
+from gembench.engine.exact.correlator import Correlator, Frame, Piece, Share
 from gembench.engine.exact.kernels import fold, inverse_sigma
 from gembench.engine.fft import aligned_zeros
 from gembench.engine.normalise import standardised, variance_floor
@@ -23,22 +23,23 @@ class PaperCorrelator(Correlator):
     With the 2 of the micrograph that makes 5 K + 2 for K templates; nothing is shared or pruned.
     """
 
-    def frame(self, micrograph: Array) -> Frame:
+    def frame(self, micrograph: Array, share: Share) -> Frame:
         """The spectra of T and of T^2 - 1, (ny, nx // 2 + 1)."""
         image, square = standardised(micrograph, self.plan.dtype)
         return Frame(self._forward(image), self._forward(square), variance_floor(square))
 
-    def process(self, frame: Frame, groups: list[list[RotatedTemplate]], *, shared_mask: bool) -> None:
+    def process(self, frame: Frame, piece: Piece) -> None:
         """Correlate and fold one template after the other."""
-        for template in chain.from_iterable(groups):
+        for template in chain.from_iterable(piece.groups):
             self._fold(frame, template)
 
     def _fold(self, frame: Frame, template: RotatedTemplate) -> None:
         """NCC of one template into the running maximum."""
         at = self.plan.window(template)
-        weights = self._forward(self.scaled_weights(template))
+        points = self.plan.transform[0] * self.plan.transform[1]  # the transforms are unnormalised
+        weights = self._forward(template.weights / points)
         numerator = self._inverse(np.multiply(frame.image, np.conjugate(weights, out=weights), out=weights))
-        mask = self._forward(self.scaled_mask(template))
+        mask = self._forward(template.mask / (template.mask.sum() * points))
         np.conjugate(mask, out=mask)
         mean = self._inverse(frame.image * mask)
         square = self._inverse(np.multiply(frame.square, mask, out=mask))

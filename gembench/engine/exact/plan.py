@@ -18,6 +18,9 @@ Edges = Literal["mask", "box", "reflect"]
 METHODS: tuple[Method, ...] = ("exact", "paper")  # that are planned here
 EDGES: tuple[Edges, ...] = ("mask", "box", "reflect")
 BATCH = 4  # templates that share the reading of a frame's spectra: 1 costs a tenth more, 8 gain nothing
+# Rows that a library gets at once which is called from Python, so that its consumers seldom wait for the
+# interpreter's lock; with one consumer BLOCK, which stay in its cache.
+PIECE = 256
 SHARED_MAPS = 4  # of 1 / sigma that are kept: templates arrive with equal masks next to each other
 
 
@@ -44,6 +47,7 @@ class Plan:
     inside the frame are used, so it need not be larger than the frame for the correlation not to wrap.
     halves: inverse transforms that a consumer of the exact method has under way at once
     shared_maps: maps of 1 / sigma that the consumers share
+    block: rows that a library gets at once which is called from Python, see `blocks`
     """
 
     method: Method
@@ -56,6 +60,7 @@ class Plan:
     threads: int
     halves: int = 3
     shared_maps: int = 0
+    block: int = BLOCK
 
     @property
     def frame(self) -> tuple[int, int]:
@@ -93,7 +98,7 @@ class Plan:
             searching = 2 * spectrum + self.threads * (2 * spectrum + 3 * padded + image)
             return self.threads * maps + max(preparing, searching)
         spectrum = _blocks(nx // 2 + 1) * _blocks(ny) * wide
-        buffers = 2 * BLOCK * (nx * real + ny * wide) + BLOCK * nx * (real + wide)
+        buffers = 2 * self.block * (nx * real + ny * wide) + self.block * nx * (real + wide)
         templates = self.halves * self.box[0] * _blocks(nx // 2 + 1) * wide
         preparing = 2 * image + 3 * spectrum
         shared = 2 * spectrum + self.shared_maps * image
@@ -120,6 +125,7 @@ def make_plan(
     shape: tuple[int, int], bank: TemplateBank, library: Transforms, *, method: Method = "exact",
     dtype: str = "float32", edges: Edges = "mask", threads: int = 1, templates: int | None = None,
     batch: int = BATCH, memory: float = inf,
+    block: int = BLOCK,
 ) -> Plan:
     """The plan for micrographs of `shape` (H, W).
 
@@ -146,7 +152,7 @@ def make_plan(
     for taken in range(max(1, min(batch, pieces)), 0, -1):
         halves = 3 * taken if own else max(2, taken)
         plan = Plan(method, np.dtype(dtype), shape, bank.box, edges, margin, transform, threads, halves,
-                    min(len(discs), SHARED_MAPS))
+                    min(len(discs), SHARED_MAPS), block)
         if plan.bytes <= memory:
             return plan
     raise InputError(

@@ -1,8 +1,9 @@
 """Search: a template bank against micrographs, by one producer, a bounded queue and consumer threads.
 
-The producer turns templates and puts them into the queue; it sleeps while the queue is full, so that memory
-stays bounded, and the consumers sleep while it is empty. Every consumer folds into maps of its own, which
-are merged at the end; the result does not depend on the number of consumers or the order of arrival.
+The producer puts into the queue which templates come next; it sleeps while the queue is full, so that memory
+stays bounded, and the consumers sleep while it is empty. A consumer turns its templates and folds into maps
+of its own; all consumers together prepare the micrograph and merge the maps at the end. The result does not
+depend on the number of consumers or the order of arrival.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from itertools import chain, repeat
 from math import inf
 from typing import Any
@@ -20,14 +20,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.bank import RotatedTemplate, TemplateBank
-from gembench.engine.exact.correlator import Correlator, Frame
+from gembench.engine.bank import TemplateBank
+from gembench.engine.exact.blocks import BlockedTransform
+from gembench.engine.exact.correlator import Correlator, Frame, Piece
 from gembench.engine.exact.exact import ExactCorrelator
+from gembench.engine.exact.kernels import BLOCK
 from gembench.engine.exact.paper import PaperCorrelator
-from gembench.engine.exact.plan import BATCH, Edges, Plan, make_plan, require_known
+from gembench.engine.exact.pieces import grouped, slices
+from gembench.engine.exact.plan import BATCH, PIECE, Edges, Plan, make_plan, require_known
 from gembench.engine.fft import FFTLibrary, fft_library
-from gembench.engine.score_map import ScoreMap
-from gembench.engine.search import Method, SearchStatistics, ShareSearch, checked
+from gembench.engine.score_map import ScoreMap, merge
+from gembench.engine.search import Consumer, Method, SearchStatistics, ShareSearch, checked
 from gembench.errors import InputError
 
 Array = NDArray[Any]
@@ -35,22 +38,6 @@ CORRELATORS: dict[str, Callable[[Plan, FFTLibrary, tuple[Array, Array] | None], 
     "exact": ExactCorrelator,
     "paper": PaperCorrelator,
 }
-
-
-@dataclass(frozen=True)
-class Work:
-    """What travels through the queue: groups of templates of one mask, and whether more pieces share it."""
-
-    groups: list[list[RotatedTemplate]]
-    shared_mask: bool
-
-    def __len__(self) -> int:
-        return sum(map(len, self.groups))
-
-    @property
-    def bytes(self) -> int:
-        """Size of the turned templates and masks."""
-        return sum(one.weights.nbytes + one.mask.nbytes for group in self.groups for one in group)
 
 
 class CPUSearch(ShareSearch):
@@ -63,6 +50,8 @@ class CPUSearch(ShareSearch):
     share: (part, parts): only this part of the bank is searched, counted from 0
     batch: most templates that a consumer of the exact method takes at once, at least 1
     memory: bytes that the search's arrays and the kept templates must not exceed
+
+    kept_bytes: of the turned templates that are kept
     """
 
     def __init__(
@@ -80,9 +69,12 @@ class CPUSearch(ShareSearch):
         self.edges, self.keep_bytes, self.batch = edges, keep_bytes, batch
         self.queue_depth = queue_depth or 2 * threads
         self.plan: Plan | None = None
+        self.kept_bytes = 0
         self._correlators: list[Correlator] = []
-        self._kept: list[Work] = []
-        self._kept_halves = 0
+        self._slices: list[list[int]] = []
+        self._slice_halves = 0
+        self._kept: dict[int, list[Piece]] = {}
+        self._keeping = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
     def close(self) -> None:
@@ -101,15 +93,34 @@ class CPUSearch(ShareSearch):
         assert self.plan is not None
         start = time.perf_counter()
         self.statistics = SearchStatistics()
-        for correlator in self._correlators:
-            correlator.reset()
+        self._share(lambda consumer, *_: consumer.reset())  # its memory is then its own core's
         if self.plan.margin:
             image = np.pad(image, self.plan.margin, mode="reflect")
-        frame = self._correlators[0].frame(image)
+        frame = self._correlators[0].frame(image, self._share)
         self._produce_and_consume(frame, on_template)
         result = self.merged(self._correlators)
         self.statistics.seconds = time.perf_counter() - start
         return result
+
+    def knowledge(self, shape: tuple[int, int]) -> Any:
+        """See `ShareSearch.knowledge`."""
+        plan = self._planned(shape)
+        if self.method == "paper":
+            self.library.irfft2(self.library.rfft2(np.zeros(plan.transform, plan.dtype)), plan.transform)
+        else:
+            BlockedTransform(self.library, plan.transform, plan.dtype)
+        return self.library.knowledge()
+
+    def learn(self, knowledge: Any) -> None:
+        """See `ShareSearch.learn`."""
+        self.library.learn(knowledge)
+
+    def _planned(self, shape: tuple[int, int]) -> Plan:
+        return make_plan(
+            shape, self.bank, self.library, method=self.method, dtype=self.dtype, edges=self.edges,
+            threads=self.threads, templates=len(self.indices), batch=self.batch, memory=self.memory,
+            block=PIECE if self.threads > 1 and not self.library.native else BLOCK,
+        )
 
     def _prepare(self, shape: tuple[int, int]) -> None:
         """Plan and allocate for micrographs of `shape`, unless that is done."""
@@ -119,14 +130,10 @@ class CPUSearch(ShareSearch):
         ):
             return
         self.close()
-        self.plan = make_plan(
-            shape, self.bank, self.library, method=self.method, dtype=self.dtype, edges=self.edges,
-            threads=self.threads, templates=len(self.indices), batch=self.batch,
-            memory=self.memory,
-        )
-        if self._kept and self.plan.halves < self._kept_halves:
-            self._kept = []
-        self._kept_halves = self.plan.halves
+        self.plan = self._planned(shape)
+        if not self._slices or self.plan.halves < self._slice_halves:
+            self._slices = list(slices(self.bank, self.indices, self.plan.halves))
+            self._slice_halves, self._kept, self.kept_bytes = self.plan.halves, {}, 0
         correlator = CORRELATORS[self.method]
         self._correlators = [correlator(self.plan, self.library, maps)]
         self._correlators += [correlator(self.plan, self.library, None) for _ in range(1, self.threads)]
@@ -134,7 +141,7 @@ class CPUSearch(ShareSearch):
 
     def _produce_and_consume(self, frame: Frame, on_template: Callable[[int], None] | None) -> None:
         assert self._pool is not None
-        work: queue.Queue[Work | None] = queue.Queue(self.queue_depth)
+        work: queue.Queue[list[int] | None] = queue.Queue(self.queue_depth)
         stop = threading.Event()
         consumers = [
             self._pool.submit(self._consume, correlator, frame, work, stop, on_template)
@@ -149,53 +156,86 @@ class CPUSearch(ShareSearch):
         for consumer in consumers:
             self.statistics.consumer_wait += consumer.result()
 
-    def _produce(self, work: queue.Queue[Work | None], stop: threading.Event) -> None:
-        """Put every piece of work, then one end mark for every consumer; gives up when `stop` is set."""
-        for piece in chain(self._pieces(), repeat(None, self.threads)):
+    def _produce(self, work: queue.Queue[list[int] | None], stop: threading.Event) -> None:
+        """Put every slice, then one end mark for each consumer; gives up when `stop` is set."""
+        for indices in chain(self._slices_in_turn(), repeat(None, self.threads)):
             start = time.perf_counter()
-            while not stop.is_set() and not _put(work, piece):
+            while not stop.is_set() and not _put(work, indices):
                 pass
             if stop.is_set():
                 return
             self.statistics.producer_wait += time.perf_counter() - start
             self.statistics.deepest_queue = max(self.statistics.deepest_queue, work.qsize())
 
-    def _pieces(self) -> Iterator[Work]:
-        """The bank in pieces of work; those that fit into `keep_bytes` are turned only once."""
+    def _slices_in_turn(self) -> Iterable[list[int]]:
+        """The indices of the templates that a consumer takes at once."""
+        return self._slices
+
+    def _pieces(self, indices: list[int]) -> Iterator[Piece]:
+        """The templates of one slice, turned; those that fit into `keep_bytes` are turned only once."""
         assert self.plan is not None
-        yield from self._kept
-        done = sum(map(len, self._kept))
-        kept = sum(piece.bytes for piece in self._kept)
-        for piece in grouped(self.bank, self.indices[done:], np.dtype(self.dtype), self.plan.halves):
-            kept += piece.bytes
-            if kept <= min(self.keep_bytes, self.memory - self.plan.bytes):
-                self._kept.append(piece)
+        if indices[0] in self._kept:
+            yield from self._kept[indices[0]]
+            return
+        pieces = []
+        for piece in grouped(self.bank, indices, np.dtype(self.dtype), self.plan.halves):
+            pieces.append(piece)
             yield piece
+        size = sum(piece.bytes for piece in pieces)
+        with self._keeping:
+            if self.kept_bytes + size <= min(self.keep_bytes, self.memory - self.plan.bytes):
+                self._kept[indices[0]] = pieces
+                self.kept_bytes += size
 
     def _consume(
-        self, correlator: Correlator, frame: Frame, work: queue.Queue[Work | None], stop: threading.Event,
-        on_template: Callable[[int], None] | None,
+        self, correlator: Correlator, frame: Frame, work: queue.Queue[list[int] | None],
+        stop: threading.Event, on_template: Callable[[int], None] | None,
     ) -> float:
-        """Process pieces until the end mark; returns the seconds spent waiting for work."""
+        """Turn and process slices until the end mark; returns the seconds spent waiting for them."""
         waited = 0.0
         try:
             while not stop.is_set():
                 start = time.perf_counter()
                 try:
-                    piece = work.get(timeout=0.1)
+                    indices = work.get(timeout=0.1)
                 except queue.Empty:
                     continue
                 finally:
                     waited += time.perf_counter() - start
-                if piece is None:
+                if indices is None:
                     break
-                correlator.process(frame, piece.groups, shared_mask=piece.shared_mask)
-                if on_template is not None:
-                    on_template(len(piece))
+                for piece in self._pieces(indices):
+                    correlator.process(frame, piece)
+                    if on_template is not None:
+                        on_template(len(piece))
         except BaseException:
             stop.set()
             raise
         return waited
+
+    def _share(self, work: Callable[[Correlator, int, int], None]) -> None:
+        """Have `work` done by all consumers: each gets its correlator, its number and how many there are."""
+        assert self._pool is not None
+        parts = len(self._correlators)
+        for part in [self._pool.submit(work, correlator, number, parts)
+                     for number, correlator in enumerate(self._correlators)]:
+            part.result()
+
+    def merged(self, consumers: Iterable[Consumer]) -> ScoreMap:
+        """See `ShareSearch.merged`; each consumer folds some rows of all maps."""
+        first, *others = consumers
+
+        def merge_rows(_: Correlator, part: int, parts: int) -> None:
+            height = len(first.score)
+            rows = slice(part * height // parts, (part + 1) * height // parts)
+            for other in others:
+                merge(first.score[rows], first.index[rows], other.score[rows], other.index[rows])
+
+        if others:
+            self._share(merge_rows)
+        for consumer in (first, *others):
+            self.statistics.counts.add(consumer.counts)
+        return ScoreMap(first.score, first.index)
 
 
 def search(micrograph: Array, bank: TemplateBank, **options: Any) -> ScoreMap:
@@ -204,38 +244,9 @@ def search(micrograph: Array, bank: TemplateBank, **options: Any) -> ScoreMap:
         return engine.run(micrograph)
 
 
-def _put(work: queue.Queue[Work | None], piece: Work | None) -> bool:
+def _put(work: queue.Queue[list[int] | None], indices: list[int] | None) -> bool:
     try:
-        work.put(piece, timeout=0.1)
+        work.put(indices, timeout=0.1)
     except queue.Full:
         return False
     return True
-
-
-def grouped(
-    bank: TemplateBank, indices: Iterable[int], dtype: np.dtype[Any], transforms: int
-) -> Iterator[Work]:
-    """Turned templates in pieces of neighbours, those with the same mask in one group.
-
-    A piece needs at most `transforms` inverse transforms, 2 for each mask and 1 for each template; with a
-    mask that other pieces share it holds that mask only, and its transforms are not counted.
-    """
-    groups: list[list[RotatedTemplate]] = []
-    free = transforms
-    for index in indices:
-        template = bank.rotated(index, dtype)
-        shared = bank.disc_views[template.view]
-        known = bool(groups) and template.mask_key == groups[-1][0].mask_key
-        cost = 1 if known or shared else 3
-        if groups and (cost > free or (not known and (shared or bank.disc_views[groups[0][0].view]))):
-            yield Work(groups, bank.disc_views[groups[0][0].view])
-            groups, free, known, cost = [], transforms, False, 1 if shared else 3
-        if known:
-            groups[-1].append(template)
-        else:
-            groups.append([template])
-        free -= cost
-        if shared and len(groups[-1]) == BATCH:
-            free = 0
-    if groups:
-        yield Work(groups, bank.disc_views[groups[0][0].view])

@@ -1,17 +1,8 @@
 """FFT libraries behind one interface: numpy, scipy and ducc0 in `library`, MKL and FFTW beside it."""
 
 from gembench.engine.fft import fftw, mkl  # noqa: F401  they register themselves
-from gembench.engine.fft.library import (
-    ALIGNMENT,
-    LIBRARIES,
-    PREFERENCE,
-    FFTLibrary,
-    Native,
-    RowTransforms,
-    aligned_zeros,
-    complex_dtype,
-    fft_library,
-)
+from gembench.engine.fft.library import LIBRARIES, PREFERENCE, FFTLibrary, fft_library
+from gembench.engine.fft.rows import ALIGNMENT, Native, RowTransforms, aligned_zeros, complex_dtype
 
 __all__ = [
     "ALIGNMENT", "LIBRARIES", "PREFERENCE", "FFTLibrary", "Native", "RowTransforms", "aligned_zeros",

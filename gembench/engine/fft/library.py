@@ -10,106 +10,36 @@ A new library is one subclass of `FFTLibrary` with a `name`; it registers itself
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib import import_module
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
+from gembench.engine.fft.rows import Array, RowTransforms
 from gembench.engine.fft.sizes import fast_size
 from gembench.errors import InputError
 
-Array = NDArray[Any]
-ALIGNMENT = 64  # bytes: one AVX-512 register; rounding then does not depend on where a buffer lies
+if TYPE_CHECKING:
+    from gembench.engine.fft.choice import Choice
 
 LIBRARIES: dict[str, type[FFTLibrary]] = {}
-
-
-def aligned_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """A zeroed C-contiguous array that starts on a 64-byte boundary."""
-    dtype = np.dtype(dtype)
-    size = int(np.prod(shape)) * dtype.itemsize
-    raw = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(shape)
-
-
-def complex_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """complex64 for float32, complex128 for float64."""
-    return np.result_type(np.dtype(dtype), np.complex64)
-
-
-class Native(NamedTuple):
-    """A transform that compiled code can call: the addresses of a function and of its plan, see `fused`."""
-
-    function: int
-    plan: int
-
-
-class RowTransforms:
-    """Transforms of `rows` rows of length `n`, in buffers of its own; one object per thread.
-
-    real: (rows, n) float; half: (rows, n // 2 + 1) complex; full: (rows, n) complex
-    """
-
-    def __init__(self, library: FFTLibrary, n: int, rows: int, dtype: DTypeLike) -> None:
-        self.library, self.n, self.rows = library, n, rows
-        self.dtype = np.dtype(dtype)
-
-    @cached_property
-    def real(self) -> Array:
-        """Values in space."""
-        return aligned_zeros((self.rows, self.n), self.dtype)
-
-    @cached_property
-    def half(self) -> Array:
-        """Values in frequency of real rows."""
-        return aligned_zeros((self.rows, self.n // 2 + 1), complex_dtype(self.dtype))
-
-    @cached_property
-    def full(self) -> Array:
-        """Complex rows, transformed in place."""
-        return aligned_zeros((self.rows, self.n), complex_dtype(self.dtype))
-
-    def rfft(self) -> None:
-        """`real` to `half`."""
-        self.library.rfft_rows(self.real, self.half)
-
-    def irfft(self, half: Array | None = None) -> None:
-        """`half` to `real`; `half` may be destroyed.
-
-        half: (rows, n // 2 + 1), rows of a larger array; by default the buffer
-        """
-        self.library.irfft_rows(self.half if half is None else half, self.real)
-
-    def fft(self) -> None:
-        """`full` in place, exponent -1."""
-        self.library.fft_rows(self.full, inverse=False)
-
-    def ifft(self) -> None:
-        """`full` in place, exponent +1."""
-        self.library.fft_rows(self.full, inverse=True)
-
-    def native_ifft(self) -> Native | None:
-        """`ifft` of any such rows for compiled code, if the library allows it."""
-        return None
-
-    def native_irfft(self, distance: int) -> Native | None:
-        """`irfft` for compiled code, of rows that lie `distance` numbers apart."""
-        return None
 
 
 class FFTLibrary(ABC):
     """One FFT library.
 
     `threads` is the number of threads inside one transform; the engine uses 1 and threads over templates.
+    `native` says whether compiled code can call its transforms; `choice` why 'auto' took it, if it did.
     """
 
     name: ClassVar[str]
     device: ClassVar[str] = "cpu"
     modules: ClassVar[tuple[str, ...]] = ()
     install: ClassVar[str] = ""
+    native: ClassVar[bool] = False
+    choice: Choice | None = None
 
     def __init__(self, threads: int = 1) -> None:
         self.threads = threads
@@ -147,6 +77,14 @@ class FFTLibrary(ABC):
     @abstractmethod
     def fft_rows(self, full: Array, *, inverse: bool) -> None:
         """Transform every row of complex `full` (b, n) in place, unnormalised."""
+
+    def knowledge(self) -> Any:
+        """What has been measured here, for other processes to `learn`; None if that changes no rounding."""
+        return None
+
+    def learn(self, knowledge: Any) -> None:
+        """Transform from now on as the process does that has this `knowledge`."""
+        return
 
     def row_transforms(self, n: int, rows: int, dtype: DTypeLike) -> RowTransforms:
         """Buffers and transforms for blocks of `rows` rows of length `n`."""
@@ -260,18 +198,22 @@ def _import_problem(modules: tuple[str, ...], install: str) -> str | None:
     return None
 
 
-# Fastest first for blocks of rows on an AVX-512 machine: the 1025 complex rows of 2048 points take MKL
-# 3 ms, FFTW 3 to 6 (as well as it has planned), ducc0's wheel 18 (built for any x86-64); scipy lies between.
+# 'auto' measures these; see `choice`.
 PREFERENCE = ("mkl", "fftw", "scipy", "ducc0", "numpy")
 
 
 def fft_library(name: str = "auto", threads: int = 1) -> FFTLibrary:
-    """The library called `name`; 'auto' takes the fastest that is installed.
+    """The library called `name`; 'auto' takes the one that measures fastest on this machine, see `choice`.
 
     Raises InputError for an unknown name or a library that cannot be used here.
     """
     if name == "auto":
-        name = next(n for n in PREFERENCE if LIBRARIES[n].unavailable() is None)
+        from gembench.engine.fft.choice import choose
+
+        choice = choose()
+        library = LIBRARIES[choice.name](threads)
+        library.choice = choice
+        return library
     if name not in LIBRARIES:
         raise InputError(f"FFT library '{name}' is unknown: choose from auto, {', '.join(sorted(LIBRARIES))}")
     reason = LIBRARIES[name].unavailable()

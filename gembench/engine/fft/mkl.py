@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property, lru_cache, partial
 from importlib import metadata
 from typing import Any, NamedTuple
@@ -16,15 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gembench.engine.fft.library import (
-    Array,
-    FFTLibrary,
-    Native,
-    RowTransforms,
-    _module,
-    aligned_zeros,
-    complex_dtype,
-)
+from gembench.engine.fft.library import FFTLibrary, _module
+from gembench.engine.fft.rows import Array, Native, RowTransforms, aligned_zeros, complex_dtype
 
 # Of mkl_dfti.h
 _NUMBER_OF_TRANSFORMS, _CONJUGATE_EVEN_STORAGE, _PLACEMENT = 7, 10, 11
@@ -38,7 +32,12 @@ class MKL(FFTLibrary):
 
     name = "mkl"
     modules = ("mkl", "mkl_fft")
+    native = True
     install = "pip install 'gembench[mkl]'"
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        return super().unavailable() or _problem()
 
     def rfft2(self, a: Array) -> Array:
         if len(a) < 64:  # oneMKL 2026.2 is wrong for 40 and for 48 rows, but not one axis at a time
@@ -93,20 +92,26 @@ class _MKLRows(RowTransforms):
     def ifft(self) -> None:
         _require(self._bound[1]())
 
+    def native_fft(self) -> Native:
+        return self._native(forward=True, in_place=True, distance=self.n)
+
     def native_ifft(self) -> Native:
-        shape = self.rows, self.n
-        return self._native(_Problem(shape, True, False, True, self._single, self.n, self._threads))
+        return self._native(forward=False, in_place=True, distance=self.n)
+
+    def native_rfft(self) -> Native:
+        return self._native(forward=True, in_place=False, distance=self.n)
 
     def native_irfft(self, distance: int) -> Native:
-        shape = self.rows, self.n
-        return self._native(_Problem(shape, True, False, False, self._single, distance, self._threads))
+        return self._native(forward=False, in_place=False, distance=distance)
 
-    def _native(self, problem: _Problem) -> Native:
-        function = ctypes.cast(_library().DftiComputeBackward, ctypes.c_void_p).value
-        plan = _descriptor(problem).value
+    def _native(self, *, forward: bool, in_place: bool, distance: int) -> Native:
+        shape = self.rows, self.n
+        problem = _Problem(shape, True, forward, in_place, self._single, distance, self._threads)
+        compute = _library().DftiComputeForward if forward else _library().DftiComputeBackward
+        function, plan = ctypes.cast(compute, ctypes.c_void_p).value, _descriptor(problem).value
         assert function is not None
         assert plan is not None
-        return Native(function, plan)
+        return Native(function, plan, has_status=True)
 
     @property
     def _single(self) -> bool:
@@ -160,13 +165,33 @@ class MKLPackage(FFTLibrary):
 
 @lru_cache
 def _library() -> Any:
-    """The MKL runtime that mkl-service has loaded."""
-    _module("mkl")
-    files = [str(file.locate()) for file in metadata.files("mkl") or () if "libmkl_rt" in file.name]
-    library = ctypes.CDLL(files[0] if files else "libmkl_rt.so")
-    for compute in (library.DftiComputeForward, library.DftiComputeBackward):
-        compute.argtypes = [ctypes.c_void_p] * 3
-    return library
+    """The MKL runtime that mkl-service has loaded. Raises OSError if it cannot be found."""
+    for file in _runtimes():
+        with suppress(OSError, AttributeError):
+            library = ctypes.CDLL(file)
+            for compute in (library.DftiComputeForward, library.DftiComputeBackward):
+                compute.argtypes = [ctypes.c_void_p] * 3
+            return library
+    raise OSError("libmkl_rt, which mkl-service has loaded, is not found")
+
+
+def _runtimes() -> Iterator[str]:
+    """What may be the runtime: pip's file, what mkl-service's own module is linked to, a system's."""
+    with suppress(metadata.PackageNotFoundError):
+        yield from (str(file.locate()) for file in metadata.files("mkl") or () if "libmkl_rt" in file.name)
+    for name in ("_py_mkl_service", "_mklinit"):
+        yield str(getattr(getattr(_module("mkl"), name, None), "__file__", "libmkl_rt.so"))
+    yield from ("libmkl_rt.so.3", "libmkl_rt.so.2", "libmkl_rt.so", "mkl_rt.2.dll")
+
+
+@lru_cache
+def _problem() -> str | None:
+    """Why the runtime cannot be called."""
+    try:
+        _library()
+    except OSError as error:
+        return f"installed but broken: {error}"
+    return None
 
 
 class _Problem(NamedTuple):

@@ -169,7 +169,10 @@ class SharedSearch(Search):
         if image.ndim != 2 or (exclude is not None and exclude.shape != image.shape):
             return self._search.run(image, exclude=exclude)  # which says what is wrong
         start = time.perf_counter()
-        self._announce((image.dtype.str, image.shape, exclude is not None))
+        knowledge = None
+        with suppress(InputError):  # which the search says
+            knowledge = self._search.knowledge((image.shape[0], image.shape[1]))
+        self._announce((image.dtype.str, image.shape, exclude is not None, knowledge))
         self._broadcast(image)
         if exclude is not None:
             self._broadcast(exclude)
@@ -181,7 +184,9 @@ class SharedSearch(Search):
     def serve(self) -> None:
         """Take part in the root's searches until it closes its search. On the others only."""
         while (announced := self._announce(None)) is not None:
-            dtype, shape, has_exclude = announced
+            dtype, shape, has_exclude, knowledge = announced
+            if knowledge is not None:
+                self._search.learn(knowledge)
             image = self._broadcast(np.empty(shape, dtype))
             exclude = self._broadcast(np.empty(shape, bool)) if has_exclude else None
             with suppress(InputError):  # the root has it too
@@ -215,7 +220,7 @@ class SharedSearch(Search):
         self.statistics = replace(self._search.statistics, counts=_sum(counts for _, counts in reports))
         return reduce_maps(self.communicator, partial, name=self.reduction, threads=self._fold_threads)
 
-    def _announce(self, message: tuple[str, tuple[int, ...], bool] | None) -> Any:
+    def _announce(self, message: tuple[str, tuple[int, ...], bool, Any] | None) -> Any:
         """The root's message on all ranks; the others may wait for long."""
         wait(self.communicator.Ibarrier())
         return self.communicator.bcast(message)

@@ -11,9 +11,9 @@ import pytest
 from scipy import ndimage
 
 from gembench.engine.bank import TemplateBank, disc_mask, grid_angles
-from gembench.engine.exact import search as search_module
 from gembench.engine.exact.exact import ExactCorrelator
 from gembench.engine.exact.paper import PaperCorrelator
+from gembench.engine.exact.pieces import grouped, slices
 from gembench.engine.exact.search import CPUSearch, search
 from gembench.engine.score_map import finished
 from gembench.errors import InputError
@@ -47,7 +47,7 @@ def test_kept_templates_and_queue_depth_change_nothing(keep_bytes, queue_depth):
         for _ in range(3):
             same(engine.run(FIRST), expected)
             assert engine.statistics.deepest_queue <= queue_depth
-            assert sum(piece.bytes for piece in engine._kept) <= keep_bytes
+            assert engine.kept_bytes <= keep_bytes
         engine.run(OTHER)
         same(engine.run(FIRST), expected)
 
@@ -86,11 +86,11 @@ def test_a_failing_consumer_ends_the_run_with_its_error(monkeypatch, method, thr
     correlator, calls = BLOCKING[method], []
     original = correlator.process
 
-    def process(self, frame, templates, *, shared_mask):
-        calls.append(len(templates))
+    def process(self, frame, piece):
+        calls.append(len(piece))
         if len(calls) == 3:
             raise BrokenError("third piece")
-        original(self, frame, templates, shared_mask=shared_mask)
+        original(self, frame, piece)
 
     with CPUSearch(BANK, method=method, threads=threads, queue_depth=1) as engine:
         with monkeypatch.context() as patch:
@@ -113,7 +113,7 @@ def test_the_producer_stops_turning_templates_after_an_error(monkeypatch):
 
     monkeypatch.setattr(TemplateBank, "rotated", rotated)
 
-    def process(self, frame, templates, *, shared_mask):
+    def process(self, frame, piece):
         raise BrokenError
 
     monkeypatch.setattr(ExactCorrelator, "process", process)
@@ -157,9 +157,9 @@ def test_a_search_goes_on_after_an_unusable_micrograph():
 def test_an_interruption_ends_the_run(monkeypatch, where):
     original = ExactCorrelator.process
 
-    def process(self, frame, templates, *, shared_mask):
+    def process(self, frame, piece):
         time.sleep(0.03)
-        original(self, frame, templates, shared_mask=shared_mask)
+        original(self, frame, piece)
 
     depth = 1 if where == "producing" else 1000
     with CPUSearch(BANK, threads=2, queue_depth=depth) as engine:
@@ -212,7 +212,8 @@ def test_pieces_of_work_hold_neighbours_and_are_small(transforms):
     own[3:14, 6:11] = True
     rng = np.random.default_rng(4)
     bank = TemplateBank(rng.normal(size=(4, 16, 16)), np.stack([own, disc, own, disc]), grid_angles(30))
-    pieces = list(search_module.grouped(bank, bank.share(0, 1), np.dtype("f4"), transforms))
+    order = bank.share(0, 1)
+    pieces = list(grouped(bank, order, np.dtype("f4"), transforms))
     indices = [template.index for piece in pieces for group in piece.groups for template in group]
     assert indices == list(bank.search_order())
     for piece in pieces:
@@ -224,6 +225,25 @@ def test_pieces_of_work_hold_neighbours_and_are_small(transforms):
             assert len(piece) <= 4
         else:
             assert sum(2 + len(group) for group in piece.groups) <= max(transforms, 3)
+
+
+@pytest.mark.parametrize("transforms", [3, 4, 7, 12])
+@pytest.mark.parametrize("step", [30, 37])
+def test_a_slice_of_the_bank_is_one_piece_once_it_is_turned(transforms, step):
+    own = np.zeros((15, 15), bool)
+    own[3:12, 5:10] = True
+    uneven = own.copy()
+    uneven[4, 10] = True
+    masks = np.stack([own, disc_mask((15, 15)), uneven])
+    bank = TemplateBank(np.random.default_rng(4).normal(size=(3, 15, 15)), masks, grid_angles(step))
+    order = bank.share(0, 1)
+    taken = list(slices(bank, order, transforms))
+    assert [index for indices in taken for index in indices] == order
+    pieces = [list(grouped(bank, indices, np.dtype("f4"), transforms)) for indices in taken]
+    assert all(len(of_slice) == 1 for of_slice in pieces)
+    if step == 30:  # at 37 degrees some masks are equal by chance
+        whole = list(grouped(bank, order, np.dtype("f4"), transforms))
+        assert [len(piece) for (piece,) in pieces] == [len(piece) for piece in whole]
 
 
 @pytest.mark.parametrize("method", ["exact", "paper"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 
 from gembench.engine.fft import LIBRARIES, aligned_zeros, complex_dtype, fft_library
-from gembench.engine.fft import fftw as fft_fftw
 from gembench.engine.fft import library as fft
 from gembench.engine.fft.sizes import fast_size, smooth_sizes
 from gembench.errors import InputError
@@ -144,12 +142,6 @@ def test_a_missing_or_broken_library_is_unavailable_with_the_reason(monkeypatch,
         fft_library("mkl")
 
 
-def test_auto_takes_the_first_usable_library_of_the_preference(monkeypatch):
-    for name in ("mkl", "fftw"):
-        monkeypatch.setattr(LIBRARIES[name], "unavailable", classmethod(lambda cls: "not installed"))
-    assert fft_library("auto").name == "scipy"
-
-
 def test_every_library_is_in_the_preference_or_a_variant():
     assert set(LIBRARIES) == {*fft.PREFERENCE, "fftw-estimate", "mkl-fft"}
 
@@ -176,49 +168,6 @@ def test_sizes_are_even_have_small_factors_and_are_little_larger_than_asked():
         assert good(size)
         assert size % 2 == 0
         assert n <= size <= 1.3 * n
-
-
-@pytest.fixture
-def wisdom(monkeypatch, tmp_path):
-    """An empty cache folder, with nothing planned yet."""
-    if LIBRARIES["fftw"].unavailable():
-        pytest.skip(LIBRARIES["fftw"].unavailable())
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(fft_fftw, "_known_wisdom", set())
-    monkeypatch.setattr(fft_fftw, "_plans_of_this_thread", fft_fftw._Plans())
-    return tmp_path / "gembench" / "fftw-wisdom.json"
-
-
-def transform_works() -> None:
-    a = np.random.default_rng(4).normal(size=(12, 20))
-    close(fft_library("fftw").rfft2(a), (dft(12) @ a @ dft(20))[:, :11], a, "float64")
-
-
-def test_wisdom_is_kept_and_read_again(wisdom, monkeypatch):
-    transform_works()
-    kept = json.loads(wisdom.read_text())
-    assert len(kept) == 3
-    assert not list(wisdom.parent.glob("*.[0-9]*"))  # no temporary file is left
-    given = []
-    monkeypatch.setattr(fft_fftw, "_known_wisdom", set())
-    fft_fftw._load_wisdom(SimpleNamespace(import_wisdom=given.append))
-    assert given == [tuple(part.encode() for part in kept)]
-
-
-@pytest.mark.parametrize("damage", [
-    b"", b"\x80\x04garbage", b"\xff\xfe\x00", b"{}", b"[1, 2, 3]", b'["a"]', b'["a", "b", "c"]', b"null",
-    b'["(fftw-3.3.10 fftw_wisdom #x0", "", ""]',
-])
-def test_damaged_wisdom_is_planned_anew(wisdom, damage):
-    wisdom.parent.mkdir()
-    wisdom.write_bytes(damage)
-    transform_works()
-    assert len(json.loads(wisdom.read_text())) == 3
-
-
-def test_a_cache_that_cannot_be_written_is_no_error(wisdom):
-    wisdom.parent.write_text("a file where the folder should be")
-    transform_works()
 
 
 def test_fftw_takes_arrays_however_they_lie_in_memory():
