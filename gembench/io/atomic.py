@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gembench.errors import InputError
+from gembench.io.processes import is_alive
 
 _REMEDIES = {
     errno.ENOSPC: "no space left on the device; free some or write elsewhere",
@@ -27,7 +30,15 @@ _REMEDIES = {
 }
 
 
-def _cannot_write(path: Path, error: OSError) -> InputError:
+_PART = ".part-"  # how the names of unfinished files begin
+
+
+def _host() -> str:
+    """Eight letters that stand for this host."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
     """`error` as the one line a user reads, or `error` itself raised again when it is not about writing."""
     remedy = _REMEDIES.get(error.errno or 0)
     if remedy is None:
@@ -49,21 +60,44 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: cannot be written: {_REMEDIES[errno.EISDIR]}")
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
+    temporary = path.with_name(f"{_PART}{_host()}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
     try:
         temporary.touch(exist_ok=False)  # mode follows the umask, which tempfile's would not
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     try:
         yield temporary
+        _to_disk(temporary)  # a power cut else leaves an empty file of the right name
         os.replace(temporary, path)  # noqa: PTH105 - overwrites on every platform, and says so
+        with suppress(OSError):
+            _to_disk(path.parent)
     except OSError as error:
         if error.filename not in (None, str(temporary), temporary):
             raise
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until what was written of a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):  # the file system does not do it
+            raise
+    finally:
+        os.close(handle)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what processes of this host that no longer run have left half-written in a folder."""
+    for path in folder.glob(f"{_PART}{_host()}-*"):
+        pid = path.name.removeprefix(f"{_PART}{_host()}-").partition("-")[0]
+        if pid.isdecimal() and not is_alive(int(pid)):
+            path.unlink(missing_ok=True)
 
 
 def atomic_text(path: str | Path, text: str) -> None:

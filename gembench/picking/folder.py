@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +15,28 @@ import numpy as np
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
 from gembench.errors import InputError
-from gembench.io.atomic import atomic_text, make_folder
+from gembench.io.atomic import atomic_text, make_folder, remove_parts
 from gembench.io.coordinates import SUMMARY, read_coordinates, write_coordinates
 from gembench.io.images.micrographs import Micrograph
 from gembench.io.images.mrc import write_mrc
+from gembench.io.lock import locked
 from gembench.io.names import micrograph_key
+from gembench.io.processes import describe, this_process
+from gembench.picking.record import IDENTITY, identity, read_record, require_same, running, same_picks
+
+SAVE_EVERY = 10.0  # seconds: what a run that is killed has not said of its micrographs; their picks stay
 
 
 class PickFolder:
-    """One output folder.
+    """One output folder, which several runs with the same settings may share.
 
     run.json holds the settings that its picks were made with, the runs, and for each micrograph by its
     `micrograph_key` the file (name, bytes, time of change in ns) and what picking it took. A micrograph's
-    STAR file is the last thing written for it, so a micrograph that has one is finished; picks.star is the
-    last thing of all, so a folder that has one is.
+    STAR file is the last thing written for it, so a micrograph that has one is finished. picks.star is
+    written last of all, by every run, of all micrographs that are finished by then.
+
+    Nothing here is kept locked while micrographs are picked. run.json is read, changed and written under
+    a lock, and each run changes what is its own. Two runs that pick one micrograph write the same bytes.
     """
 
     def __init__(
@@ -37,20 +47,25 @@ class PickFolder:
 
         with_maps, with_plots: whether maps, and pictures of the picks, belong to a finished micrograph
 
-        Raises InputError if it holds picks made with other settings, or others' STAR files, or if it cannot
-        be read or made.
+        Raises InputError if it holds picks made with other settings, or others' STAR files, if another run
+        picks into what is to be overwritten, or if it cannot be read or made.
         """
         self.folder = Path(folder)
         self.with_maps, self.with_plots = with_maps, with_plots
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
-        self.record: dict[str, Any] = {"settings": self.settings, "runs": [], "micrographs": {}}
-        old = self._read_record()
-        if old is not None and overwrite:
-            self._remove(old["micrographs"])
-        elif old is not None:
-            self._require_same(old["settings"])
+        self._own: dict[str, dict[str, Any]] = {}
+        self._run: dict[str, Any] | None = None
+        self._saved = 0.0
+        self.record = self._new_record()
+        old = read_record(self.folder)
+        if old is None:
+            make_folder(self.folder)
+        elif overwrite:
+            with locked(self.folder):
+                self._overwrite()
+        elif self._is_bound(old):
+            require_same(self.folder, old, self.settings, self._run)
             self.record = old
-        make_folder(self.folder)
 
     def star(self, micrograph: str | Path) -> Path:
         """The STAR file of one micrograph."""
@@ -68,7 +83,7 @@ class PickFolder:
     def is_finished(self, micrograph: Path) -> bool:
         """Whether the micrograph was picked with these settings, and has not changed since."""
         known = self.record["micrographs"].get(micrograph_key(micrograph), {})
-        same = all(known.get(name) == value for name, value in _identity(micrograph).items())
+        same = all(known.get(name) == value for name, value in identity(micrograph).items())
         return same and self.star(micrograph).is_file()
 
     def is_picked(self, micrograph: Path) -> bool:
@@ -83,16 +98,23 @@ class PickFolder:
     def start(self, run: dict[str, Any], micrographs: Iterable[Path]) -> None:
         """Note a run and what it will pick; what an earlier one left of these micrographs is removed.
 
-        Raises InputError if the folder cannot be written, or for a micrograph named as picks.star.
+        Raises InputError if the folder cannot be written, if another run has begun to pick with other
+        settings meanwhile, or for a micrograph named as picks.star.
         """
-        todo = {micrograph_key(path): _identity(path) for path in micrographs}
-        if (key := SUMMARY.removesuffix(".star")) in todo:
-            raise InputError(f"{todo[key]['file']}: its picks would be {SUMMARY}, which holds those of all"
+        paths = {micrograph_key(path): path for path in micrographs}
+        if (key := SUMMARY.removesuffix(".star")) in paths:
+            raise InputError(f"{paths[key].name}: its picks would be {SUMMARY}, which holds those of all"
                              " micrographs: rename it")
-        self._remove(todo)
-        self.record["runs"].append(run)
-        self.record["micrographs"].update(todo)
-        self.save()
+        with locked(self.folder):
+            self._refresh()
+            remove_parts(self.folder)
+            todo = {key: identity(path) for key, path in paths.items() if not self.is_picked(path)}
+            self._remove(todo)
+            self._run = run | {"process": this_process(), "end": None}
+            self._own |= todo
+            for key in todo:
+                self.record["micrographs"].pop(key, None)
+            self._write_record()
 
     def write(self, picks: Picks) -> None:
         """Store one micrograph's picks."""
@@ -116,13 +138,23 @@ class PickFolder:
             draw_picks(self.plot(micrograph.name), micrograph, picks, box)
 
     def note(self, micrograph: Path, facts: dict[str, Any]) -> None:
-        """Note facts of a micrograph, which go into run.json by `save`."""
-        known = self.record["micrographs"].setdefault(micrograph_key(micrograph), {"file": micrograph.name})
-        known.update(facts)
+        """Note facts of a micrograph; they are in run.json some seconds later, and after `save`."""
+        self._own.setdefault(micrograph_key(micrograph), {"file": micrograph.name}).update(facts)
+        if time.monotonic() - self._saved > SAVE_EVERY:
+            self.save()
+
+    def note_run(self, facts: dict[str, Any]) -> None:
+        """Note facts of this run, which go into run.json by `save`."""
+        if self._run is not None:
+            self._run |= facts
 
     def fail(self, micrograph: Path, reason: str) -> None:
-        """Note that a micrograph could not be picked."""
+        """Note that a micrograph could not be picked, and remove what there is of it."""
         self.note(micrograph, {"error": reason})
+        key = micrograph_key(micrograph)
+        for path in (*self.maps(key), self.plot(key)):
+            with suppress(OSError):  # a name that no file can have, too
+                path.unlink()
 
     def picks(self, micrograph: str) -> Picks:
         """The picks of one finished micrograph."""
@@ -135,15 +167,88 @@ class PickFolder:
         return [facts["file"] for key, facts in known if self.star(key).is_file()]
 
     def save(self) -> None:
-        """Write run.json."""
-        atomic_text(self.folder / "run.json", json.dumps(self.record, indent=1, sort_keys=True) + "\n")
+        """Write what has been noted into run.json, beside what other runs have."""
+        with locked(self.folder):
+            self._refresh()
+            self._write_record()
+
+    def leave(self) -> None:
+        """End the run where it is."""
+        self.note_run({"end": datetime.now(UTC).isoformat(timespec="seconds")})
+        self.save()
 
     def finish(self) -> int:
-        """Write picks.star, unless it is there or nothing could be picked; returns the number of picks."""
-        found = [self.picks(name) for name in self.finished]
-        if found and not (self.folder / SUMMARY).exists():
-            write_coordinates(self.folder / SUMMARY, found)
-        return sum(len(one) for one in found)
+        """End the run, and see to it that picks.star holds all picks; returns the number of picks."""
+        if self._run is not None:
+            self.leave()
+            self._run = None
+        picks = [self.picks(name) for name in self.finished]
+        if not self._is_summary(picks):
+            with locked(self.folder):
+                self._refresh()
+                picks = [self.picks(name) for name in self.finished]
+                if picks:
+                    write_coordinates(self.folder / SUMMARY, picks)
+        return sum(map(len, picks))
+
+    def _is_summary(self, picks: list[Picks]) -> bool:
+        """Whether picks.star holds these picks and no others."""
+        path = self.folder / SUMMARY
+        if not picks or not path.exists():
+            return not picks
+        with suppress(InputError):  # damaged: it is written again
+            stored = {one.micrograph: one for one in read_coordinates(path) if len(one)}
+            wanted = {one.micrograph: one for one in picks if len(one)}
+            return stored.keys() == wanted.keys() and all(map(same_picks, stored.values(),
+                                                              map(wanted.get, stored)))
+        return False
+
+    def _new_record(self) -> dict[str, Any]:
+        return {"settings": self.settings, "runs": [], "micrographs": {}}
+
+    def _refresh(self) -> None:
+        """Read what other runs have written; raises InputError if it was by other settings."""
+        old = read_record(self.folder)
+        if old is None or (old["settings"] != self.settings and not self._is_bound(old)):
+            old = self._new_record()
+        require_same(self.folder, old, self.settings, self._run)
+        self.record = old
+
+    def _write_record(self) -> None:
+        """Write run.json with what is our own."""
+        runs, micrographs = self.record["runs"], self.record["micrographs"]
+        if self._run is not None:
+            mine = self._run["process"], self._run.get("start")
+            runs[:] = [run for run in runs if (run.get("process"), run.get("start")) != mine]
+            runs.append(self._run)
+        for key, facts in self._own.items():
+            stored = micrographs.setdefault(key, {})
+            if any(stored.get(name, value) != value for name, value in facts.items() if name in IDENTITY):
+                stored.clear()
+            if "picks" in facts:
+                stored.pop("error", None)
+            stored |= facts
+        text = json.dumps(self.record, indent=1, sort_keys=True) + "\n"
+        atomic_text(self.folder / "run.json", text)
+        self._saved = time.monotonic()
+
+    def _overwrite(self) -> None:
+        """Remove the picks, maps and plots of all micrographs that run.json names, and it."""
+        old = read_record(self.folder)
+        if old is None:
+            return
+        if process := running(old):
+            raise InputError(f"{self.folder}: {describe(process)}, picks into it: let it end, or choose"
+                             " another folder; remove the folder if that process no longer runs")
+        remove_parts(self.folder)
+        self._remove(old["micrographs"])
+        with suppress(OSError):
+            (self.folder / "run.json").unlink()
+
+    def _is_bound(self, record: dict[str, Any]) -> bool:
+        """Whether the settings of a record hold: something was picked with them, or is just being picked."""
+        return running(record, self._run) is not None or any(self.star(key).is_file()
+                                                        for key in record["micrographs"])
 
     def _remove(self, keys: Iterable[str]) -> None:
         """Remove what is stored of these micrographs; picks.star first, since it repeats some of it."""
@@ -157,48 +262,3 @@ class PickFolder:
         except OSError as error:
             raise InputError(f"{error.filename}: cannot be removed ({error.strerror}): choose another folder"
                              ) from error
-
-    def _read_record(self) -> dict[str, Any] | None:
-        path = self.folder / "run.json"
-        if not path.exists():
-            if self.folder.is_dir() and any(self.folder.glob("*.star")):
-                raise InputError(f"{self.folder}: holds STAR files but no run.json: choose another folder")
-            return None
-        with suppress(ValueError, KeyError, TypeError, OSError):
-            record = json.loads(path.read_text(encoding="utf-8"))
-            parts = record["settings"], record["micrographs"], record["runs"]
-            if [type(part) for part in parts] == [dict, dict, list]:
-                return dict(record)
-        raise InputError(f"{path}: is damaged, or not of gembench pick: choose another folder")
-
-    def _require_same(self, old: dict[str, Any]) -> None:
-        differences = _differences(old, self.settings)
-        changed = [f"{name} {_short(a)} became {_short(b)}" for name, a, b in differences]
-        if changed:
-            raise InputError(
-                f"{self.folder}: holds picks made with other settings ({'; '.join(changed)}):"
-                " choose another folder, or --overwrite"
-            )
-
-
-def _identity(micrograph: Path) -> dict[str, Any]:
-    """What tells a micrograph's file from another of its name; without one, its name alone."""
-    known: dict[str, Any] = {"file": micrograph.name}
-    with suppress(OSError):
-        status = micrograph.stat()
-        known |= {"bytes": status.st_size, "changed": status.st_mtime_ns}
-    return known
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterable[tuple[str, Any, Any]]:
-    for name in sorted(old.keys() | new.keys()):
-        a, b = old.get(name), new.get(name)
-        if isinstance(a, dict) and isinstance(b, dict):
-            yield from _differences(a, b)
-        elif a != b:
-            yield name, a, b
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 16 else text[:8] + "..."

@@ -136,8 +136,9 @@ class PickRun:
                     self._note(outcome)
                     limited += outcome.facts.get("limited_pixels", 0) > 0
                     yield outcome
-            finally:
-                self.folder.save()
+            except BaseException:
+                self.folder.leave()
+                raise
             if limited:
                 log.warning("outlier pixels were limited in %d micrographs; run.json counts them", limited)
         self.total = self.folder.finish()
