@@ -28,7 +28,6 @@ UPWARD = {  # the house style and pictures of picks, drawn below the studies: th
     ("gembench.templates.report", "gembench.study.tell.style"),
 }
 LONG = {
-    "gembench.engine.bank": "turning could stand by itself",
     "gembench.study.clusters.simulation": "what runs under SimGrid and what starts it are two",
 }
 CROWDED = {"gembench/study/clusters": "what runs on ranks, and what starts and models them, are two"}

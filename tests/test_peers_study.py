@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from gembench.data.workload import egg_bank
-from gembench.engine.bank import is_disc
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
+from gembench.engine.turning import is_disc
 from gembench.peers import PEERS
 from gembench.peers.base import Matched
 from gembench.peers.picking import Picking, statistics

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from gembench import __version__
 from gembench.cli import main
 from gembench.commands import pick as _pick
-from gembench.engine.bank import disc_mask, rotate
+from gembench.engine.turning import disc_mask, rotate
 from gembench.io.coordinates import read_coordinates
 from gembench.io.images.micrographs import read_micrograph
 from gembench.io.images.mrc import read_volume, write_mrc, write_stack

@@ -10,8 +10,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from gembench.cli import main
-from gembench.engine.bank import disc_mask, rotate, rotate_mask
 from gembench.engine.picks import Picks
+from gembench.engine.turning import disc_mask, rotate, rotate_mask
 from gembench.io.coordinates import write_coordinates
 from gembench.io.images.mrc import read_stack, write_mrc
 

@@ -86,7 +86,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--clip", metavar="SD", type=float, default=10.0,
                        help="limit outliers to so many robust standard deviations, 0: not (default: 10)")
     group.add_argument("--method", choices=("exact", "banded", "paper"), default="exact",
-                       help="exact; banded, which picks the same in filtered micrographs in less time; or"
+                       help="exact; banded, for filtered micrographs, faster, within 6 standard errors; or"
                        " transform by transform as in the paper (default: exact)")
     group.add_argument("--precision", choices=("float32", "float64"), default="float32",
                        help="of the correlation (default: float32)")

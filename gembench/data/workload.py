@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.bank import TemplateBank, rotate
+from gembench.engine.bank import TemplateBank
 from gembench.engine.score_map import ScoreMap
+from gembench.engine.turning import rotate
 
 Array = NDArray[Any]
 MaskKind = Literal["own", "ellipse", "disc"]

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.bank import TemplateBank, disc_mask
+from gembench.engine.bank import TemplateBank
 from gembench.engine.gpu import device
 from gembench.engine.search import open_search
+from gembench.engine.turning import disc_mask
 from gembench.peers.base import Matched, Peer, SteadyPace, mask_diameter
 
 Array = NDArray[Any]

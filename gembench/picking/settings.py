@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from gembench.engine.bank import Interpolation
 from gembench.engine.exact.plan import Edges
 from gembench.engine.filters import Contrast
 from gembench.engine.gpu.plan import Storage
 from gembench.engine.gpu.watch import STALL_LIMIT
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.search import Method
+from gembench.engine.turning import Interpolation
 from gembench.errors import InputError
 
 

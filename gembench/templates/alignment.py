@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.bank import disc_mask, rotate
 from gembench.engine.ncc import sigma_squared
 from gembench.engine.normalise import normalised_weights
+from gembench.engine.turning import disc_mask, rotate
 from gembench.templates.boxes import resampled
 from gembench.templates.symmetry import parabola, rotational_average
 

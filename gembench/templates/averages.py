@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.bank import rotate
 from gembench.engine.filters import Contrast
+from gembench.engine.turning import rotate
 from gembench.errors import InputError
 from gembench.templates.alignment import Alignment, Poses, align
 from gembench.templates.boxes import binned, cut, fits, normalised, resampled

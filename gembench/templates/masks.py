@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.bank import disc_mask
 from gembench.engine.filters import Contrast
+from gembench.engine.turning import disc_mask
 from gembench.errors import InputError
 
 Array = NDArray[Any]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.bank import disc_mask, rotate
+from gembench.engine.turning import disc_mask, rotate
 from gembench.errors import InputError
 from gembench.templates.boxes import resampled
 

@@ -10,14 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from gembench.engine.bank import (
-    TemplateBank,
-    disc_mask,
-    grid_angles,
-    is_disc,
-    rotate,
-    rotate_mask,
-)
+from gembench.engine.bank import TemplateBank, grid_angles
+from gembench.engine.turning import disc_mask, is_disc, rotate, rotate_mask
 from gembench.errors import InputError
 
 RNG = np.random.default_rng(10)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from gembench.engine.bank import disc_mask
 from gembench.engine.filters import (
     average,
     limit_outliers,
@@ -14,6 +13,7 @@ from gembench.engine.filters import (
     matched_contrast,
     template_contrast,
 )
+from gembench.engine.turning import disc_mask
 from gembench.errors import InputError
 
 

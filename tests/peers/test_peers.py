@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from gembench.data.workload import direct_scores, egg_bank, egg_template
-from gembench.engine.bank import TemplateBank, grid_angles, rotate
+from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.engine.fft.library import LIBRARIES, ScipyFFT
+from gembench.engine.turning import rotate
 from gembench.errors import InputError
 from gembench.peers import PEERS, peer, transforms
 from gembench.peers.base import Matched, Peer, even_step, index_of, mask_diameter

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from gembench.engine.bank import disc_mask, rotate
+from gembench.engine.turning import disc_mask, rotate
 from gembench.errors import InputError
 from gembench.templates.averages import MIRROR_LIKE, AverageSettings, ParticleAverage
 from gembench.templates.boxes import binned, cut, fits, in_box, low_pass, normalised, resampled

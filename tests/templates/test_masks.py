@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from gembench.engine.bank import rotate, rotate_mask
+from gembench.engine.turning import rotate, rotate_mask
 from gembench.errors import InputError
 from gembench.templates.masks import MASK_SHAPES, mask_of, silhouette, upright_turn
 

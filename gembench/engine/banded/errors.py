@@ -17,7 +17,6 @@ from gembench.engine.fft import FFTLibrary
 Array = NDArray[Any]
 DEVIATIONS = 6.0  # standard errors that a score is trusted to lie within: all but 2e-9 of a normal variable
 RISE_DEVIATIONS = 4.0  # of a peak's curvature that are reckoned with
-LEAST_STRENGTH = 0.5  # of errors around a pixel, beside those of the whole micrograph
 
 
 @dataclass(frozen=True)
@@ -154,4 +153,4 @@ def _strength(
     error *= error
     square = uniform_filter(error, [max(1, n // grid.step) for n in bank.box], mode="wrap")
     square *= error.dtype.type(1 / (energies @ power))
-    return np.asarray(np.sqrt(np.maximum(square, LEAST_STRENGTH**2, out=square), out=square))
+    return np.asarray(np.sqrt(square, out=square))

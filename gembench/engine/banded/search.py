@@ -77,7 +77,8 @@ class BandedSearch(Search):
 
     bank, library, dtype, edges, threads: as for `CPUSearch`
     peaks: the rules that picks will be taken by. What they look at is exact: positions, scores and templates
-        of `find_picks(maps, bank, peaks)` are those of the method exact. Other scores are approximate: the
+        of `find_picks(maps, bank, peaks)` are those of the method exact while coarse scores are within 6
+        standard errors, see the package's page. Other scores are approximate: the
         more so below the threshold, and where a better pick rules others out.
     memory: bytes that the search's arrays and what is kept of the templates must not exceed: fewer templates
         are compressed at once to keep within it, and less is kept for later micrographs

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.bank import TemplateBank, exact_cos_sin
+from gembench.engine.bank import TemplateBank
+from gembench.engine.turning import exact_cos_sin
 
 Array = NDArray[Any]
 NONE = -1

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gembench.engine.bank import TemplateBank, disc_mask
+from gembench.engine.bank import TemplateBank
 from gembench.engine.exact.blocks import BlockedTransform
 from gembench.engine.exact.kernels import BLOCK, STEP, fold, inverse_sigma, transpose
 from gembench.engine.exact.search import search
@@ -18,6 +18,7 @@ from gembench.engine.fft import aligned_zeros, fft_library
 from gembench.engine.kernel import kernel
 from gembench.engine.normalise import normalised_weights, standardised, variance_floor
 from gembench.engine.score_map import NO_SCORE, merge
+from gembench.engine.turning import disc_mask
 from gembench.errors import InputError
 
 

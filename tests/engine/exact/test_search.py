@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from gembench.engine.bank import TemplateBank, disc_mask, grid_angles, rotate, rotate_mask
+from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.engine.exact.plan import make_plan
 from gembench.engine.exact.search import CPUSearch, search
 from gembench.engine.score_map import finished, merge
+from gembench.engine.turning import disc_mask, rotate, rotate_mask
 from gembench.errors import InputError
 
 METHODS = ["exact", "paper"]

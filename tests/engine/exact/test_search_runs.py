@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from gembench.engine.bank import TemplateBank, disc_mask, grid_angles
+from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.engine.exact.exact import ExactCorrelator
 from gembench.engine.exact.paper import PaperCorrelator
 from gembench.engine.exact.pieces import grouped, slices
 from gembench.engine.exact.search import CPUSearch, search
 from gembench.engine.score_map import finished
+from gembench.engine.turning import disc_mask
 from gembench.errors import InputError
 
 RNG = np.random.default_rng(20)

@@ -9,12 +9,13 @@ import pytest
 from scipy import ndimage
 
 from gembench.data.workload import Workload, egg_bank
-from gembench.engine.bank import TemplateBank, disc_mask, grid_angles, rotate
+from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.engine.exact.search import CPUSearch, search
 from gembench.engine.gpu.layouts import Layout
 from gembench.engine.gpu.search import GPUSearch
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.score_map import finished, merge
+from gembench.engine.turning import disc_mask, rotate
 from gembench.errors import InputError
 from gembench.io.images.micrographs import Micrograph
 from gembench.picking.picker import Picker

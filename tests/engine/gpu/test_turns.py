@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from gembench.engine.bank import TemplateBank, disc_mask, grid_angles
+from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.engine.gpu.turned_bank import TurnedBank
 from gembench.engine.gpu.turns import NONE, Batch, batches, turns
+from gembench.engine.turning import disc_mask
 from gembench.errors import InputError
 
 RNG = np.random.default_rng(31)
@@ -45,7 +46,7 @@ def test_every_mask_pixel_for_pixel_and_every_mean_and_scale(cupy, box, interpol
 
 def _scale(bank, template):
     """1 / (sigma P), from weights that are (S - mean) / (sigma P) and the unturned pixel they belong to."""
-    from gembench.engine.bank import rotate
+    from gembench.engine.turning import rotate
 
     image = rotate(bank.templates[template.view], template.psi, bank.interpolation)
     inside = image[bank.mask(template.index)]
