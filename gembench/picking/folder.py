@@ -17,6 +17,7 @@ from gembench.engine.score_map import ScoreMap
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_text, make_folder, remove_parts
 from gembench.io.coordinates import SUMMARY, read_coordinates, write_coordinates
+from gembench.io.coordinates.starwrite import write_star
 from gembench.io.images.micrographs import Micrograph
 from gembench.io.images.mrc import write_mrc
 from gembench.io.lock import locked
@@ -118,7 +119,7 @@ class PickFolder:
 
     def write(self, picks: Picks) -> None:
         """Store one micrograph's picks."""
-        write_coordinates(self.star(picks.micrograph), [picks])
+        write_star(self.star(picks.micrograph), [picks])
 
     def store(self, micrograph: Micrograph, picks: Picks, maps: ScoreMap, box: tuple[int, int]) -> None:
         """Store what came out of one micrograph, its picks last."""

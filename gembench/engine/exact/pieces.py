@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gembench.engine.bank import RotatedTemplate, TemplateBank, rotate_mask
+from gembench.engine.bank import RotatedTemplate, TemplateBank
 from gembench.engine.exact.correlator import Piece
 from gembench.engine.exact.plan import BATCH
+from gembench.engine.turning import rotate_mask
 
 
 def slices(bank: TemplateBank, indices: Iterable[int], transforms: int) -> Iterator[list[int]]:
