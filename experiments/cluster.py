@@ -32,8 +32,8 @@ experiment = Experiment(
     " at the paper's pace of a core (0.25 templates a second on Dirac, by the clock) and of a GPU (22.9 on a"
     " C2075, by memory bandwidth), templates and masks read file by file: from one disk that all nodes share,"
     " from the memory of one file server, or from a disk of every node. The paper does not say how fast its"
-    " storage was: those rates are assumed (gembench/study/clusters/machines.py), the second figure shows"
-    " how far the paper's statements hang on them, and nothing is judged by them.",
+    " storage was: those rates are assumed (gembench/study/clusters/model/machines.py), the second figure"
+    " shows how far the paper's statements hang on them, and nothing is judged by them.",
     grids=HOOKS.grids(), evidence=HOOKS.evidence, setup=HOOKS.setup, run=HOOKS.run, check=HOOKS.check,
     skip=HOOKS.skip, seconds=HOOKS.seconds, memory=HOOKS.memory, metrics=HOOKS.metrics,
     compare="nodes", baseline=1, rounds=HOOKS.rounds, warmups=0, time_limit=600,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from gembench.study.clusters import sensitivity
-from gembench.study.clusters.machines import ADONIS, CLUSTERS, GRIFFON, STORAGE
-from gembench.study.tell import bands, style
+from gembench.drawing import style
+from gembench.study.clusters.model import sensitivity
+from gembench.study.clusters.model.machines import ADONIS, CLUSTERS, GRIFFON, STORAGE
+from gembench.study.tell import bands
 from gembench.study.tell.tables import speed_up
 
 COLORS = {"shared": style.VERMILION, "cached": style.BLUE, "local": style.GREEN}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gembench.study.clusters.machines import CLUSTERS
-from gembench.study.tell import bands, style
+from gembench.drawing import style
+from gembench.study.clusters.model.machines import CLUSTERS
+from gembench.study.tell import bands
 
 LOOKS = {"micrographs": style.Series(style.BLUE, (0, (6, 1.5)), "s", ""),
          "templates": style.Series(style.VERMILION, "-", "o", "")}

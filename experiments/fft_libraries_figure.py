@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from gembench.drawing import style
 from gembench.engine.fft import LIBRARIES, PREFERENCE
-from gembench.study.tell import bands, style
+from gembench.study.tell import bands
 from gembench.study.tell.tables import speed_up
 
 NAMES = list(dict.fromkeys(["fftw", *PREFERENCE, *LIBRARIES, "cufft"]))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gembench.study.tell import bands, style
+from gembench.drawing import style
+from gembench.study.tell import bands
 from gembench.study.tell.text import seconds_text
 
 PROTOCOLS = {"paper": "the paper's protocol", "gembench": "our protocol"}

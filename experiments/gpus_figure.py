@@ -5,9 +5,10 @@ The bare figure is the paper's Fig. 3b. A machine without a GPU draws nothing.
 
 from __future__ import annotations
 
+from gembench.drawing import style
 from gembench.study.gpu.looks import LOOKS, MASKS, chosen
 from gembench.study.gpu.profile_figure import profile
-from gembench.study.tell import bands, style
+from gembench.study.tell import bands
 from gembench.study.tell.tables import speed_up
 from gembench.study.tell.text import seconds_text
 

@@ -7,7 +7,7 @@ from textwrap import fill
 
 import numpy as np
 
-from gembench.study.tell import pictures, style
+from gembench.drawing import pictures, style
 
 VIEWS = ("side", "top")
 CURVES = {  # protocol, angle step -> name, look of its line

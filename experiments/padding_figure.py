@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from gembench.drawing import style
 from gembench.engine.fft import PREFERENCE
 from gembench.engine.fft.sizes import fast_size
-from gembench.study.tell import bands, style
+from gembench.study.tell import bands
 from gembench.study.tell.tables import speed_up
 
 

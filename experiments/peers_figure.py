@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from gembench.drawing import style
 from gembench.peers.base import PEERS
-from gembench.study.tell import bands, style
+from gembench.study.tell import bands
 from gembench.study.tell.tables import speed_up
 from gembench.study.tell.text import seconds_text
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gembench.study.tell import bands, style
+from gembench.drawing import style
+from gembench.study.tell import bands
 
 THRESHOLD = 0.3  # the paper's, of a pick
 

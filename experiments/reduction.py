@@ -41,7 +41,7 @@ experiment = Experiment(
     " MPI code in network namespaces on links of a limited rate: their bound is m / B, the time to receive"
     " one rank's maps. Folds are counted on the ranks, and what arrives by the network on the nodes' links."
     " The paper's clusters are closed forms, with its links and with rates of memory that it does not give"
-    " and that are assumed (gembench/study/clusters/machines.py): nothing there was measured.",
+    " and that are assumed (gembench/study/clusters/model/machines.py): nothing there was measured.",
     grids=HOOKS.grids(), evidence=HOOKS.evidence, setup=HOOKS.setup, run=HOOKS.run, check=HOOKS.check,
     skip=HOOKS.skip, seconds=HOOKS.seconds, memory=HOOKS.memory, metrics=HOOKS.metrics,
     compare="strategy", baseline="direct", rounds=HOOKS.rounds, warmups=0, time_limit=900,

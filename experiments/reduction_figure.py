@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from gembench.study.clusters import model
-from gembench.study.clusters.machines import CLUSTERS
-from gembench.study.tell import bands, style
+from gembench.drawing import style
+from gembench.study.clusters.model import formulas
+from gembench.study.clusters.model.machines import CLUSTERS
+from gembench.study.tell import bands
 from gembench.study.tell.text import seconds_text
 
 DEFAULT = "shared"  # gembench.engine.mpi.reductions.DEFAULT_REDUCTION, named here since it needs no import
@@ -95,7 +96,7 @@ def shapes(ax, rows, strategies):
     lines = []
     for strategy in strategies:
         curve = curves(rows).get((strategy, 1), {})
-        fit = model.shapes({nodes: row.median for nodes, row in curve.items()})
+        fit = formulas.shapes({nodes: row.median for nodes, row in curve.items()})
         if fit is None:
             continue
         nodes = [2 ** (k / 8) for k in range(8 * round(math.log2(min(curve))), 8 * 6 + 1)

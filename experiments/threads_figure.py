@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from statistics import median
 
-from gembench.study.tell import bands, style
+from gembench.drawing import style
+from gembench.study.tell import bands
 from gembench.study.tell.tables import speed_up
 
 PAPER = {4: 3.5, 8: 5.5}  # cores of Dirac -> speed-up over one

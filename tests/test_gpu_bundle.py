@@ -144,7 +144,7 @@ def test_the_same_tree_gives_the_same_bytes():
 def test_all_that_a_worker_needs_travels():
     names = {name for name, _ in bundle.members()}
     assert {"gembench/engine/gpu/source/fft.cu", "gembench/data/one_template.cu", "experiments/gpus.py",
-            "gembench/study/tell/style.mplstyle", "carried/mrcfile/mrcfile/mrcfile.py", "pyproject.toml",
+            "gembench/drawing/style.mplstyle", "carried/mrcfile/mrcfile/mrcfile.py", "pyproject.toml",
             "tests/engine/gpu/conftest.py"} <= names
     assert any(name.startswith("carried/mrcfile/LICENSE") for name in names)
     assert not any("__pycache__" in name or name.startswith("results") for name in names)

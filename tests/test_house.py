@@ -16,22 +16,8 @@ LINES = 300  # of a module, at most
 # From the top: a package imports those of its own line and below.
 LAYERS = (
     {"cli", "__main__"}, {"commands"}, {"study"}, {"peers"}, {"picking"}, {"templates", "data", "evaluate"},
-    {"io"}, {"engine"}, {"machine", "progress", "text", "errors", ""},
+    {"drawing"}, {"io"}, {"engine"}, {"machine", "progress", "text", "errors", ""},
 )
-# What is still to be mended, each with what will do it; a line that is no longer needed fails the test.
-UPWARD = {  # the house style and pictures of picks, drawn below the studies: they want a package of their own
-    ("gembench.evaluate.plots", "gembench.study.tell.draw"),
-    ("gembench.evaluate.plots", "gembench.study.tell.style"),
-    ("gembench.picking.plots", "gembench.study.tell.pictures"),
-    ("gembench.picking.plots", "gembench.study.tell.style"),
-    ("gembench.templates.report", "gembench.study.tell.pictures"),
-    ("gembench.templates.report", "gembench.study.tell.style"),
-}
-LONG = {
-    "gembench.study.clusters.simulation": "what runs under SimGrid and what starts it are two",
-}
-CROWDED = {"gembench/study/clusters": "what runs on ranks, and what starts and models them, are two"}
-CIRCLES: set[frozenset[str]] = set()
 
 
 def dotted(path: Path) -> str:
@@ -79,20 +65,19 @@ def layer(module: str) -> int:
 def test_a_room_holds_few_modules_with_names_of_their_own(folder):
     names = [path.name for path in folder.glob("*.py") if path.name not in ("__init__.py", "__main__.py")]
     studies = [name for name in names if not name.endswith("_figure.py")]
-    assert (len(studies) > MODULES) == (str(folder.relative_to(ROOT)) in CROWDED), studies
+    assert len(studies) <= MODULES, studies
     assert not [name for name in names if name.startswith("_")]
 
 
 @pytest.mark.parametrize("module", FILES)
 def test_a_module_is_read_at_one_sitting(module):
-    count = FILES[module].read_text().count("\n")
-    assert (count > LINES) == (module in LONG), f"{count} lines"
+    assert FILES[module].read_text().count("\n") <= LINES
 
 
 def test_imports_point_one_way():
     upward = {(module, other) for module in FILES for other, _ in imports(module)
               if layer(other) < layer(module)}
-    assert upward == UPWARD
+    assert not upward
 
 
 def test_no_module_waits_for_itself():
@@ -111,7 +96,7 @@ def test_no_module_waits_for_itself():
     done: set[str] = set()
     for module in FILES:
         visit(module, [])
-    assert circles == CIRCLES
+    assert not circles
 
 
 def test_nothing_imports_the_experiments():

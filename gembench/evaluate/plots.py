@@ -6,8 +6,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gembench.drawing import curves as draw
+from gembench.drawing import style
 from gembench.evaluate import Evaluation
-from gembench.study.tell import draw, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

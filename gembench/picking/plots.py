@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gembench.drawing import pictures, style
 from gembench.engine.picks import Picks
 from gembench.io.atomic import make_folder
 from gembench.io.images.micrographs import Micrograph
-from gembench.study.tell import pictures, style
 
 CIRCLE = 0.4  # radius of a pick's circle over the box's longest side
 WIDTHS = 5  # scale bars, at the least, in a micrograph

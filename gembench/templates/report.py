@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gembench.drawing import style
+from gembench.drawing.pictures import round_length
 from gembench.io.atomic import make_folder
-from gembench.study.tell import style
-from gembench.study.tell.pictures import round_length
 from gembench.templates.views import Views
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ def metrics(output, inputs, case):
     return {{"total": output, "nothing": float("nan")}}
 
 def figure(rows):
-    from gembench.study.tell import style
+    from gembench.drawing import style
     drawn, ax = style.figure()
     ax.plot([row["n"] for row in rows], [row.median for row in rows], "o")
     return drawn

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gembench.study.tell import bands, style
+from gembench.drawing import style
+from gembench.study.tell import bands
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from gembench.drawing import curves as draw
+from gembench.drawing import pictures, style
 from gembench.errors import InputError
-from gembench.study.tell import draw, pictures, style
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from gembench.study.clusters import sensitivity
-from gembench.study.clusters.machines import ADONIS, GRIFFON, STORAGE
+from gembench.study.clusters.model import sensitivity
+from gembench.study.clusters.model.machines import ADONIS, GRIFFON, STORAGE
 from gembench.study.clusters.searches import Job, Searches, paper_bank
 
 BANK = 14_630

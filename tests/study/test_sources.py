@@ -20,7 +20,8 @@ from gembench.engine.exact import kernels
 from gembench.engine.fft import fftw, mkl
 from gembench.engine.mpi.reductions import chain
 from gembench.peers import relion
-from gembench.study.clusters import machines, netns, prefork, rank_reduction, rank_search
+from gembench.study.clusters import netns, prefork, rank_reduction, rank_search
+from gembench.study.clusters.model import machines
 from gembench.study.declare import cases
 from gembench.study.declare.experiment import experiment_files
 from gembench.study.measure import runner, sources, store, worker

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gembench.drawing import style
 from gembench.study.declare.experiment import load_experiment, load_module
 from gembench.study.measure.store import Row
-from gembench.study.tell import style
 from gembench.study.tell.figures import draw
 
 FOLDER = Path(__file__).parents[2] / "experiments"

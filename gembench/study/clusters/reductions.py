@@ -11,8 +11,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from gembench.study.clusters import model, netns, ranks
-from gembench.study.clusters.machines import CLUSTERS, NETWORKS, PIXEL_BYTES
+from gembench.study.clusters import netns, ranks
+from gembench.study.clusters.model import formulas
+from gembench.study.clusters.model.machines import CLUSTERS, NETWORKS, PIXEL_BYTES
 from gembench.study.clusters.series import of_case
 from gembench.study.clusters.sheet import Entry
 from gembench.study.declare.cases import Case
@@ -90,7 +91,7 @@ class Reductions:
         rates = [entry["copied"] for entry in entries if self.evidence == "real"
                  and "copied" in entry and entry["nodes"] == case.nodes]
         bound = self.bound(case.nodes, statistics.median(rates) if rates else 0.0)
-        fit = model.shapes(self._curve(entries, case))
+        fit = formulas.shapes(self._curve(entries, case))
         median = statistics.median(entry["seconds"] for entry in samples)
         metrics = {"bound": bound, "times_bound": median / bound, "r2_linear": fit.linear if fit else None,
                    "r2_logarithmic": fit.logarithmic if fit else None}
@@ -115,12 +116,12 @@ class Reductions:
         """One entry for every round of every case: nodes, strategy, threads, seconds, right; or an error."""
         if self.evidence == "model":
             return [{"nodes": p, "strategy": name, "threads": threads,
-                     "seconds": model.STRATEGIES[name](p, self._costs(threads))}
+                     "seconds": formulas.STRATEGIES[name](p, self._costs(threads))}
                     for p in self.nodes for name, threads in self.strategies]
         return self._launched(rounds)
 
-    def _costs(self, threads: int) -> model.Costs:
-        return model.costs_of(CLUSTERS[self.machine], self.n, threads)
+    def _costs(self, threads: int) -> formulas.Costs:
+        return formulas.costs_of(CLUSTERS[self.machine], self.n, threads)
 
     def _network(self) -> AbstractContextManager[netns.Nodes | None]:
         if self.evidence == "real":

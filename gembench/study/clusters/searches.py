@@ -10,8 +10,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from gembench.study.clusters import model, netns, ranks
-from gembench.study.clusters.machines import BANK, CLUSTERS, MICROGRAPH, NETWORKS, STORAGE
+from gembench.study.clusters import netns, ranks
+from gembench.study.clusters.model import formulas
+from gembench.study.clusters.model.machines import BANK, CLUSTERS, MICROGRAPH, NETWORKS, STORAGE
 from gembench.study.clusters.series import of_case
 from gembench.study.clusters.sheet import Entry
 from gembench.study.declare.cases import Case, check_case
@@ -90,8 +91,8 @@ class Searches:
     def _tree_share(self, entry: Entry) -> float:
         """The share of the time that `tree` would take, folded on all of a node's cores."""
         cluster = CLUSTERS[self.machine]
-        costs = model.costs_of(cluster, self.n, cluster.cores)
-        tree = float(entry["micrographs"] * model.tree(entry["nodes"], costs))
+        costs = formulas.costs_of(cluster, self.n, cluster.cores)
+        tree = float(entry["micrographs"] * formulas.tree(entry["nodes"], costs))
         return tree / (float(entry["seconds"]) - float(entry["reduction_seconds"]) + tree)
 
     def measure(self, rounds: int) -> list[Entry]:
@@ -126,11 +127,11 @@ class Searches:
         storage, count = STORAGE[job.storage], job.micrographs
         reducing = 0.0
         if job.distribute == "templates":
-            reducing = count * model.reduction_seconds(cluster, self.n, job.nodes)
-            seconds = model.search_seconds(cluster, job.nodes, storage, templates=templates, pace=pace)
+            reducing = count * formulas.reduction_seconds(cluster, self.n, job.nodes)
+            seconds = formulas.search_seconds(cluster, job.nodes, storage, templates=templates, pace=pace)
             seconds += (count - 1) * math.ceil(math.ceil(templates / job.nodes) / cluster.workers) / pace
         else:
-            seconds = model.search_seconds(cluster, 1, STORAGE["local"], templates=templates, pace=pace)
+            seconds = formulas.search_seconds(cluster, 1, STORAGE["local"], templates=templates, pace=pace)
             if not storage.own:
                 seconds = max(seconds, storage.seconds(min(job.nodes, count) * templates))
             seconds += (math.ceil(count / job.nodes) - 1) * math.ceil(templates / cluster.workers) / pace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gembench.study.tell import style
+from gembench.drawing import style
 
 Rows = Sequence[Any]
 LOOKS = {"one core": style.SERIES["fftw"], "all cores": style.SERIES["mkl"], "one GPU": style.SERIES["cufft"]}

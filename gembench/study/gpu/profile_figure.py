@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from gembench.drawing import style
 from gembench.study.gpu.looks import LOOKS, MASKS, Rows, chosen
-from gembench.study.tell import bands, style
+from gembench.study.tell import bands
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.data import klh
+from gembench.drawing.pictures import binned
 from gembench.engine.bank import TemplateBank
 from gembench.engine.exact.search import search
 from gembench.engine.peaks import PeakSettings, find_picks
@@ -20,7 +21,6 @@ from gembench.io.names import micrograph_key
 from gembench.machine import cores
 from gembench.picking.prepare import filtered
 from gembench.study.klh.shares import Inputs
-from gembench.study.tell.pictures import binned
 
 Array = NDArray[Any]
 EXAMPLES = 4  # micrographs that are looked at

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gembench.study.tell import style
+from gembench.drawing import style
 from gembench.study.tell.text import seconds_text
 
 if TYPE_CHECKING:

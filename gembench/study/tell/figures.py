@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gembench.drawing import style
 from gembench.errors import InputError
 from gembench.io.atomic import make_folder
 from gembench.study.declare.cases import case_key
 from gembench.study.declare.experiment import EVIDENCE, Experiment
 from gembench.study.measure.store import Row, load_rows
-from gembench.study.tell import style
 from gembench.text import for_file
 
 if TYPE_CHECKING:

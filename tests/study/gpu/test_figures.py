@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gembench.drawing import style
 from gembench.study.declare.experiment import load_module
 from gembench.study.gpu.looks import chosen
-from gembench.study.tell import style
 
 figures = load_module(Path(__file__).parents[3] / "experiments" / "gpus_figure.py")
 COPY = 3.0e12

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gembench.drawing import style
 from gembench.study.declare.cases import Case
 from gembench.study.declare.experiment import load_experiment
 from gembench.study.measure.store import Row
-from gembench.study.tell import figures, style
+from gembench.study.tell import figures
 
 FILE = Path(__file__).parents[3] / "experiments" / "klh.py"
 STUDY = load_experiment(FILE)

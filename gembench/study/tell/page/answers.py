@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gembench.drawing import style
 from gembench.study.measure.store import Row
-from gembench.study.tell import style
 from gembench.study.tell.claims import Summary
 from gembench.study.tell.tables import speed_up
 from gembench.study.tell.text import number_text, seconds_text

@@ -27,7 +27,7 @@ def page_svg(figure: Figure, prefix: str, label: str) -> str:
     """
     from matplotlib import rc_context
 
-    from gembench.study.tell import style
+    from gembench.drawing import style
 
     buffer = io.StringIO()
     with style.context(), rc_context({"svg.fonttype": "none", "savefig.dpi": PICTURE_DPI}):

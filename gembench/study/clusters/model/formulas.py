@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gembench.study.clusters.machines import BANK, PIXEL_BYTES, Cluster, Storage
+from gembench.study.clusters.model.machines import BANK, PIXEL_BYTES, Cluster, Storage
 
 Curve = Mapping[int, float]  # number of ranks -> seconds
 MOST_SEGMENTS = 128  # of a modelled chain: more save less than 1 % at 64 nodes of InfiniBand

@@ -1,6 +1,6 @@
 """Pictures of micrographs, score maps and templates, onto given axes. Nothing here reads a file.
 
-Call inside `gembench.study.tell.style.context()`.
+Call inside `gembench.drawing.style.context()`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.drawing import style
 from gembench.engine.picks import Picks
-from gembench.study.tell import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gembench.study.clusters import model
-from gembench.study.clusters.machines import ADONIS, GRIFFON, MICROGRAPH, STORAGE, Cluster, Storage
+from gembench.study.clusters.model import formulas
+from gembench.study.clusters.model.machines import ADONIS, GRIFFON, MICROGRAPH, STORAGE, Cluster, Storage
 
 ALMOST_LINEAR = 0.6  # of the ideal speed-up, at the least
 HELD_BACK = 0.95  # of the speed-up with a disk in every node, at the most
@@ -33,8 +33,8 @@ def of_own_disks(cluster: Cluster, storage: Storage) -> float:
 
 def _seconds(cluster: Cluster, nodes: int, storage: Storage) -> float:
     """The paper's bank on one micrograph, its reduction included."""
-    return (model.search_seconds(cluster, nodes, storage)
-            + model.reduction_seconds(cluster, MICROGRAPH, nodes))
+    return (formulas.search_seconds(cluster, nodes, storage)
+            + formulas.reduction_seconds(cluster, MICROGRAPH, nodes))
 
 
 def griffon_interval() -> tuple[float, float]:
@@ -58,7 +58,7 @@ def memory_gain(cluster: Cluster) -> float:
 
 def threads_gain(cluster: Cluster, nodes: int = 8) -> float:
     """How many times faster the tree is with the fold on all cores of a node."""
-    alone, together = (model.tree(nodes, model.costs_of(cluster, MICROGRAPH, threads))
+    alone, together = (formulas.tree(nodes, formulas.costs_of(cluster, MICROGRAPH, threads))
                        for threads in (1, cluster.cores))
     return alone / together
 

@@ -1,6 +1,6 @@
 """Pure drawing: arrays onto given axes. Nothing here reads a file or computes a statistic.
 
-Call inside `gembench.study.tell.style.context()`.
+Call inside `gembench.drawing.style.context()`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gembench.study.tell import style
+from gembench.drawing import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,1 @@
+"""The house style of figures, curves of evaluations, and pictures of micrographs with picks."""

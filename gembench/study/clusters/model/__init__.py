@@ -1,0 +1,1 @@
+"""What closed forms say of clusters that are not here, with the constants that they assume."""
