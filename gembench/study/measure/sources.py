@@ -14,7 +14,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2]
 WORKER = f"{__package__}.worker"
-READERS = ("cli", "commands", "drawing", "study.tell", "study.measure.store", "text")  # of the store, and their words
+# They read the store, or draw.
+READERS = ("cli", "commands", "drawing", "study.tell", "study.measure.store", "text")
 FIGURES = ("figure", "figures")  # the last word of a module that draws
 
 
