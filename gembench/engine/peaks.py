@@ -13,6 +13,7 @@ from gembench.engine.bank import TemplateBank
 from gembench.engine.kernel import kernel
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
+from gembench.engine.ties import TIE, lowest_equals
 from gembench.errors import InputError
 
 Array = NDArray[Any]
@@ -22,7 +23,6 @@ PEAK_RULES: tuple[PeakRule, ...] = ("nms", "gempicker")
 PORTION = 1 << 14  # pixels that are sorted first
 # A template that looks the same after half a turn about a point beside its centre pixel makes two equal peaks
 # on neighbouring pixels, and rounding would decide between them: the first of these twins is the peak.
-TIE = 5e-6  # of the score; rounding of float32 is some 1e-6
 TWIN = 2  # pixels, along each axis
 
 
@@ -67,12 +67,13 @@ class PeakSettings:
 def find_picks(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings, micrograph: str = "") -> Picks:
     """The picks of one micrograph, best first.
 
-    Each carries score, template, view and psi; positions are centres in pixels of the score map.
+    Each carries score, template, view and psi; positions are centres in pixels of the score map. Of templates
+    that score the same but for rounding, as those of a symmetric view do, it names the lowest.
     """
     rows, columns = (_nms if settings.rule == "nms" else _gempicker)(maps, bank, settings)
     if settings.max_picks is not None:
         rows, columns = rows[: settings.max_picks], columns[: settings.max_picks]
-    index = maps.index[rows, columns]
+    index = lowest_equals(bank, maps.index[rows, columns])
     dy, dx = _quadratic_offsets(maps, rows, columns) if settings.subpixel else (0.0, 0.0)
     return Picks(
         micrograph=micrograph, x=columns + dx, y=rows + dy, score=maps.score[rows, columns], template=index,

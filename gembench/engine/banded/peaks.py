@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from gembench.engine.banded.map import EXACT, SEEN, FineMap
 from gembench.engine.kernel import kernel
 from gembench.engine.peaks import (
-    TIE,
     TWIN,
     PeakSettings,
     by_score,
@@ -25,6 +24,7 @@ from gembench.engine.peaks import (
     maxima,
     take_peak,
 )
+from gembench.engine.ties import TIE
 
 Array = NDArray[Any]
 FLAT = 1.0  # of a pixel's ripple, by which a peak may seem to lie below its neighbours
