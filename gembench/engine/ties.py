@@ -13,7 +13,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.bank import RotatedTemplate, TemplateBank, rotate, rotate_mask
+from gembench.engine.bank import RotatedTemplate, TemplateBank
+from gembench.engine.turning import rotate, rotate_mask
 
 Array = NDArray[Any]
 TIE = 5e-6  # of the score; rounding of float32 is some 1e-6

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gembench.engine.bank import TemplateBank, disc_mask, grid_angles
+from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.engine.exact.search import search
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.ties import TIE, lowest_equals
+from gembench.engine.turning import disc_mask
 
 RNG = np.random.default_rng(3)
 PLAIN = RNG.normal(size=(15, 15))
