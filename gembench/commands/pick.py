@@ -142,7 +142,7 @@ def _add_ranks(parser: argparse.ArgumentParser) -> None:
                        " micrograph (default: templates when there are more cores than micrographs)")
     group.add_argument("--reduce", metavar="NAME",
                        help="how the maps of all ranks come together: shared, chain, direct, direct+threads,"
-                       " tree, tree+threads, maxloc, key or scatter (default: shared)")
+                       " tree or tree+threads (default: shared)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from gembench.engine.mpi.ranks import (
     from_root,
     rank_on_node,
 )
-from gembench.engine.mpi.reductions import DEFAULT_REDUCTION, check_reduction
+from gembench.engine.mpi.reductions import DEFAULT_REDUCTION, FOR_PICKING, check_reduction
 from gembench.engine.mpi.reductions.messages import wait
 from gembench.engine.mpi.search import choose, hand_out, take
 from gembench.errors import InputError
@@ -153,7 +153,7 @@ def _planned(
 ) -> _Plan:
     """On the root: read the input, and choose what is not given."""
     reduction = sharing.reduction or DEFAULT_REDUCTION
-    check_reduction(reduction)
+    check_reduction(reduction, FOR_PICKING)
     task = read_task(sources, settings)
     # For its errors, before the folder is touched, and for the library that it takes.
     search = task.picker(dataclasses.replace(resources, memory=None)).search

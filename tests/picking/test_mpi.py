@@ -120,9 +120,10 @@ def test_ranks_are_seen_and_the_distribution_chosen(mpiexec, data, tmp_path):
     done = mpiexec(2, "-m", "gembench", *command(data, tmp_path / "four"))
     assert done.returncode == 2
     assert [run["distribution"] for run in runs(tmp_path / "four")] == ["micrographs"]
-    done = mpiexec(2, "-m", "gembench", *command(data, tmp_path / "four", "--reduce", "best"))
-    assert done.returncode == 2
-    assert done.stderr.count("gembench: error: reduction best: choose one of direct, ") == 1
+    for name in ("best", "maxloc"):
+        done = mpiexec(2, "-m", "gembench", *command(data, tmp_path / "four", "--reduce", name))
+        assert done.returncode == 2
+        assert done.stderr.count(f"gembench: error: reduction {name}: choose one of shared, ") == 1
 
 
 def started(data, out, distribution):

@@ -8,7 +8,7 @@ shared: in shared memory on every node, then `chain` between the nodes; the defa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,12 +31,14 @@ REDUCTIONS: dict[str, Strategy] = {
     "chain": chain.reduce, "shared": shared.reduce,
 }
 DEFAULT_REDUCTION = "shared"
+# The others are only compared: MPI's own operations send pairs or keys that others do not need.
+FOR_PICKING = ("shared", "chain", "direct", f"direct{THREADS}", "tree", f"tree{THREADS}")
 
 
-def check_reduction(name: str) -> None:
-    """Raise InputError unless this is the name of a reduction."""
-    if name not in REDUCTIONS:
-        raise InputError(f"reduction {name}: choose one of {', '.join(REDUCTIONS)}")
+def check_reduction(name: str, choices: Collection[str] = tuple(REDUCTIONS)) -> None:
+    """Raise InputError unless this is the name of a reduction, one of some."""
+    if name not in choices:
+        raise InputError(f"reduction {name}: choose one of {', '.join(choices)}")
 
 
 def empty_maps(
