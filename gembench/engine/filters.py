@@ -15,6 +15,15 @@ Contrast = Literal["dark", "bright"]
 CLEAR_CONTRAST = 0.02
 
 
+def centred(micrograph: Array) -> Array:
+    """The micrograph (H, W) less its mean, which its search does not see.
+
+    Filters round to the size of the pixels: beside a mean of 1e6 standard deviations they would lose all
+    digits of a float32. Near the mean the subtraction itself is exact.
+    """
+    return np.asarray(micrograph - micrograph.mean(dtype=np.float64).astype(micrograph.dtype))
+
+
 def average(micrograph: Array, k: int) -> tuple[Array, float]:
     """Convolve with the k x k averaging filter of gEMpicker (2013), mirrored at the edges.
 

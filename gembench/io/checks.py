@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.errors import InputError
+from gembench.io.source import require_file
 
 FloatImage = NDArray[np.float32]
 
@@ -19,20 +20,6 @@ log = logging.getLogger("gembench")
 
 # Two pixel sizes that differ by no more are one: headers and people round; 1 % moves a pick 20 px over 2048.
 PIXEL_SIZE_TOLERANCE = 0.01
-
-
-def require_file(path: Path) -> None:
-    """Raise InputError unless `path` is a readable file that is not empty."""
-    try:
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder where a file is needed; name a file in it")
-        with path.open("rb") as handle:
-            if not handle.read(1):
-                raise InputError(f"{path}: the file is empty; write or copy it again")
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; check the path") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
 def content_hash(path: str | Path) -> str:

@@ -24,7 +24,9 @@ from gembench.io.lock import locked
 from gembench.io.names import micrograph_key
 from gembench.io.processes import describe, this_process
 from gembench.picking.record import IDENTITY, identity, read_record, require_same, running, same_picks
+from gembench.text import printable
 
+LONGEST_NAME = 255  # bytes, on every common file system
 SAVE_EVERY = 10.0  # seconds: what a run that is killed has not said of its micrographs; their picks stay
 
 
@@ -80,6 +82,19 @@ class PickFolder:
     def plot(self, micrograph: str | Path) -> Path:
         """The picture of its picks."""
         return self.folder / "plots" / f"{micrograph_key(micrograph)}.png"
+
+    def require_name(self, micrograph: Path) -> None:
+        """Raise InputError for a micrograph whose name no file of picks can have or hold."""
+        name, key = micrograph.name, micrograph_key(micrograph)
+        try:
+            size = len(f"{key}_score.mrc".encode())
+        except UnicodeEncodeError:
+            raise InputError(f"{printable(str(micrograph))}: its name is not UTF-8: rename it") from None
+        if size > LONGEST_NAME:
+            raise InputError(f"{micrograph}: its name is too long for those of its picks and maps: rename it")
+        if any(character in "\"'#" or not character.isprintable() for character in name):
+            raise InputError(f"{printable(str(micrograph), 400)}: STAR files hold no name with quotes, # or"
+                             " control characters: rename it")
 
     def is_finished(self, micrograph: Path) -> bool:
         """Whether the micrograph was picked with these settings, and has not changed since."""

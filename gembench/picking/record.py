@@ -12,8 +12,8 @@ import numpy as np
 
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
-from gembench.io.checks import require_file
 from gembench.io.processes import describe, may_run
+from gembench.io.source import require_file
 
 IDENTITY = ("file", "bytes", "changed")  # what tells a micrograph's file from others
 

@@ -20,7 +20,14 @@ from gembench.io.checks import content_hash
 from gembench.io.images.micrographs import Micrograph, find_micrographs, read_micrograph
 from gembench.picking.folder import PickFolder
 from gembench.picking.picker import Picked, Picker, left_for_search
-from gembench.picking.prepare import Prepared, find_areas, load_bank, read_area, with_distance
+from gembench.picking.prepare import (
+    Prepared,
+    find_areas,
+    load_bank,
+    read_area,
+    warn_of_precision,
+    with_distance,
+)
 from gembench.picking.settings import Outputs, PickSettings, Resources, Sources
 
 log = logging.getLogger("gembench")
@@ -82,6 +89,7 @@ def read_task(sources: Sources, settings: PickSettings) -> Task:
     paths = find_micrographs([Path(path) for path in sources.micrographs])
     areas = find_areas(sources.exclude, paths)
     bank, inverted = load_bank(sources.templates, sources.masks, settings)
+    warn_of_precision(settings, bank)
     return Task(with_distance(settings, bank), bank, inverted, paths, areas)
 
 
@@ -169,12 +177,15 @@ class PickRun:
     def _read(self, path: Path) -> Ready:
         """Read one micrograph, and prepare it unless it is picked."""
         try:
+            self.folder.require_name(path)
             micrograph = read_micrograph(path, pixel_size=self.task.settings.pixel_size)
             if self.folder.is_picked(path):
                 return Ready(path, micrograph)
             return Ready(path, micrograph, self.picker.prepare(micrograph, read_area(self.task.areas, path)))
         except InputError as error:
             return Ready(path, None, error=str(error))
+        except MemoryError as error:
+            return Ready(path, None, error=_no_memory(path, error))
 
     def _pick(self, ready: Ready, start: float) -> Outcome:
         """Pick and store one micrograph, or what is missing of it.
@@ -187,11 +198,18 @@ class PickRun:
             picked = None if ready.prepared is None else self.picker.pick(ready.prepared)
         except InputError as error:
             return Outcome(ready.path, {}, str(error))
+        except MemoryError as error:
+            return Outcome(ready.path, {}, _no_memory(ready.path, error))
         box = self.task.bank.box
         if picked is None:
             self.folder.store_plot(ready.micrograph, self.folder.picks(ready.micrograph.name), box)
             return Outcome(ready.path, {})
-        self.folder.store(ready.micrograph, picked.picks, picked.maps, box)
+        try:
+            self.folder.store(ready.micrograph, picked.picks, picked.maps, box)
+        except InputError as error:
+            if isinstance(error.__cause__, OSError):  # the disk's fault, which no other micrograph escapes
+                raise
+            return Outcome(ready.path, {}, str(error))
         return Outcome(ready.path, _facts(picked, time.perf_counter() - start))
 
     def _note(self, outcome: Outcome) -> None:
@@ -201,6 +219,11 @@ class PickRun:
             self.folder.fail(outcome.path, outcome.error)
         elif outcome.facts:
             self.folder.note(outcome.path, outcome.facts)
+
+
+def _no_memory(path: Path, error: MemoryError) -> str:
+    reason = f": {error}" if str(error) else ""
+    return f"{path}: out of memory{reason}: use fewer threads, or end other programs"
 
 
 def open_run(

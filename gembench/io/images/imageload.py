@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import struct
+import logging
 import warnings
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.errors import InputError
-from gembench.io.checks import require_file
 from gembench.io.names import extension
+from gembench.io.source import parsing, require_file, require_memory
 
-# What the libraries raise on files that are cut or are something else.
-_BROKEN = (OSError, ValueError, KeyError, IndexError, EOFError, SyntaxError, struct.error, zlib.error)
+# Nothing else is decoded, whatever a file contains: Pillow would run Ghostscript on PostScript.
+FORMATS = ("PNG", "JPEG", "TIFF")
+COPIES = 3  # of an image in float32, or less, beside the pixels as stored
 
 
 def load_image(path: Path) -> NDArray[Any]:
@@ -29,13 +31,10 @@ def load_image(path: Path) -> NDArray[Any]:
     """
     require_file(path)
     is_tiff = extension(path) in (".tif", ".tiff")
-    try:
+    with parsing(path, "a readable image"):
         pixels = _tiff_pixels(path) if is_tiff else _pillow_pixels(path)
-    except InputError:
-        raise
-    except _BROKEN as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: is not a readable image ({reason}); write or copy it again") from error
+        if not pixels.size:
+            raise InputError(f"{path}: the image has no pixels; write or copy it again")
     return _grey(path, pixels)
 
 
@@ -44,35 +43,21 @@ def image_shape(path: Path) -> tuple[int, int]:
 
     Raises InputError if the file is missing, empty or not an image.
     """
-    from PIL import Image
-
     require_file(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                _require_one_frame(path, image)
-                return image.height, image.width
-    except InputError:
-        raise
-    except _BROKEN as error:
-        if extension(path) in (".tif", ".tiff"):  # Pillow knows fewer sample types than tifffile
-            return load_image(path).shape
-        raise InputError(f"{path}: is not a readable image; write or copy it again") from error
+    if extension(path) not in (".tif", ".tiff"):
+        with parsing(path, "a readable image"), _opened(path) as image:
+            return int(image.height), int(image.width)
+    with parsing(path, "a readable image"), _tifffile().TiffFile(path) as tiff:
+        return _yx(_only_series(path, tiff))
 
 
 def _tiff_pixels(path: Path) -> NDArray[Any]:
     """The pixels of a TIFF file with one page, colour samples last."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
-        sections = int(np.prod([n for n, axis in zip(series.shape, series.axes, strict=True)
-                                if axis not in "YXS"])) * len(tiff.series)
-        if sections != 1:
-            raise InputError(f"{path}: holds {sections} sections where one image is needed; split it")
+    with _tifffile().TiffFile(path) as tiff:
+        series = _only_series(path, tiff)
+        _require_memory(path, *_yx(series), int(series.dtype.itemsize) * series.size)
         try:
-            pixels = series.asarray()
+            pixels: NDArray[Any] = series.asarray()
         except ValueError as error:
             if "imagecodecs" not in str(error):
                 raise
@@ -84,25 +69,40 @@ def _tiff_pixels(path: Path) -> NDArray[Any]:
     return pixels.reshape(_yx(series))
 
 
+def _tifffile() -> Any:
+    """The library, which says on stderr what it finds damaged: we say so once, in our words."""
+    import tifffile
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    return tifffile
+
+
+def _only_series(path: Path, tiff: Any) -> Any:
+    """The one image of a TIFF file; raises InputError if it holds several."""
+    if not tiff.series:
+        raise InputError(f"{path}: the file holds no image; write or copy it again")
+    series = tiff.series[0]
+    sections = int(np.prod([n for n, axis in zip(series.shape, series.axes, strict=True)
+                            if axis not in "YXS"])) * len(tiff.series)
+    if sections != 1:
+        raise InputError(f"{path}: holds {sections} sections where one image is needed; split it")
+    return series
+
+
+def _require_memory(path: Path, rows: int, columns: int, stored: int) -> None:
+    require_memory(path, stored + COPIES * 4 * rows * columns, f"{columns} x {rows} pixels")
+
+
 def _yx(series: Any) -> tuple[int, int]:
     """Rows and columns of a TIFF series."""
     size = dict(zip(series.axes, series.shape, strict=True))
-    return size["Y"], size["X"]
+    return int(size["Y"]), int(size["X"])
 
 
 def _pillow_pixels(path: Path) -> NDArray[Any]:
     """The pixels of an image that Pillow reads, colour samples last."""
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        # Super-resolution micrographs pass Pillow's first limit against decompression bombs.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            image = Image.open(path)
-        except Image.DecompressionBombError as error:
-            raise InputError(f"{path}: the image is too large for this format; convert it to MRC") from error
-    with image:
-        _require_one_frame(path, image)
+    with _opened(path) as image:
+        _require_memory(path, image.height, image.width, 4 * image.height * image.width)
         if image.mode.startswith("RGB") and ";16" in str(image.tile[:1]):  # Pillow would halve the depth
             raise InputError(f"{path}: 16-bit colour image; convert it to 16-bit grey")
         if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
@@ -112,6 +112,26 @@ def _pillow_pixels(path: Path) -> NDArray[Any]:
         if image.mode in ("P", "PA"):
             return np.asarray(image.convert("RGBA"))
         return np.asarray(image)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The image as Pillow opens it, one frame of a promised format; its pixels are not read yet."""
+    from PIL import Image, UnidentifiedImageError
+
+    with warnings.catch_warnings():
+        # Super-resolution micrographs pass Pillow's first limit against decompression bombs.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            image = Image.open(path, formats=FORMATS)
+        except Image.DecompressionBombError as error:
+            raise InputError(f"{path}: the image is too large for this format; convert it to MRC") from error
+        except UnidentifiedImageError as error:
+            raise InputError(f"{path}: is not a readable image (no PNG, JPEG or TIFF inside); write or copy"
+                             " it again") from error
+        with image:
+            _require_one_frame(path, image)
+            yield image
 
 
 def _require_one_frame(path: Path, image: Any) -> None:

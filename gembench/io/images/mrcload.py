@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,11 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.errors import InputError
-from gembench.io.checks import PIXEL_SIZE_TOLERANCE, log, require_file
+from gembench.io.checks import PIXEL_SIZE_TOLERANCE, log
+from gembench.io.source import parsing, require_file, require_memory
 
 _IMOD_STAMP = 1146047817  # 'IMOD' in bytes 152..155: the flags in bytes 156..159 are meant
 _IMOD_SIGNED_BYTES = 1
 _MODES = (0, 1, 2, 6, 12)
+_BYTES = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2, 101: 0.5}  # of a pixel
+_HEADER, _MAP_ID = 1024, slice(208, 212)
+_PIECE = 2**24  # bytes that are unpacked at once: a claim of 2 GiB costs what there is, not 2 GiB
+_GZIP, _BZIP2 = b"\x1f\x8b", b"BZ"
 _UNUSABLE = {3: "complex 16-bit integers", 4: "complex numbers", 101: "4-bit integers"}
 
 
@@ -62,15 +69,11 @@ def mrc_shape(path: Path) -> tuple[int, int, int]:
 @contextmanager
 def _opened(path: Path, *, header_only: bool) -> Iterator[Any]:
     """The open MRC file; what mrcfile warns of goes to the log, what it refuses becomes InputError."""
-    import mrcfile
-
     require_file(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        try:
-            mrc = mrcfile.open(path, header_only=header_only)
-        except (ValueError, OSError, EOFError, zlib.error, MemoryError) as error:
-            mrc = _opened_old_style(path, error, header_only=header_only)
+        with parsing(path, "a whole MRC file"):
+            mrc = _parsed(path, header_only=header_only)
     with mrc:
         _check_header(path, mrc.header)
         for warning in caught:
@@ -78,14 +81,76 @@ def _opened(path: Path, *, header_only: bool) -> Iterator[Any]:
         yield mrc
 
 
-def _opened_old_style(path: Path, refusal: Exception, *, header_only: bool) -> Any:
-    """The file opened although its header lacks identifier or machine stamp, or `refusal` as InputError."""
-    import mrcfile
+def _parsed(path: Path, *, header_only: bool) -> Any:
+    """The file as mrcfile reads it, once its size is known to be what its header says."""
+    content = _decompressed(path, header_only=header_only)
+    source = path if content is None else content
+    try:
+        return _interpreted(source, header_only=header_only)
+    except (ValueError, EOFError, OSError) as error:
+        return _opened_old_style(path, source, error, header_only=header_only)
 
+
+def _interpreted(source: Path | bytes, *, header_only: bool, permissive: bool = False) -> Any:
+    import mrcfile
+    from mrcfile.mrcinterpreter import MrcInterpreter
+
+    if isinstance(source, bytes):
+        return MrcInterpreter(io.BytesIO(source), permissive=permissive, header_only=header_only)
+    return mrcfile.open(source, permissive=permissive, header_only=header_only)
+
+
+def _decompressed(path: Path, *, header_only: bool) -> bytes | None:
+    """What a compressed file holds, None for a plain one; no more is unpacked than its header speaks of.
+
+    Raises InputError if a file is shorter than its header says, or needs more memory than there is.
+    """
+    with path.open("rb") as file:
+        start = file.read(_HEADER)
+    is_plain = start[_MAP_ID] == b"MAP " or start[:2] not in (_GZIP, _BZIP2)
+    if is_plain:
+        size = _claimed_size(start, header_only=header_only)
+        _require_size(path, size, path.stat().st_size)
+        require_memory(path, 0 if header_only else 2 * size, f"{size} bytes")
+        return None
+    with (gzip.open if start[:2] == _GZIP else bz2.open)(path) as unpacked:
+        start = unpacked.read(_HEADER)
+        size = _claimed_size(start, header_only=header_only)
+        require_memory(path, 3 * size, f"{size} bytes")
+        parts = [start]
+        while (left := size - sum(map(len, parts))) > 0 and (part := unpacked.read(min(left, _PIECE))):
+            parts.append(part)
+        content = b"".join(parts)
+        _require_size(path, size, len(content))
+        if not header_only and unpacked.read(1):
+            log.warning("%s: holds more than the %d bytes of its header's image", path, size)
+    return content
+
+
+def _require_size(path: Path, claimed: int, size: int) -> None:
+    if claimed > size:
+        raise InputError(f"{path}: is not a whole MRC file (its header speaks of {claimed} bytes, and it has"
+                         f" {size}); write or copy it again")
+
+
+def _claimed_size(start: bytes, *, header_only: bool) -> int:
+    """Bytes of the file that its first bytes speak of; of the first alone if they are no header."""
+    if len(start) < _HEADER:
+        return len(start)
+    for order in "<>":
+        nx, ny, nz, mode = (int(n) for n in np.frombuffer(start, f"{order}i4", 4))
+        extended = max(0, int(np.frombuffer(start, f"{order}i4", 1, 92)[0]))
+        if mode in _BYTES and min(nx, ny, nz) > 0:
+            return _HEADER + extended + (0 if header_only else int(_BYTES[mode] * nx * ny * nz))
+    return _HEADER
+
+
+def _opened_old_style(path: Path, source: Path | bytes, refusal: Exception, *, header_only: bool) -> Any:
+    """The file opened although its header lacks identifier or machine stamp, or `refusal` as InputError."""
     reason = str(refusal).strip().splitlines()[0] if str(refusal).strip() else type(refusal).__name__
     if "Map ID" in reason or "machine stamp" in reason:
-        with suppress(ValueError, OSError, MemoryError):
-            mrc = mrcfile.open(path, permissive=True, header_only=header_only)
+        with suppress(ValueError, OSError):
+            mrc = _interpreted(source, permissive=True, header_only=header_only)
             if mrc.header.nx > 0 and int(mrc.header.mode) in _MODES and (header_only or mrc.data is not None):
                 return mrc
             mrc.close()
