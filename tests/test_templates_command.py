@@ -255,3 +255,22 @@ def test_klh_side_views_give_the_known_average(folder):
     average = read_stack("t.mrcs")[0][0]
     known, mask = read_stack(klh / "templates.mrcs")[0][0], read_stack(klh / "masks.mrcs")[0][0] > 0
     assert np.corrcoef(average[mask], known[mask])[0, 1] > 0.9
+
+
+def test_an_average_of_nothing_warns_and_what_was_skipped_says_why(picked, capsys):
+    rng = np.random.default_rng(0)
+    write_mrc("mics/a.mrc", rng.normal(0, 1, (200, 200)), 3.0)
+    xy = np.stack(np.meshgrid(np.arange(5, 190, 20.0), np.arange(25, 170, 20.0))).reshape(2, -1)
+    write_coordinates("picks.csv", [Picks("a.mrc", *xy)])
+    assert from_picks("--rotational") == 0
+    out, error = capsys.readouterr()
+    assert "two halves of the particles" in error
+    assert "do not trust it" in error
+    assert "Left out" in out
+
+
+def test_a_good_average_says_that_its_halves_agree(picked, capsys):
+    assert from_picks("--label", "side", box=24) == 0
+    out, error = capsys.readouterr()
+    assert "Halves" in out
+    assert "do not trust it" not in error

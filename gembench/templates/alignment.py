@@ -82,7 +82,7 @@ def align(
     Returns the alignment. Deterministic: the starts are spread evenly over the images.
     """
     aligner = _Aligner(np.asarray(images, np.float32), np.asarray(marks, np.float64), box, rotational)
-    reference = _best_start(aligner, 1 if rotational else starts, tell)
+    reference = _best_start(aligner, starts, tell)
     for iteration in range(iterations):
         tell(f"iteration {iteration + 1} of {iterations}")
         poses = aligner.poses(reference)

@@ -15,6 +15,7 @@ from gembench.errors import InputError
 from gembench.templates.alignment import Alignment, Poses, align
 from gembench.templates.boxes import binned, cut, fits, normalised, resampled
 from gembench.templates.masks import silhouette, upright_turn
+from gembench.templates.quality import SplitHalf, split_half
 from gembench.templates.symmetry import (
     NO_SYMMETRY,
     Symmetry,
@@ -71,12 +72,14 @@ class ParticleAverage:
     """Gathers the particles of one view, aligns them and averages them at full resolution.
 
     The micrographs are seen twice, one at a time: `gather` each, `align`, then `add` each in the same order;
-    `result` is the template. In memory are the binned boxes only.
+    `result` is the template. In memory are the binned boxes only. `skipped` are those whose box leaves the
+    micrograph; `agreement` is that of two halves, if `align` was asked for it.
     """
 
     settings: AverageSettings
     used: int = 0
     skipped: int = 0
+    agreement: SplitHalf | None = None
     _images: list[Array] = field(default_factory=list)
     _marks: list[Array] = field(default_factory=list)
     _centres: list[Array] = field(default_factory=list)
@@ -103,8 +106,10 @@ class ParticleAverage:
             self._marks.append(marks)
             self._centres.append(np.rint(at)[:, ::-1])
 
-    def align(self, tell: Callable[[str], None] = lambda text: None) -> float:
+    def align(self, tell: Callable[[str], None] = lambda text: None, *, halves: bool = False) -> float:
         """Align the gathered particles; returns their mean correlation with the average.
+
+        halves: see how far two halves of them agree as well
 
         Raises InputError if there are fewer than two, or their average shows no particle.
         """
@@ -112,8 +117,12 @@ class ParticleAverage:
             raise InputError(f"{self.used} of {self.used + self.skipped} particles have their box within the"
                              " micrograph: an average needs at least 2; pick more or give a smaller box")
         s = self.settings
-        aligned = align(np.stack(self._images), np.concatenate(self._marks), self._small_box,
-                        iterations=s.iterations, rotational=s.rotational, tell=tell)
+        images, marks = np.stack(self._images), np.concatenate(self._marks)
+        aligned = align(images, marks, self._small_box, iterations=s.iterations, rotational=s.rotational,
+                        tell=tell)
+        if halves:
+            tell("halves")
+            self.agreement = split_half(images, marks, self._small_box, rotational=s.rotational)
         self._images.clear()
         self._poses = aligned.poses if s.rotational else _settled(aligned, s, self._reach)
         self._total = np.zeros((s.box, s.box))

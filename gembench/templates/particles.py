@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ from gembench.io.names import micrograph_key
 from gembench.progress import track
 from gembench.templates.averages import AverageSettings, ParticleAverage
 from gembench.templates.boxes import check_resolution, low_pass
+from gembench.templates.quality import LOW_AGREEMENT, NEIGHBOUR, SMALLER, rim_contrast
 from gembench.templates.symmetry import Symmetry
 from gembench.templates.views import Views
 
 Array = NDArray[Any]
+log = logging.getLogger("gembench")
 ALL = "all picks"  # the view that is of no label
 
 
@@ -75,16 +79,42 @@ def averages(of: Particles, *, quiet: bool = True) -> Views:
             _named(micrograph.path, views[label].gather, micrograph.data, xy)
     correlations = {}
     for label, view in views.items():
-        correlations[label] = _named(f"view {label}", view.align, _teller(label, quiet))
+        align = partial(view.align, halves=True)
+        correlations[label] = _named(f"view {label}", align, _teller(label, quiet))
     for micrograph, points in _each(of, picks, labels, "averaging", quiet):
         for label, xy in points.items():
             views[label].add(micrograph.data, xy)
     images = [view.result() for view in views.values()]
     if of.lowpass is not None:
         images = [low_pass(image, of.lowpass, size) for image in images]
-    facts = [{"Particles": str(view.used), "Skipped": str(view.skipped),
-              "Mean correlation": f"{correlations[label]:.3f}"} for label, view in views.items()]
+    for label, view, image in zip(labels, views.values(), images, strict=True):
+        _warn_of(label, view, image)
+    facts = [_facts(view, correlations[label], size) for label, view in views.items()]
     return Views(labels, np.stack(images), size, facts)
+
+
+def _facts(view: ParticleAverage, correlation: float, size: float) -> dict[str, str]:
+    """What there is to say of an average, by heading; size: A/px of the micrographs."""
+    halves = view.agreement
+    return {
+        "Particles": str(view.used), "Left out: box leaves micrograph": str(view.skipped),
+        "Mean correlation": f"{correlation:.3f}",
+        "Halves agree": "-" if halves is None else f"{halves.correlation:.2f}",
+        "FRC 0.5 (A)": "-" if halves is None else f"{halves.resolution(size * view.settings.bin):.0f}",
+    }
+
+
+def _warn_of(label: str, view: ParticleAverage, image: Array) -> None:
+    """Warn of an average that two halves do not agree on, and of one with a neighbour at its rim."""
+    halves, box = view.agreement, view.settings.box
+    if halves is not None and halves.correlation < LOW_AGREEMENT:
+        log.warning("view %s: two halves of the particles, in boxes of %d and %d px, have averages that"
+                    " correlate by %.2f only: do not trust it; look at it with --plots, and try another"
+                    " --box, a smaller --max-shift, or --rotational for a round view", label, box,
+                    box - SMALLER * view.settings.bin, halves.correlation)
+    if rim_contrast(image, view.settings.contrast) > NEIGHBOUR:
+        log.warning("view %s: a neighbour shows at the rim of the box of %d px: give a smaller --box or"
+                    " --max-shift", label, box)
 
 
 def _settings(of: Particles, labels: list[str]) -> dict[str, AverageSettings]:

@@ -74,7 +74,7 @@ def symmetry_centre(image: Array, fold: int, reach: int) -> tuple[float, float]:
     middle, axis = np.array(image.shape) // 2, np.zeros(2)
     for _ in range(CENTRINGS):
         moved = resampled(image, 0, middle + axis, len(image))
-        t, _ = _best_shift(moved, rotate(moved, 360 / fold, "cubic"), 2 * reach)
+        t, _ = best_shift(moved, rotate(moved, 360 / fold, "cubic"), 2 * reach)
         axis = np.clip(axis + np.linalg.solve(np.eye(2) - turn, t), -reach, reach)
     return float(axis[0]), float(axis[1])
 
@@ -89,7 +89,7 @@ def mirror_axis(image: Array, reach: int) -> tuple[float, float, float]:
     fits = []
     for turn in turns:
         turned = rotate(image, turn)
-        fits.append(_best_shift(turned, _mirrored(turned), 2 * reach, along_y=0))
+        fits.append(best_shift(turned, _mirrored(turned), 2 * reach, along_y=0))
     best = int(np.argmax([fit for _, fit in fits]))
     offset = 0.0
     if 0 < best < len(turns) - 1:
@@ -110,7 +110,7 @@ def _mirrored(image: Array) -> Array:
     return mirrored
 
 
-def _best_shift(image: Array, other: Array, reach: int, along_y: int | None = None) -> tuple[Array, float]:
+def best_shift(image: Array, other: Array, reach: int, along_y: int | None = None) -> tuple[Array, float]:
     """The (y, x) shift that makes `other` fit `image` best within a disc, and the correlation there."""
     from scipy import fft
 
