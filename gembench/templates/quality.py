@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.bank import rotate
 from gembench.engine.filters import Contrast
+from gembench.engine.turning import rotate
 from gembench.templates.alignment import align
 from gembench.templates.symmetry import best_shift
 
