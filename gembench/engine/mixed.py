@@ -76,6 +76,11 @@ class MixedSearch(ShareSearch):
         self.helped = 0
 
     @property
+    def devices(self) -> tuple[int, ...]:
+        """The GPUs, by number."""
+        return self._gpu.devices
+
+    @property
     def plan(self) -> GPUPlan | None:
         """The devices'."""
         return self._gpu.plan

@@ -6,7 +6,6 @@ The command line, the KLH study and the peers go through here; nothing here know
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
@@ -24,6 +23,7 @@ from gembench.engine.score_map import ScoreMap
 from gembench.engine.search import Search, SearchStatistics, open_search
 from gembench.errors import InputError, StalledError
 from gembench.io.images.micrographs import Micrograph, read_micrograph
+from gembench.picking.pipeline import made_ahead, made_behind
 from gembench.picking.prepare import Array, Prepared, prepare
 from gembench.picking.settings import PickSettings
 
@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 Item = TypeVar("Item")
+Ready = TypeVar("Ready")
+Found = TypeVar("Found")
 Result = TypeVar("Result")
 COPIES = 6  # of a micrograph at the most, while it is filtered
+AHEAD = 4  # micrographs that are read and filtered while a GPU searches one: filtering takes a core longer
+BEHIND = 2  # whose peaks are taken meanwhile
 RESERVE = 160 * 2**20  # bytes: compiled loops, FFT library and buffers that appear while the search runs
 
 
@@ -48,6 +52,15 @@ class Picked:
     picks: Picks
     maps: ScoreMap
     limited: int
+    statistics: SearchStatistics
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A micrograph that has been searched: its maps, and the statistics of its search."""
+
+    ready: Prepared
+    maps: ScoreMap
     statistics: SearchStatistics
 
 
@@ -74,7 +87,7 @@ class Picker:
         options: dict[str, Any] = {
             "method": settings.method, "dtype": settings.dtype, "edges": settings.edges,
         }
-        on_gpu = parse_device(device) is not None
+        self.on_gpu = on_gpu = parse_device(device) is not None
         if on_gpu:
             options |= {"spectra": settings.spectra, "stall_limit": stall_limit}
         elif settings.spectra != "single":
@@ -116,8 +129,7 @@ class Picker:
         def ready(path: Path) -> Prepared:
             return self.prepare(read_micrograph(path, pixel_size=self.settings.pixel_size))
 
-        for prepared in self.in_turn(paths, ready):
-            yield self.pick(prepared)
+        yield from self.in_turn(paths, ready, self.search_one, self.picks_of)
 
     def prepare(self, micrograph: Micrograph, exclude: Array | None = None) -> Prepared:
         """What is done to a micrograph before it is searched, which may be while another is.
@@ -128,7 +140,11 @@ class Picker:
         return prepare(micrograph, self.settings, exclude, self.threads)
 
     def pick(self, ready: Prepared) -> Picked:
-        """The picks of one micrograph.
+        """The picks of one micrograph; raises what `search_one` does."""
+        return self.picks_of(self.search_one(ready))
+
+    def search_one(self, ready: Prepared) -> Searched:
+        """The maps of one micrograph.
 
         Raises InputError, naming the micrograph, if it cannot be searched, and StalledError if a device does
         not advance.
@@ -139,36 +155,37 @@ class Picker:
             maps = self.search.run(ready.image, exclude=ready.exclude)
         except (InputError, StalledError) as error:
             raise type(error)(f"{ready.micrograph.path}: {error}") from None
+        return Searched(ready, maps, self.search.statistics)
+
+    def picks_of(self, searched: Searched) -> Picked:
+        """The picks in the maps of one micrograph, which may be taken while another is searched."""
+        ready, maps = searched.ready, searched.maps
         picks = picks_of(maps, self.bank, self.settings.peaks, ready)
-        return Picked(picks, maps, ready.limited, self.search.statistics)
+        return Picked(picks, maps, ready.limited, searched.statistics)
 
-    def in_turn(self, items: Iterable[Item], ready: Callable[[Item], Result]) -> Iterator[Result]:
-        """What `ready` makes of every item, such as `prepare` of a micrograph that it reads.
+    def in_turn(
+        self, items: Iterable[Item], ready: Callable[[Item], Ready], search: Callable[[Ready], Found],
+        finish: Callable[[Found], Result],
+    ) -> Iterator[Result]:
+        """What `finish` makes of what `search` makes of what `ready` makes of every item.
 
-        The next one is made while the last is worked on, unless memory is bounded: there are two then.
+        `search` is called here, one item after the other. The next item is made ready while the last is
+        worked on, unless memory is bounded: there are two then. While GPUs search, several are, and others
+        are finished.
         """
-        return made_ahead(ready, items) if self.memory == inf else map(ready, items)
+        if self.memory < inf:
+            yield from map(finish, map(search, map(ready, items)))
+        elif self.on_gpu:
+            ahead = made_ahead(ready, items, min(AHEAD, self.threads))
+            yield from made_behind(finish, map(search, ahead), min(BEHIND, self.threads))
+        else:
+            yield from map(finish, map(search, made_ahead(ready, items)))
 
 
 def picks_of(maps: ScoreMap, bank: TemplateBank, peaks: PeakSettings, searched: Prepared) -> Picks:
     """The peaks in the maps of a micrograph as picks, best first, in pixels of the micrograph as read."""
     picks = find_picks(maps, bank, peaks, searched.micrograph.name)
     return picks.shifted(-searched.shift, -searched.shift)
-
-
-def made_ahead(make: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`make` of every item, the next one made by another thread while the last is worked on.
-
-    An error is raised in its item's turn.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
-        coming: Future[Result] | None = None
-        for item in items:
-            last, coming = coming, pool.submit(make, item)
-            if last is not None:
-                yield last.result()
-        if coming is not None:
-            yield coming.result()
 
 
 def left_for_search(limit: int | None) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,11 +16,12 @@ from typing import Any, Self
 from gembench import machine
 from gembench.engine.bank import TemplateBank
 from gembench.engine.picks import Picks
+from gembench.engine.search import Search
 from gembench.errors import InputError
 from gembench.io.checks import content_hash
 from gembench.io.images.micrographs import Micrograph, find_micrographs, read_micrograph
 from gembench.picking.folder import PickFolder
-from gembench.picking.picker import Picked, Picker, left_for_search
+from gembench.picking.picker import Picked, Picker, Searched, left_for_search
 from gembench.picking.prepare import (
     Prepared,
     find_areas,
@@ -53,12 +55,15 @@ class Ready:
     """A micrograph that has been read.
 
     prepared: for the search; None if its picks and maps are there already, or it cannot be read: `error`
+    searched: its maps, once it has been searched; seconds: of each stage so far
     """
 
     path: Path
     micrograph: Micrograph | None
     prepared: Prepared | None = None
     error: str = ""
+    searched: Searched | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,15 +143,18 @@ class PickRun:
         if self.todo:
             if fresh := [path for path in self.todo if not self.folder.is_picked(path)]:
                 self.folder.start(self.record(), fresh)
-            limited = 0
+            limited, start, on_devices = 0, time.perf_counter(), 0.0
             try:
                 for outcome in self._picked():
                     self._note(outcome)
                     limited += outcome.facts.get("limited_pixels", 0) > 0
+                    on_devices += outcome.facts.get("device_seconds", 0.0)
                     yield outcome
             except BaseException:
+                self.folder.note_run(_pace(time.perf_counter() - start, on_devices, self.picker.search))
                 self.folder.leave()
                 raise
+            self.folder.note_run(_pace(time.perf_counter() - start, on_devices, self.picker.search))
             if limited:
                 log.warning("outlier pixels were limited in %d micrographs; run.json counts them", limited)
         self.total = self.folder.finish()
@@ -164,53 +172,64 @@ class PickRun:
 
     def pick(self, path: Path) -> Outcome:
         """Pick one micrograph, from its file to its STAR file."""
-        start = time.perf_counter()
-        return self._pick(self._read(path), start)
+        return self._finish(self._search(self._read(path)))
 
     def _picked(self) -> Iterator[Outcome]:
         """Pick all that are not finished, each while the next is read."""
-        start = time.perf_counter()
-        for ready in self.picker.in_turn(self.todo, self._read):
-            yield self._pick(ready, start)
-            start = time.perf_counter()
+        return self.picker.in_turn(self.todo, self._read, self._search, self._finish)
 
     def _read(self, path: Path) -> Ready:
         """Read one micrograph, and prepare it unless it is picked."""
+        start = time.perf_counter()
         try:
             self.folder.require_name(path)
             micrograph = read_micrograph(path, pixel_size=self.task.settings.pixel_size)
             if self.folder.is_picked(path):
                 return Ready(path, micrograph)
-            return Ready(path, micrograph, self.picker.prepare(micrograph, read_area(self.task.areas, path)))
+            read = time.perf_counter() - start
+            prepared = self.picker.prepare(micrograph, read_area(self.task.areas, path))
+            return Ready(path, micrograph, prepared,
+                         seconds={"read": read, "filter": time.perf_counter() - start - read})
         except InputError as error:
             return Ready(path, None, error=str(error))
         except MemoryError as error:
             return Ready(path, None, error=_no_memory(path, error))
 
-    def _pick(self, ready: Ready, start: float) -> Outcome:
-        """Pick and store one micrograph, or what is missing of it.
+    def _search(self, ready: Ready) -> Ready:
+        """Search one micrograph that is not picked."""
+        if ready.prepared is None:
+            return ready
+        start = time.perf_counter()
+        try:
+            searched = self.picker.search_one(ready.prepared)
+        except InputError as error:
+            return Ready(ready.path, None, error=str(error))
+        except MemoryError as error:
+            return Ready(ready.path, None, error=_no_memory(ready.path, error))
+        seconds = ready.seconds | {"search": time.perf_counter() - start}
+        return dataclasses.replace(ready, searched=searched, seconds=seconds)
 
-        start: when its time began, by `time.perf_counter`
-        """
+    def _finish(self, ready: Ready) -> Outcome:
+        """Take the peaks of one micrograph and store them, or what is missing of it."""
         if ready.micrograph is None:
             return Outcome(ready.path, {}, ready.error)
-        try:
-            picked = None if ready.prepared is None else self.picker.pick(ready.prepared)
-        except InputError as error:
-            return Outcome(ready.path, {}, str(error))
-        except MemoryError as error:
-            return Outcome(ready.path, {}, _no_memory(ready.path, error))
-        box = self.task.bank.box
-        if picked is None:
+        box, start = self.task.bank.box, time.perf_counter()
+        if ready.searched is None:
             self.folder.store_plot(ready.micrograph, self.folder.picks(ready.micrograph.name), box)
             return Outcome(ready.path, {})
+        try:
+            picked = self.picker.picks_of(ready.searched)
+        except MemoryError as error:
+            return Outcome(ready.path, {}, _no_memory(ready.path, error))
+        peaks = time.perf_counter() - start
         try:
             self.folder.store(ready.micrograph, picked.picks, picked.maps, box)
         except InputError as error:
             if isinstance(error.__cause__, OSError):  # the disk's fault, which no other micrograph escapes
                 raise
             return Outcome(ready.path, {}, str(error))
-        return Outcome(ready.path, _facts(picked, time.perf_counter() - start))
+        seconds = ready.seconds | {"peaks": peaks, "write": time.perf_counter() - start - peaks}
+        return Outcome(ready.path, _facts(picked, seconds))
 
     def _note(self, outcome: Outcome) -> None:
         for message, values in outcome.warnings:
@@ -224,6 +243,15 @@ class PickRun:
 def _no_memory(path: Path, error: MemoryError) -> str:
     reason = f": {error}" if str(error) else ""
     return f"{path}: out of memory{reason}: use fewer threads, or end other programs"
+
+
+def _pace(seconds: float, on_devices: float, search: Search) -> dict[str, Any]:
+    """What run.json says of a run's time: of it all, and the share of it that its GPUs worked."""
+    facts: dict[str, Any] = {"seconds": round(seconds, 4)}
+    if on_devices:
+        devices = len(getattr(search, "devices", (0,)))
+        facts["device_busy"] = round(on_devices / (devices * seconds), 4)
+    return facts
 
 
 def open_run(
@@ -267,12 +295,15 @@ def pick_folder(
         raise InputError("; ".join(errors))
 
 
-def _facts(picked: Picked, seconds: float) -> dict[str, Any]:
-    """What run.json says of one micrograph."""
+def _facts(picked: Picked, seconds: dict[str, float]) -> dict[str, Any]:
+    """What run.json says of one micrograph; seconds: of each stage, which may overlap other micrographs'."""
     statistics = picked.statistics
-    return {
-        "picks": len(picked.picks), "seconds": round(seconds, 4),
-        "search_seconds": round(statistics.seconds, 4), "limited_pixels": picked.limited,
+    on_devices = {"device_seconds": round(statistics.device_seconds, 4)} if statistics.device_seconds else {}
+    return on_devices | {
+        "picks": len(picked.picks), "seconds": round(sum(seconds.values()), 4),
+        "search_seconds": round(statistics.seconds, 4),
+        "stage_seconds": {stage: round(taken, 4) for stage, taken in seconds.items()},
+        "limited_pixels": picked.limited,
         "transforms": {"forward": statistics.counts.forward, "inverse": statistics.counts.inverse},
         "producer_wait": round(statistics.producer_wait, 4),
         "consumer_wait": round(statistics.consumer_wait, 4),

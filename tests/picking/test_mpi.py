@@ -20,7 +20,7 @@ from gembench.io.images.mrc import write_mrc, write_stack
 
 PROGRAM = Path(__file__).with_name("picks.py")
 BOX, NAMES, BROKEN = 16, "abcde", "d"
-TIMES = {"seconds", "search_seconds", "producer_wait", "consumer_wait", "transforms"}
+TIMES = {"seconds", "search_seconds", "stage_seconds", "producer_wait", "consumer_wait", "transforms"}
 
 
 def template():

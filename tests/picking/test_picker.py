@@ -9,7 +9,8 @@ import pytest
 
 from gembench.engine.bank import TemplateBank
 from gembench.errors import InputError
-from gembench.picking.picker import Picker, made_ahead
+from gembench.picking.picker import Picker
+from gembench.picking.pipeline import made_ahead, made_behind
 from gembench.picking.settings import PickSettings
 
 
@@ -45,11 +46,64 @@ def test_an_error_comes_in_the_turn_of_its_item():
     assert list(made_ahead(make, [])) == []
 
 
+def same(item):
+    return item
+
+
+def test_several_are_made_ahead_by_as_many_threads():
+    begun, together = [], threading.Barrier(4, timeout=10)
+
+    def make(item):
+        begun.append(item)
+        if item in (1, 2, 3):
+            together.wait()
+        return item
+
+    results = made_ahead(make, range(9), 3)
+    assert next(results) == 0
+    together.wait()  # for ever, if the next three are not in work at the same time
+    assert set(begun) == {0, 1, 2, 3}
+    assert list(results) == list(range(1, 9))
+
+
+def test_what_is_made_behind_comes_in_order_while_the_next_are_taken():
+    taken, go = [], threading.Event()
+
+    def items():
+        for item in range(6):
+            taken.append(item)
+            if item == 2:
+                go.set()
+            yield item
+
+    def make(item):
+        if item == 0:
+            assert go.wait(10)  # for ever, if nothing is taken meanwhile
+        return item * item
+
+    results = made_behind(make, items(), 2)
+    assert next(results) == 0
+    assert taken == [0, 1, 2]
+    assert list(results) == [1, 4, 9, 16, 25]
+
+
+def test_an_error_among_the_items_is_raised_when_all_before_are_made():
+    def items():
+        yield from (1, 2)
+        raise InputError("three")
+
+    results = made_behind(same, items(), 2)
+    assert [next(results), next(results)] == [1, 2]
+    with pytest.raises(InputError, match=r"^three$"):
+        next(results)
+
+
 def test_with_bounded_memory_one_is_made_after_the_other():
     template = np.eye(8)
     bank = TemplateBank(template[None], None, [0.0])
     made = []
     with Picker(bank, PickSettings(1.0), memory=1e9) as picker:
-        for number, item in enumerate(picker.in_turn(range(3), lambda item: made.append(item) or item)):
+        items = picker.in_turn(range(3), lambda item: made.append(item) or item, same, same)
+        for number, item in enumerate(items):
             assert number == item == made[-1]
             assert len(made) == number + 1

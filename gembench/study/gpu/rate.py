@@ -1,15 +1,14 @@
-"""Rate and dead time of a search, T = N / r + k, the score error of its maps, and a CPU's fastest library."""
+"""Rate and dead time of a search, T = N / r + k, and the score error of its maps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import accumulate
 from statistics import linear_regression
 
 import numpy as np
 
-from gembench.data.workload import Workload, direct_scores, egg_bank
+from gembench.data.workload import Workload, direct_scores
 from gembench.engine.score_map import ScoreMap
 
 
@@ -31,31 +30,6 @@ def rate_and_dead_time(
     if not slope > 0:
         raise ValueError(f"{slope:.1e} s a template: time does not grow with the templates; search more")
     return 1 / slope, seconds - templates * slope
-
-
-@lru_cache
-def fastest_library(n: int, box: int, dtype: str, repeats: int = 2) -> str:
-    """The FFT library with which one CPU thread searches a micrograph of n^2 pixels in the least time.
-
-    box: of the templates, pixels. Every library that can be used is tried; what is planned or compiled at
-    its first search does not count.
-    """
-    from gembench.engine.fft import LIBRARIES
-    from gembench.engine.search import open_search
-
-    bank = egg_bank(box, 4, "own")
-    micrograph = Workload.make((n, n), bank, places=1).micrograph
-    seconds: dict[str, float] = {}
-    for name, library in LIBRARIES.items():
-        if library.unavailable() is None:
-            with open_search(bank, library=name, dtype=dtype, keep_bytes=0) as search:
-                search.run(micrograph)
-                taken = []
-                for _ in range(repeats):
-                    search.run(micrograph)
-                    taken.append(search.statistics.seconds)
-            seconds[name] = min(taken)
-    return min(seconds, key=seconds.__getitem__)
 
 
 def score_error(work: Workload, maps: ScoreMap, tolerance: float, sample: int = 48) -> float:
