@@ -16,12 +16,12 @@ from typing import Any, Self
 from gembench import machine
 from gembench.engine.bank import TemplateBank
 from gembench.engine.picks import Picks
-from gembench.engine.search import Search
 from gembench.errors import InputError
 from gembench.io.checks import content_hash
 from gembench.io.images.micrographs import Micrograph, find_micrographs, read_micrograph
+from gembench.picking.facts import facts_of, pace_of
 from gembench.picking.folder import PickFolder
-from gembench.picking.picker import Picked, Picker, Searched, left_for_search
+from gembench.picking.picker import Picker, Searched, left_for_search
 from gembench.picking.prepare import (
     Prepared,
     find_areas,
@@ -151,10 +151,10 @@ class PickRun:
                     on_devices += outcome.facts.get("device_seconds", 0.0)
                     yield outcome
             except BaseException:
-                self.folder.note_run(_pace(time.perf_counter() - start, on_devices, self.picker.search))
+                self.folder.note_run(pace_of(time.perf_counter() - start, on_devices, self.picker.search))
                 self.folder.leave()
                 raise
-            self.folder.note_run(_pace(time.perf_counter() - start, on_devices, self.picker.search))
+            self.folder.note_run(pace_of(time.perf_counter() - start, on_devices, self.picker.search))
             if limited:
                 log.warning("outlier pixels were limited in %d micrographs; run.json counts them", limited)
         self.total = self.folder.finish()
@@ -229,7 +229,7 @@ class PickRun:
                 raise
             return Outcome(ready.path, {}, str(error))
         seconds = ready.seconds | {"peaks": peaks, "write": time.perf_counter() - start - peaks}
-        return Outcome(ready.path, _facts(picked, seconds))
+        return Outcome(ready.path, facts_of(picked, seconds))
 
     def _note(self, outcome: Outcome) -> None:
         for message, values in outcome.warnings:
@@ -243,15 +243,6 @@ class PickRun:
 def _no_memory(path: Path, error: MemoryError) -> str:
     reason = f": {error}" if str(error) else ""
     return f"{path}: out of memory{reason}: use fewer threads, or end other programs"
-
-
-def _pace(seconds: float, on_devices: float, search: Search) -> dict[str, Any]:
-    """What run.json says of a run's time: of it all, and the share of it that its GPUs worked."""
-    facts: dict[str, Any] = {"seconds": round(seconds, 4)}
-    if on_devices:
-        devices = len(getattr(search, "devices", (0,)))
-        facts["device_busy"] = round(on_devices / (devices * seconds), 4)
-    return facts
 
 
 def open_run(
@@ -293,18 +284,3 @@ def pick_folder(
                 yield run.folder.picks(outcome.path.name)
     if errors:
         raise InputError("; ".join(errors))
-
-
-def _facts(picked: Picked, seconds: dict[str, float]) -> dict[str, Any]:
-    """What run.json says of one micrograph; seconds: of each stage, which may overlap other micrographs'."""
-    statistics = picked.statistics
-    on_devices = {"device_seconds": round(statistics.device_seconds, 4)} if statistics.device_seconds else {}
-    return on_devices | {
-        "picks": len(picked.picks), "seconds": round(sum(seconds.values()), 4),
-        "search_seconds": round(statistics.seconds, 4),
-        "stage_seconds": {stage: round(taken, 4) for stage, taken in seconds.items()},
-        "limited_pixels": picked.limited,
-        "transforms": {"forward": statistics.counts.forward, "inverse": statistics.counts.inverse},
-        "producer_wait": round(statistics.producer_wait, 4),
-        "consumer_wait": round(statistics.consumer_wait, 4),
-    }
