@@ -6,13 +6,13 @@ A set is a folder with micrographs/ and, if known, annotations.csv, templates.mr
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gembench.errors import InputError
+from gembench.io.typed import read_json
 
 ENVIRONMENT = "GEMBENCH_DATA"
 RECORD = "set.json"
@@ -118,7 +118,9 @@ def _pixel_size(folder: Path) -> float | None:
         known = KNOWN.get(folder.name)
         return known.pixel_size if known else None
     try:
-        value = float(json.loads(record.read_text())["pixel_size"])
+        value = float(read_json(record, "a set's record")["pixel_size"])
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f'{record}: malformed; it should read {{"pixel_size": A/px}}') from error
     if not 0 < value < float("inf"):

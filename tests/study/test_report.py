@@ -17,7 +17,7 @@ from gembench.errors import InputError
 from gembench.study.declare.experiment import Experiment, grid, load_all, load_experiment
 from gembench.study.measure.runner import Settings, run_experiment
 from gembench.study.measure.store import Row
-from gembench.study.tell.history import load_history
+from gembench.study.tell.history import load_history, load_measurements
 from gembench.study.tell.missing import gaps, selectors
 from gembench.study.tell.page.inline import inline_svg
 from gembench.study.tell.report import render
@@ -234,6 +234,26 @@ def test_asv_history_is_read_in_the_order_of_commits(tmp_path: Path) -> None:
     assert (series.benchmark, series.machine, series.unit, series.change) == ("t(256)", "box", "seconds", 0.5)
     assert series.points == (("11111111", 1.0), ("22222222", 0.5))
     assert series.polyline(10, 10) == "0.0,0.0 10.0,5.0"
-    (tmp_path / "box" / "torn.json").write_text("{")
+
+
+ASV = {"commit_hash": "1" * 10, "date": 1, "result_columns": ["result", "params"],
+       "results": {"t": [[0.5], [["256"]]]}}
+
+
+@pytest.mark.parametrize("text", [
+    "{", "[" * 100_000, "[]", "\0\0", *(json.dumps({**ASV, **changes}) for changes in (
+        {"commit_hash": 5}, {"date": "today"}, {"date": 10**30}, {"results": []}, {"results": {"t": 5}},
+        {"results": {"t": [["fast"], [["256"]]]}}, {"results": {"t": [[0.5], 5]}},
+        {"result_columns": "result"},
+        {"results": {"t": [[0.5, 0.7], [["256"]]]}}, {"results": {"t": [[[]], [[5]]]}})),
+])
+def test_a_damaged_result_of_asv_does_not_spoil_the_others(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str) -> None:
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box" / "good.json").write_text(json.dumps(ASV))
+    (tmp_path / "box" / "torn.json").write_text(text)
+    (series,) = load_history(tmp_path)
+    assert series.points == (("11111111", 0.5),)
+    assert "torn.json: not a result of asv (" in caplog.text
     with pytest.raises(InputError, match=r"torn\.json: not a result of asv"):
-        load_history(tmp_path)
+        load_measurements(tmp_path, "box", "1" * 10)

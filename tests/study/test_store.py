@@ -70,7 +70,11 @@ def test_a_record_cut_in_its_first_line_holds_nothing(written: Write) -> None:
     ("line", "text", "reason"),
     [(2, '{"case": {"n"', "not a line of JSON"), (2, "", "not a line of JSON"),
      (2, "[1]", "not a JSON object"),
-     (2, '{"case": {}, "status": "fine"}', "status 'fine'"), (2, '{"status": "ok"}', "KeyError"),
+     (2, '{"case": {}, "status": "fine"}', "whose status is not one of ok, skipped, failed, timeout"),
+     (2, '{"status": "ok"}', "a case record without case"),
+     (2, "[" * 100_000, "nested too deep"),
+     (2, '{"case": {"n": 1' + "0" * 5000 + "}}", "a number of 5001 digits"),
+     (2, '{"case": {"n": 1e999}}', "beyond the numbers of 64 bits"), (2, "\0\0\0", "not a line of JSON"),
      (1, '{"schema": 99}', "schema 99, this gembench reads 1"),
      (1, '{"schema": 1}', "without experiment")],
 )
@@ -82,7 +86,56 @@ def test_any_other_damage_is_refused_with_file_and_line(
     lines[line - 1] = text
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(InputError, match=rf"Z\.jsonl:{line}: .*{reason}"):
-        load_rows(tmp_path, "toy")
+        read_run(path)
+
+
+def test_a_damaged_file_does_not_spoil_the_others(
+        tmp_path: Path, written: Write, row: MakeRow, caplog: pytest.LogCaptureFixture) -> None:
+    written(row([1.0], n=1))
+    path = written(row([2.0], n=2), machine="other")
+    path.write_text("[]\n" + path.read_text())
+    assert [one["n"] for one in load_rows(tmp_path, "toy")] == [1]
+    assert f"{path}:1: not a JSON object; restore the file or remove it" in caplog.text
+
+
+RUN = {
+    "experiment": [5, None], "grid": [5], "machine": ["box", {}, {"name": 5}, {"name": " "}, {
+        "name": "box", "gpus": [1]}, {"name": "box", "ram": "much"}], "started": [5, "yesterday", None],
+    "planned": ["toy", [1]], "argv": ["x"], "commit": [5], "dirty": ["no"], "source_hash": [None],
+    "libraries": [[]], "load": ["high", ["1"]], "resumed_from": [None],
+}
+CASE = {
+    "case": [5, [1]], "status": [None, []], "reason": [None, "\ud800"],
+    "samples": [None, ["1"], [-1.0], [True], 5],
+    "warmups": [None, {}], "metrics": [[], None, 5], "peak_rss": ["7", 1.5, -1], "threads": [None, "2", 1.5],
+    "clock": [5], "arms": [None], "arrays_file": ["../0.npz", 5, "a/b.npz"],
+}
+
+
+@pytest.mark.parametrize(("line", "name", "value"), [
+    (line, name, value) for line, fields in ((1, RUN), (2, CASE)) for name, values in fields.items()
+    for value in values])
+def test_every_field_is_of_its_kind(
+        written: Write, row: MakeRow, line: int, name: str, value: object) -> None:
+    path = written(row([1.0], n=1))
+    lines = path.read_text().splitlines()
+    lines[line - 1] = json.dumps(json.loads(lines[line - 1]) | {name: value})
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=rf"Z\.jsonl:{line}: .*(whose {name} is|of a run record)"):
+        read_run(path)
+
+
+@pytest.mark.parametrize("name", ["commit", "dirty", "source_hash", "libraries", "load", "argv"])
+def test_what_a_run_does_not_say_is_unknown(written: Write, row: MakeRow, name: str) -> None:
+    path = written(row([1.0], n=1))
+    lines = path.read_text().splitlines()
+    record = json.loads(lines[0])
+    record.pop(name, None)
+    record["machine"] = {"name": record["machine"]["name"]}
+    path.write_text("\n".join([json.dumps(record), *lines[1:]]) + "\n")
+    (read,) = read_run(path)
+    assert not read.run[name]
+    assert read.run["machine"]["gpus"] == []
 
 
 def test_the_latest_record_per_machine_class_and_case_wins(

@@ -23,11 +23,12 @@ from typing import Any, Self, TextIO
 
 from gembench.errors import InputError
 from gembench.io.atomic import make_folder
+from gembench.io.checks import log
+from gembench.io.source import require_file, require_memory
+from gembench.io.typed import GROWTH, checked, parse_json
 from gembench.study.declare.cases import Case, case_key, case_name
 from gembench.study.declare.grid import grid_class
-
-SCHEMA = 1
-STATUSES = ("ok", "skipped", "failed", "timeout")
+from gembench.study.measure.schema import CASE_FIELDS, MACHINE_FIELDS, RUN_FIELDS, SCHEMA
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,9 @@ def _broken(path: Path, line: int, found: str) -> InputError:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of `path`; a torn last line is left out."""
+    if not path.exists() or path.stat().st_size:  # an empty file is a run that was cut at its start
+        require_file(path)
+    require_memory(path, GROWTH * path.stat().st_size, "its rows")
     try:
         text = path.read_bytes().decode("utf-8", errors="replace")
     except OSError as error:
@@ -200,11 +204,11 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     objects = []
     for number, line in enumerate(lines, 1):
         try:
-            content = json.loads(line)
-        except json.JSONDecodeError as error:
+            content = parse_json(line)
+        except ValueError as error:
             if number == len(lines):  # no line end: the writer was killed here
                 break
-            raise _broken(path, number, f"not a line of JSON ({error.msg})") from None
+            raise _broken(path, number, f"not a line of JSON ({error})") from None
         if not isinstance(content, dict):
             raise _broken(path, number, "not a JSON object")
         objects.append(content)
@@ -213,17 +217,22 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _row(content: Mapping[str, Any], run: Mapping[str, Any], path: Path, number: int) -> Row:
     try:
-        status = content["status"]
-        if status not in STATUSES:
-            raise ValueError(f"status {status!r}")
+        fields = checked(content, CASE_FIELDS, "a case record")
         return Row(
-            case=Case(content["case"]), status=status, reason=content["reason"],
-            samples=tuple(content["samples"]), warmups=tuple(content["warmups"]), metrics=content["metrics"],
-            peak_rss=content["peak_rss"], threads=content["threads"], clock=content["clock"],
-            arms=content["arms"], arrays_file=content["arrays_file"], run=run, path=path,
+            case=Case(fields["case"]), status=fields["status"], reason=fields["reason"],
+            samples=tuple(fields["samples"]), warmups=tuple(fields["warmups"]), metrics=fields["metrics"],
+            peak_rss=fields["peak_rss"], threads=fields["threads"], clock=fields["clock"],
+            arms=fields["arms"], arrays_file=fields["arrays_file"], run=run, path=path,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise _broken(path, number, f"not a case record ({type(error).__name__}: {error})") from error
+        raise _broken(path, number, str(error)) from error
+
+
+def _run_record(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The first line of a file with all that its readers look for; raises ValueError if it is none."""
+    run = checked(content, RUN_FIELDS, "a run record")
+    run["machine"] = checked(run["machine"], MACHINE_FIELDS, "the machine of a run record")
+    return run
 
 
 def read_run(path: Path) -> list[Row]:
@@ -238,9 +247,10 @@ def read_run(path: Path) -> list[Row]:
     if run.get("schema") != SCHEMA:
         found = f"schema {run.get('schema')!r}, this gembench reads {SCHEMA}"
         raise InputError(f"{path}:1: {found}; use the gembench that wrote it")
-    missing = {"experiment", "grid", "machine", "started", "planned"} - set(run)
-    if missing:
-        raise _broken(path, 1, f"a run record without {min(missing)}")
+    try:
+        run = _run_record(run)
+    except ValueError as error:
+        raise _broken(path, 1, str(error)) from error
     return [_row(content, run, path, number) for number, content in enumerate(lines[1:], 2)]
 
 
@@ -253,10 +263,15 @@ def load_rows(
         `quick` gives the quick ones only
     machine: a machine's name; all machines by default
 
-    Raises InputError for a broken file.
+    A broken file is left out, and a warning names it.
     """
     files = sorted(Path(results).glob(f"{machine}/{experiment}/*.jsonl"))
-    rows = [row for path in files for row in read_run(path)]
+    rows: list[Row] = []
+    for path in files:
+        try:
+            rows += read_run(path)
+        except InputError as error:  # it spoils neither the other files nor what is made of them
+            log.warning("%s", error)
     return latest(row for row in rows if grid_class(row.grid) == grid_class(grid))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from itertools import product
@@ -10,6 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from gembench.errors import InputError
+from gembench.io.checks import log
+from gembench.io.typed import NUMBER, REQUIRED, TABLE, TEXT, checked, list_of, read_json
+
+FIELDS = {
+    "commit_hash": (TEXT, REQUIRED), "date": (NUMBER, 0), "results": (TABLE, {}),
+    "result_columns": (list_of(TEXT), []),
+}
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,17 @@ class Series:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    return read_json(path, "a result of asv", nan=True)
+
+
+def _result(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Measurement]]]:
+    """One file of asv's and what it measured; raises InputError if asv did not write it."""
+    content = _read(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        content = checked(content, FIELDS, "a result")
+        return content, _measured(content)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: not a result of asv ({error}); restore the file or remove it") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: not a result of asv; restore the file or remove it")
-    return content
 
 
 def _measured(content: dict[str, Any]) -> dict[str, dict[str, Measurement]]:
@@ -82,17 +92,21 @@ def load_measurements(folder: Path, machine: str, commit: str) -> dict[str, Meas
 
     Raises InputError for a file that asv did not write.
     """
-    contents = [_read(path) for path in sorted((folder / machine).glob("*.json"))
+    contents = [_result(path) for path in sorted((folder / machine).glob("*.json"))
                 if path.name != "machine.json"]
     return {_full_name(name, label): measurement
-            for content in contents if content["commit_hash"] == commit
-            for name, found in _measured(content).items() for label, measurement in found.items()}
+            for content, measured in contents if content["commit_hash"] == commit
+            for name, found in measured.items() for label, measurement in found.items()}
+
+
+def _unit(benchmark: Any) -> str:
+    return str(benchmark.get("unit", "")) if isinstance(benchmark, dict) else ""
 
 
 def load_history(folder: Path) -> list[Series]:
     """Every series in asv's results folder, by benchmark and machine; none if there is no such folder.
 
-    Raises InputError for a file that asv did not write.
+    A file that asv did not write is left out, and a warning names it.
     """
     known = folder / "benchmarks.json"
     about = _read(known) if known.exists() else {}
@@ -101,11 +115,15 @@ def load_history(folder: Path) -> list[Series]:
     for path in sorted(folder.glob("*/*.json")):
         if path.name == "machine.json":
             continue
-        content = _read(path)
-        for name, found in _measured(content).items():
+        try:
+            content, measured = _result(path)
+        except InputError as error:  # it spoils neither the other files nor the page
+            log.warning("%s", error)
+            continue
+        for name, found in measured.items():
             for label, measurement in found.items():
                 benchmark = _full_name(name, label)
-                units[benchmark] = about.get(name, {}).get("unit", "")
+                units[benchmark] = _unit(about.get(name))
                 stamp = (float(content["date"]), str(content["commit_hash"])[:8], measurement.value)
                 points.setdefault((benchmark, path.parent.name), []).append(stamp)
     return [
