@@ -191,6 +191,20 @@ def test_the_templates_contrast_can_be_said(data, pick, capsys):
     assert "inverted to match dark particles: template 0, 1\n" in capsys.readouterr().out
 
 
+def test_a_file_that_says_its_contrast_is_not_guessed_about(data, pick, capsys):
+    """Between dark neighbours in the corners, a dark particle looks bright under the default disc."""
+    halo = views() - 2.0 * ~disc_mask((BOX, BOX), 18)
+    write_stack(data / "silent.mrcs", halo, PIXEL_SIZE)
+    write_stack(data / "saying.mrcs", halo, PIXEL_SIZE, "dark")
+    assert pick("--average", 1, templates="silent.mrcs") == {}
+    silent = capsys.readouterr()
+    assert "inverted to match dark particles: template 0, 1\n" in silent.out
+    assert "silent.mrcs: template 0 is inverted, its particle seems not dark by" in silent.err
+    assert_planted(pick("--average", 1, "--overwrite", templates="saying.mrcs"))
+    saying = capsys.readouterr()
+    assert "inverted" not in saying.out + saying.err
+
+
 def test_nothing_is_inverted_without_need(pick, capsys):
     pick()
     out = capsys.readouterr().out

@@ -63,7 +63,8 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--contrast", choices=("dark", "bright"), default="dark",
                        help="how particles look in the micrographs (default: dark)")
     group.add_argument("--template-contrast", choices=("dark", "bright"),
-                       help="how they look in the templates (default: seen from each template and its mask)")
+                       help="how they look in the templates (default: as their file says, if"
+                       " `gembench templates` wrote it; else seen from each template and its mask)")
     group.add_argument("--exclude", metavar="DIR", type=Path,
                        help="folder of images named as the micrographs; no particle is picked where they are"
                        " not 0")

@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         from gembench.templates.views import add_masks
 
         add_masks(views, args.contrast, args.mask_shape, args.margin)
-    write_stack(args.output, views.templates, views.pixel_size)
+    write_stack(args.output, views.templates, views.pixel_size, args.contrast)
     if args.masks is not None:
         write_stack(args.masks, views.masks, views.pixel_size)
     if args.plots is not None:

@@ -100,15 +100,24 @@ def template_contrast(template: Array, mask: Array) -> Contrast | None:
     Under a mask that fills the box the surroundings are the box's outermost pixels. Returns None where the
     difference is too small to tell.
     """
+    margin = contrast_margin(template, mask)
+    if abs(margin) <= CLEAR_CONTRAST:
+        return None
+    return "dark" if margin < 0 else "bright"
+
+
+def contrast_margin(template: Array, mask: Array) -> float:
+    """How much brighter a template (h, w) is under its mask than around it, in its standard deviations.
+
+    A mask that fills the box is compared with the box's outermost pixels.
+    """
     inside = mask.astype(bool)
     around = ~inside
     if not around.any():
         around = np.ones_like(inside)
         around[1:-1, 1:-1] = False
-    difference = float(template[inside].mean() - template[around].mean())
-    if abs(difference) <= CLEAR_CONTRAST * float(template.std()):
-        return None
-    return "dark" if difference < 0 else "bright"
+    spread = float(template.std())
+    return float(template[inside].mean() - template[around].mean()) / spread if spread > 0 else 0.0
 
 
 def matched_contrast(

@@ -10,12 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank, grid_angles
-from gembench.engine.filters import average, centred, limit_outliers, lowpass, matched_contrast
+from gembench.engine.filters import (
+    average,
+    centred,
+    contrast_margin,
+    limit_outliers,
+    lowpass,
+    matched_contrast,
+)
 from gembench.engine.search import without
 from gembench.errors import InputError
 from gembench.io.checks import log
 from gembench.io.images.micrographs import Micrograph, find_micrographs, read_pixels
-from gembench.io.images.mrc import read_stack
+from gembench.io.images.mrc import read_stack, stack_contrast
 from gembench.io.names import micrograph_key
 from gembench.picking.settings import PickSettings
 
@@ -48,7 +55,8 @@ def load_bank(
 ) -> tuple[TemplateBank, list[int]]:
     """The bank for these settings, and the templates whose contrast was inverted to match the micrographs.
 
-    templates, masks: .mrcs stacks or folders of images. Raises InputError if they cannot be used together.
+    templates, masks: .mrcs stacks or folders of images. The contrast of templates is the settings', else what
+    their file says, else what they look like. Raises InputError if they cannot be used together.
     """
     views, _ = read_stack(templates, pixel_size=settings.pixel_size)
     shapes = read_stack(masks, pixel_size=settings.pixel_size)[0] if masks is not None else None
@@ -57,12 +65,17 @@ def load_bank(
     except InputError as error:
         raise InputError(f"{templates}{f' with {masks}' if masks else ''}: {error}") from None
     assert bank.masks is not None
+    contrast = settings.template_contrast or stack_contrast(templates)
     try:
-        matched, inverted = matched_contrast(
-            bank.templates, bank.masks, settings.contrast, settings.template_contrast
-        )
+        matched, inverted = matched_contrast(bank.templates, bank.masks, settings.contrast, contrast)
     except InputError as error:
         raise InputError(f"{templates}: {error}") from None
+    if contrast is None:
+        for view in inverted:
+            margin = contrast_margin(bank.templates[view], bank.masks[view])
+            log.warning("%s: template %d is inverted, its particle seems not %s by %.2f of its standard"
+                        " deviation: if that is wrong, give --template-contrast, or masks", templates, view,
+                        settings.contrast, abs(margin))
     angles = grid_angles(settings.angle_step)
     return TemplateBank(
         matched, bank.masks, angles, settings.interpolation, settings.pixel_size, settings.symmetry

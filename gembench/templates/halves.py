@@ -86,7 +86,7 @@ def _write(
         averages.append(_average(label, chosen, images, places))
     make_folder(folder)
     templates = np.stack([average.result() for average in averages])
-    write_stack(folder / "templates.mrcs", templates, data.pixel_size)
+    write_stack(folder / "templates.mrcs", templates, data.pixel_size, settings[0].contrast)
     atomic_text(folder / "particles.txt", " ".join(str(average.used) for average in averages))
 
 

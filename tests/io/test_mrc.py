@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from gembench.errors import InputError
-from gembench.io.images.mrc import read_stack, read_volume, write_mrc, write_stack
+from gembench.io.images.mrc import read_stack, read_volume, stack_contrast, write_mrc, write_stack
 
 VOLUME = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4) - 7.5
 
@@ -134,3 +134,16 @@ def test_write_refuses(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="folder does not exist"):
         write_mrc(tmp_path / "missing" / "a.mrc", VOLUME, 1.5)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("contrast", ["dark", "bright", None])
+def test_a_stack_says_how_particles_look(tmp_path: Path, contrast: str | None) -> None:
+    write_stack(tmp_path / "s.mrcs", VOLUME, 2.2, contrast)
+    assert stack_contrast(tmp_path / "s.mrcs") == contrast
+    np.testing.assert_array_equal(read_stack(tmp_path / "s.mrcs")[0], VOLUME)
+
+
+def test_folders_and_pictures_say_no_contrast(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    assert stack_contrast(tmp_path) is None
+    assert stack_contrast(tmp_path / "a.png") is None

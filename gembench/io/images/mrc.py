@@ -7,14 +7,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.filters import Contrast
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_path
 from gembench.io.checks import FloatImage, as_float32, settle_pixel_size
 from gembench.io.images.micrographs import find_micrographs, read_pixels
-from gembench.io.images.mrcload import load_mrc
+from gembench.io.images.mrcload import load_mrc, mrc_labels
 from gembench.io.names import MRC_EXTENSIONS, STACK_EXTENSIONS, extension, is_compressed
 
 _LABEL = b"gembench"
+_CONTRAST: dict[Contrast, bytes] = {
+    "dark": b"gembench: particles are dark", "bright": b"gembench: particles are bright",
+}
 
 
 def read_volume(path: str | Path, *, pixel_size: float | None = None) -> tuple[FloatImage, float]:
@@ -88,17 +92,31 @@ def write_mrc(path: str | Path, data: NDArray[np.floating], pixel_size: float | 
     _write(Path(path), data, pixel_size, is_stack=False)
 
 
-def write_stack(path: str | Path, data: NDArray[np.floating], pixel_size: float | None) -> None:
+def write_stack(
+    path: str | Path, data: NDArray[np.floating], pixel_size: float | None, contrast: Contrast | None = None
+) -> None:
     """Write images, (n, H, W), as a float32 MRC image stack; pixel_size in A/px, None if unknown.
+
+    contrast: how particles look in it, which the header's first label then says; see `stack_contrast`
 
     Raises InputError if the file cannot be written or pixels are not finite.
     """
     if np.ndim(data) != 3:
         raise ValueError(f"a stack has 3 axes (n, H, W), not {np.ndim(data)}")
-    _write(Path(path), data, pixel_size, is_stack=True)
+    _write(Path(path), data, pixel_size, is_stack=True, label=_CONTRAST[contrast] if contrast else _LABEL)
 
 
-def _write(path: Path, data: NDArray[np.floating], pixel_size: float | None, *, is_stack: bool) -> None:
+def stack_contrast(path: str | Path) -> Contrast | None:
+    """How particles look in an MRC file that gembench wrote and that says so; None for any other file."""
+    path = Path(path)
+    if path.is_dir() or extension(path) not in MRC_EXTENSIONS:
+        return None
+    labels = mrc_labels(path)
+    return next((contrast for contrast, label in _CONTRAST.items() if label in labels), None)
+
+
+def _write(path: Path, data: NDArray[np.floating], pixel_size: float | None, *, is_stack: bool,
+           label: bytes = _LABEL) -> None:
     """Write MRC mode 2 atomically, the creation time in mrcfile's label replaced."""
     import mrcfile
 
@@ -110,5 +128,5 @@ def _write(path: Path, data: NDArray[np.floating], pixel_size: float | None, *, 
             mrc.set_image_stack()
         mrc.voxel_size = pixel_size or 0.0
         mrc.header.label[:] = b""
-        mrc.header.label[0] = _LABEL
+        mrc.header.label[0] = label
         mrc.header.nlabl = 1

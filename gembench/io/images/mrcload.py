@@ -66,6 +66,15 @@ def mrc_shape(path: Path) -> tuple[int, int, int]:
         return int(mrc.header.nz), int(mrc.header.ny), int(mrc.header.nx)
 
 
+def mrc_labels(path: Path) -> list[bytes]:
+    """The labels of an MRC file, without the blanks that fill them.
+
+    Raises InputError if the file is missing, empty or not MRC.
+    """
+    with _opened(path, header_only=True) as mrc:
+        return [bytes(label).rstrip(b"\0 ") for label in mrc.header.label]
+
+
 @contextmanager
 def _opened(path: Path, *, header_only: bool) -> Iterator[Any]:
     """The open MRC file; what mrcfile warns of goes to the log, what it refuses becomes InputError."""
