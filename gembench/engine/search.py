@@ -109,6 +109,10 @@ class Search(ABC):
         Raises InputError for unusable input; an error in any thread ends the search and is raised here.
         """
 
+    def release(self) -> None:
+        """Free what can be allocated again, before a larger micrograph is read and filtered."""
+        return
+
     @abstractmethod
     def close(self) -> None:
         """End the threads, and free what was allocated and kept."""

@@ -34,6 +34,7 @@ Item = TypeVar("Item")
 Ready = TypeVar("Ready")
 Found = TypeVar("Found")
 Result = TypeVar("Result")
+FLOAT32 = 4  # bytes
 COPIES = 6  # of a micrograph at the most, while it is filtered
 AHEAD = 4  # micrographs that are read and filtered while a GPU searches one: filtering takes a core longer
 BEHIND = 2  # whose peaks are taken meanwhile
@@ -98,7 +99,7 @@ class Picker:
                 raise InputError("method 'banded' cannot share a bank with other ranks: use --distribute"
                                  " micrographs")
             options |= {"peaks": settings.peaks}
-        self.memory = memory
+        self.memory, self._largest = memory, 0
         options |= on_cpu
         self.search: Search
         if ranks is not None:
@@ -137,6 +138,8 @@ class Picker:
         exclude: (H, W), true where no pick may be. Raises InputError, naming the micrograph, if it cannot
         be prepared.
         """
+        if isfinite(self.memory) and FLOAT32 * micrograph.data.size > self._largest:
+            self.search.release()  # whose arrays are as large as smaller micrographs have left room for
         return prepare(micrograph, self.settings, exclude, self.threads)
 
     def pick(self, ready: Prepared) -> Picked:
@@ -149,6 +152,7 @@ class Picker:
         Raises InputError, naming the micrograph, if it cannot be searched, and StalledError if a device does
         not advance.
         """
+        self._largest = max(self._largest, ready.image.nbytes)
         if isfinite(self.memory):
             self.search.memory = self.memory - COPIES * ready.image.nbytes
         try:

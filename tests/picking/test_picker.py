@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gembench.engine.bank import TemplateBank
 from gembench.errors import InputError
+from gembench.io.images.micrographs import Micrograph
 from gembench.picking.picker import Picker
 from gembench.picking.pipeline import made_ahead, made_behind
 from gembench.picking.settings import PickSettings
@@ -107,3 +109,18 @@ def test_with_bounded_memory_one_is_made_after_the_other():
         for number, item in enumerate(items):
             assert number == item == made[-1]
             assert len(made) == number + 1
+
+
+def test_bounded_memory_is_freed_before_a_larger_micrograph_is_filtered():
+    bank = TemplateBank(np.eye(8)[None], None, [0.0])
+
+    def micrograph(size):
+        data = np.random.default_rng(size).normal(size=(size, size)).astype(np.float32)
+        return Micrograph("a.mrc", data, 1.0, Path("a.mrc"))
+
+    for memory, larger_keeps in ((1e9, False), (np.inf, True)):
+        with Picker(bank, PickSettings(1.0), memory=memory) as picker:
+            picker.search_one(picker.prepare(micrograph(64)))
+            for size, keeps in ((64, True), (60, True), (80, larger_keeps)):
+                picker.prepare(micrograph(size))
+                assert (picker.search.plan is not None) == keeps

@@ -83,6 +83,10 @@ class CPUSearch(ShareSearch):
             self._pool.shutdown()
         self._pool, self._correlators, self.plan = None, [], None
 
+    def release(self) -> None:
+        """See `Search.release`."""
+        self.close()
+
     def partial(
         self, micrograph: Array, *, exclude: Array | None = None,
         on_template: Callable[[int], None] | None = None,
@@ -134,6 +138,8 @@ class CPUSearch(ShareSearch):
         if not self._slices or self.plan.halves < self._slice_halves:
             self._slices = list(slices(self.bank, self.indices, self.plan.halves))
             self._slice_halves, self._kept, self.kept_bytes = self.plan.halves, {}, 0
+        if self.kept_bytes > self.memory - self.plan.bytes:
+            self._kept, self.kept_bytes = {}, 0
         correlator = CORRELATORS[self.method]
         self._correlators = [correlator(self.plan, self.library, maps)]
         self._correlators += [correlator(self.plan, self.library, None) for _ in range(1, self.threads)]

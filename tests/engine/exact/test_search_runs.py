@@ -14,6 +14,7 @@ from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.engine.exact.exact import ExactCorrelator
 from gembench.engine.exact.paper import PaperCorrelator
 from gembench.engine.exact.pieces import grouped, slices
+from gembench.engine.exact.plan import make_plan
 from gembench.engine.exact.search import CPUSearch, search
 from gembench.engine.score_map import finished
 from gembench.engine.turning import disc_mask
@@ -51,6 +52,19 @@ def test_kept_templates_and_queue_depth_change_nothing(keep_bytes, queue_depth):
             assert engine.kept_bytes <= keep_bytes
         engine.run(OTHER)
         same(engine.run(FIRST), expected)
+
+
+def test_kept_templates_make_room_when_a_micrograph_leaves_less():
+    with CPUSearch(BANK) as engine:
+        engine.run(OTHER)
+        plan = make_plan(FIRST.shape, BANK, engine.library, templates=len(BANK))
+        assert engine.kept_bytes > 1000
+        engine.memory = plan.bytes + 1000
+        same(engine.run(FIRST), search(FIRST, BANK))
+        assert engine.plan.bytes + engine.kept_bytes <= engine.memory
+        engine.release()
+        assert engine.plan is None
+        same(engine.run(FIRST), search(FIRST, BANK))
 
 
 def test_kept_templates_are_turned_only_once(monkeypatch):
