@@ -131,6 +131,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder to write")
     group.add_argument("--plots", action="store_true", help="draw the picks on each micrograph (OUT/plots)")
+    group.add_argument("--page", metavar="FILE", type=Path,
+                       help="write a page of the picks on the micrographs, as `gembench view` does")
     group.add_argument("--save-maps", action="store_true", help="write score and index maps (OUT/maps)")
     group.add_argument("--overwrite", action="store_true", help="remove picks, maps and plots in OUT first")
     group.add_argument("--quiet", action="store_true", help="print warnings and errors only")
@@ -242,6 +244,10 @@ def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
     if run.folder.finished:
         summary = run.folder.folder / SUMMARY
         _say(args, f"{run.total} picks on {len(run.folder.finished)} micrographs: {summary}")
+        if args.page is not None:
+            from gembench.commands.view import pick_page
+
+            pick_page(args, run.folder.folder)
     return 2 if failed else 0
 
 

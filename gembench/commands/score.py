@@ -43,10 +43,27 @@ def add_parser(subparsers: Any) -> None:
     need.add_argument("--radius", metavar="PX", type=float, required=True,
                       help="largest distance between a pick and its particle, in pixels")
     need.add_argument("--micrographs", metavar="DIR", type=Path,
-                      help="folder of the micrographs, for what needs their size: --flip-y, gEMpicker's text")
-    need.add_argument("--flip-y", choices=("picks", "truth", "both"),
-                      help="whose positions count y from the bottom")
+                      help="folder of the micrographs; needed by --page, --flip-y and gEMpicker's text")
+    add_judging(parser)
+    bootstrap = parser.add_argument_group("intervals")
+    bootstrap.add_argument("--resamples", metavar="N", type=int, default=1000,
+                           help="bootstrap resamples; 0 for no intervals (default: 1000)")
+    bootstrap.add_argument("--seed", metavar="N", type=int, default=0, help="of the bootstrap (default: 0)")
+    output = parser.add_argument_group("what is written")
+    output.add_argument("--json", metavar="FILE", type=Path, help="write all statistics and curves")
+    output.add_argument("--plots", metavar="DIR", type=Path,
+                        help="draw pr, roc, scores and distance, each as .svg and .png")
+    output.add_argument("--page", metavar="FILE", type=Path,
+                        help="write the page of `gembench view`; needs --micrographs")
+    output.add_argument("--quiet", action="store_true", help="print warnings only")
+    parser.set_defaults(run=run, box=None, pictures=40)
+
+
+def add_judging(parser: Any) -> None:
+    """The options that say how picks are judged."""
     which = parser.add_argument_group("what counts")
+    which.add_argument("--flip-y", choices=("picks", "truth", "both"),
+                       help="whose positions count y from the bottom")
     which.add_argument("--labels", metavar="A,B", type=_names,
                        help="annotations that are particles; a pick on any other label, but the ignored ones,"
                        " is false (default: all but the ignored ones)")
@@ -58,22 +75,16 @@ def add_parser(subparsers: Any) -> None:
     which.add_argument("--method", choices=("optimal", "greedy"), default="optimal",
                        help="how the counts match: most pairs, then least distance; or the best score chooses"
                        " first, as the curves always do (default: optimal)")
-    which.add_argument("--resamples", metavar="N", type=int, default=1000,
-                       help="bootstrap resamples; 0 for no intervals (default: 1000)")
-    which.add_argument("--seed", metavar="N", type=int, default=0, help="of the bootstrap (default: 0)")
-    output = parser.add_argument_group("what is written")
-    output.add_argument("--json", metavar="FILE", type=Path, help="write all statistics and curves")
-    output.add_argument("--plots", metavar="DIR", type=Path,
-                        help="draw pr, roc, scores and distance, each as .svg and .png")
-    output.add_argument("--quiet", action="store_true", help="print warnings only")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Score the picks; print, store and draw what was asked for."""
     from gembench.evaluate import evaluate
 
-    picks, truth = _read(args)
+    if args.page is not None and args.micrographs is None:
+        raise InputError(f"--page {args.page}: shows picks on micrographs; give --micrographs DIR")
+    picks, truth = read_lists(args.picks, args)
+    assert truth is not None
     evaluation = evaluate(
         picks, truth, args.radius, method=args.method, labels=args.labels, ignore_labels=args.ignore_labels,
         views=args.views, threshold=args.threshold, resamples=args.resamples, seed=args.seed,
@@ -90,19 +101,25 @@ def run(args: argparse.Namespace) -> int:
         _write_json(evaluation, args)
     if args.plots is not None:
         _plot(evaluation, args.plots)
+    if args.page is not None:
+        from gembench.commands.view import write_page
+
+        write_page(args, args.page, args.picks)
     return 0
 
 
-def _read(args: argparse.Namespace) -> tuple[list[Picks], list[Picks]]:
-    """Picks and annotations, y down."""
+def read_lists(picks: Path | None, args: argparse.Namespace) -> tuple[list[Picks], list[Picks] | None]:
+    """Picks, none without a path, and annotations, None without a path, y down."""
     from gembench.io.coordinates import read_coordinates
 
     if args.flip_y is not None and args.micrographs is None:
         raise InputError(f"--flip-y {args.flip_y}: needs the height of micrographs; give --micrographs DIR")
     shape = None if args.micrographs is None else _shapes(args.micrographs)
     return (
-        read_coordinates(args.picks, shape=shape, flip_y=args.flip_y in ("picks", "both")),
-        read_coordinates(args.truth, shape=shape, flip_y=args.flip_y in ("truth", "both")),
+        [] if picks is None else read_coordinates(picks, shape=shape,
+                                                  flip_y=args.flip_y in ("picks", "both")),
+        None if args.truth is None else read_coordinates(args.truth, shape=shape,
+                                                         flip_y=args.flip_y in ("truth", "both")),
     )
 
 
