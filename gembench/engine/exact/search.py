@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from itertools import chain, repeat
 from math import inf
 from typing import Any
@@ -149,11 +149,12 @@ class CPUSearch(ShareSearch):
         assert self._pool is not None
         work: queue.Queue[list[int] | None] = queue.Queue(self.queue_depth)
         stop = threading.Event()
-        consumers = [
-            self._pool.submit(self._consume, correlator, frame, work, stop, on_template)
-            for correlator in self._correlators
-        ]
-        try:
+        consumers: list[Future[float]] = []
+        try:  # from here on, since an interruption may come while they start
+            for correlator in self._correlators:
+                consumers.append(  # noqa: PERF401
+                    self._pool.submit(self._consume, correlator, frame, work, stop, on_template)
+                )
             self._produce(work, stop)
             wait(consumers, return_when=FIRST_EXCEPTION)
         finally:

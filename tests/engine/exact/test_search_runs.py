@@ -271,3 +271,23 @@ def test_maps_that_are_given_are_filled_for_micrographs_of_their_shape(method):
             given = micrograph.shape == FIRST.shape
             assert (partial.score is engine.maps[0]) == (partial.index is engine.maps[1]) == given
             same(finished(partial), search(micrograph, BANK, method=method))
+
+
+def test_an_interruption_while_consumers_start_ends_those_that_have(monkeypatch):
+    with CPUSearch(BANK, threads=3) as engine:
+        expected = engine.run(FIRST)
+        submit, calls = engine._pool.submit, []
+
+        def interrupted(work, *arguments):
+            if work == engine._consume:
+                calls.append(work)
+                if len(calls) == 2:
+                    raise KeyboardInterrupt
+            return submit(work, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(engine._pool, "submit", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                engine.run(FIRST)
+        same(engine.run(FIRST), expected)
+    assert not consumer_threads()
