@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,10 +87,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--page {args.page}: shows picks on micrographs; give --micrographs DIR")
     picks, truth = read_lists(args.picks, args)
     assert truth is not None
-    evaluation = evaluate(
-        picks, truth, args.radius, method=args.method, labels=args.labels, ignore_labels=args.ignore_labels,
-        views=args.views, threshold=args.threshold, resamples=args.resamples, seed=args.seed,
-    )
+    judge = partial(evaluate, radius=args.radius, method=args.method, labels=args.labels,
+                    ignore_labels=args.ignore_labels, views=args.views, seed=args.seed)
+    evaluation = judge(picks, truth, threshold=args.threshold, resamples=args.resamples)
+    halves = _by_halves(picks, truth, judge, args.resamples)
     if left_out := evaluation.unannotated_micrographs:
         more = ", ..." if len(left_out) > 3 else ""
         _warn(f"{len(left_out)} micrographs have picks but no annotations and are left out:"
@@ -97,8 +99,10 @@ def run(args: argparse.Namespace) -> int:
         from gembench.evaluate.tables import print_tables
 
         print_tables(evaluation, f"{args.picks} against {args.truth}")
+        if halves is not None:
+            print(_halves_line(halves))
     if args.json is not None:
-        _write_json(evaluation, args)
+        _write_json(evaluation, halves, args)
     if args.plots is not None:
         _plot(evaluation, args.plots)
     if args.page is not None:
@@ -114,7 +118,7 @@ def read_lists(picks: Path | None, args: argparse.Namespace) -> tuple[list[Picks
 
     if args.flip_y is not None and args.micrographs is None:
         raise InputError(f"--flip-y {args.flip_y}: needs the height of micrographs; give --micrographs DIR")
-    shape = None if args.micrographs is None else _shapes(args.micrographs)
+    shape = None if args.micrographs is None else shapes(args.micrographs)
     return (
         [] if picks is None else read_coordinates(picks, shape=shape,
                                                   flip_y=args.flip_y in ("picks", "both")),
@@ -123,7 +127,33 @@ def read_lists(picks: Path | None, args: argparse.Namespace) -> tuple[list[Picks
     )
 
 
-def _shapes(folder: Path) -> Callable[[str], tuple[int, int]]:
+def _by_halves(
+    picks: list[Picks], truth: list[Picks], judge: Callable[..., Evaluation], resamples: int
+) -> dict[str, Any] | None:
+    """F1 with its interval where each half is judged at the other's best threshold; None if there is none."""
+    from gembench.evaluate import best_by_halves
+
+    try:
+        kept, thresholds = best_by_halves(picks, truth, partial(judge, resamples=0))
+        values = judge(kept, truth, resamples=resamples).to_dict()
+    except InputError:  # picks without scores, a single field, a half without particles: nothing to choose by
+        return None
+    if values["f1"] is None:
+        return None
+    names = ("f1", "f1_interval", "precision", "recall")
+    return {"thresholds": list(thresholds)} | {name: values[name] for name in names}
+
+
+def _halves_line(halves: dict[str, Any]) -> str:
+    """What `_by_halves` came to, in a sentence."""
+    first, second = halves["thresholds"]
+    low, high = halves["f1_interval"] or (None, None)
+    interval = "" if low is None else f" ({low:.1%} .. {high:.1%})"
+    return (f"  By halves of the micrographs, each at the other's best threshold ({first:.4g}, {second:.4g}):"
+            f" F1 {halves['f1']:.1%}{interval}\n")
+
+
+def shapes(folder: Path) -> Callable[[str], tuple[int, int]]:
     """Rows and columns of a micrograph of the folder by its name."""
     from gembench.io.images.micrographs import find_micrographs, read_shape
     from gembench.io.names import micrograph_key
@@ -139,15 +169,19 @@ def _shapes(folder: Path) -> Callable[[str], tuple[int, int]]:
     return shape
 
 
-def _write_json(evaluation: Evaluation, args: argparse.Namespace) -> None:
+def _write_json(evaluation: Evaluation, halves: dict[str, Any] | None, args: argparse.Namespace) -> None:
     """All statistics and the points of the curves, as one JSON object."""
     import json
 
     from gembench import __version__
+    from gembench.evaluate import best_f1
     from gembench.io.atomic import atomic_text
 
     made = {"gembench": __version__, "picks": str(args.picks), "truth": str(args.truth)}
-    text = json.dumps(made | evaluation.to_dict(curves=True), indent=1, allow_nan=False)
+    chosen: dict[str, Any] = {"best_threshold": None, "best_f1": None, "halves": halves}
+    with suppress(InputError):  # no scores, or nothing is true
+        chosen["best_threshold"], chosen["best_f1"] = best_f1(evaluation)
+    text = json.dumps(made | evaluation.to_dict(curves=True) | chosen, indent=1, allow_nan=False)
     atomic_text(args.json, text + "\n")
 
 

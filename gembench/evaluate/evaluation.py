@@ -75,13 +75,18 @@ def best_threshold(evaluation: Evaluation) -> float:
 
     Raises InputError if the picks have no scores or none is true.
     """
+    return best_f1(evaluation)[0]
+
+
+def best_f1(evaluation: Evaluation) -> tuple[float, float]:
+    """The threshold of `best_threshold`, and the curve's F1 there; raises InputError as it does."""
     curve = evaluation.precision_recall
     if curve is None or not curve.precision.any():
         raise InputError("no threshold can be chosen: the picks have no scores, or none lies on a particle")
     # 2 TP / (picks + N) with picks = TP / precision, all divided by N
     total = curve.precision + curve.recall
     f1 = np.divide(2 * curve.precision * curve.recall, total, out=np.zeros_like(total), where=total > 0)
-    return float(curve.threshold[np.argmax(f1)])
+    return float(curve.threshold[np.argmax(f1)]), float(f1.max())
 
 
 def threshold_for_recall(evaluation: Evaluation, recall: float) -> float:

@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from gembench.engine.picks import Picks
-from gembench.evaluate.evaluation import threshold_for_recall
+from gembench.errors import InputError
+from gembench.evaluate.evaluation import best_threshold, threshold_for_recall
 from gembench.evaluate.result import Evaluation
 from gembench.io.names import micrograph_key
 
@@ -65,3 +66,27 @@ def at_other_halfs_threshold(
         thresholds.append(threshold_for_recall(judged, min(recall, most)) if most else 1.0)
         kept += [one[one.score >= thresholds[-1]] for one in picks if one.micrograph in reported]
     return kept, thresholds
+
+
+def best_by_halves(
+    picks: Sequence[Picks], truth: Sequence[Picks],
+    judge: Callable[[Sequence[Picks], Sequence[Picks]], Evaluation],
+) -> tuple[list[Picks], tuple[float, float]]:
+    """The picks of each half of the micrographs that reach the threshold with the best F1 on the other half.
+
+    truth: annotations, whose micrographs are halved; judge: judges picks against annotations
+    Returns picks, one list a micrograph, and the thresholds that the first and the second half are judged at.
+    Raises InputError if a half has no micrograph, or nothing that a threshold could be chosen by.
+    """
+    halves = split_halves([marks.micrograph for marks in truth])
+    if not all(halves):
+        raise InputError("1 micrograph cannot be halved: annotate a second field")
+    parts = []
+    for names in halves:
+        keys = set(map(micrograph_key, names))
+        parts.append([[rows for rows in table if micrograph_key(rows.micrograph) in keys]
+                      for table in (picks, truth)])
+    first, second = (best_threshold(judge(*part)) for part in reversed(parts))
+    kept = [rows[rows.score >= least] for part, least in zip(parts, (first, second), strict=True)
+            for rows in part[0]]
+    return kept, (first, second)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gembench.errors import InputError
-from gembench.evaluate import Evaluation, best_threshold
+from gembench.evaluate import Evaluation, best_f1
 
 _ROWS = (
     ("Precision", "precision", ".1%"), ("Recall", "recall", ".1%"), ("False discovery rate", "fdr", ".1%"),
@@ -63,7 +63,9 @@ def _counts(evaluation: Evaluation) -> str:
         f"Matched within {at['radius_px']:g} px ({at['method']})",
     ]
     with suppress(InputError):  # no scores, or nothing found: there is no threshold to speak of
-        lines.append(f"Highest F1 on these micrographs at score >= {best_threshold(e):.4g}")
+        best, f1 = best_f1(e)
+        lines.append(f"Highest F1 on these micrographs, {f1:.1%}, at score >= {best:.4g}:"
+                     f" gembench filter PICKS --threshold {best:.4g} -o OUT")
     return "".join(f"  {line}\n" for line in lines)
 
 
