@@ -6,9 +6,11 @@ import argparse
 import atexit
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NoReturn
 
 from gembench import __version__
@@ -21,6 +23,12 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"gembench: error: {message}; see {self.prog} --help\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse does, which would call it a success if the device is full."""
+        if message and (stream := file or sys.stderr):
+            stream.write(message)
+            stream.flush()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,22 +47,30 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 2 for bad input, 1 for a stalled device, 130 after Ctrl-C."""
+    """Run one command; returns the exit code: 2 for bad input, 1 for a stalled device, 130 after Ctrl-C.
+
+    143 after SIGTERM, which ends a run as Ctrl-C does: what is finished stays and is noted.
+    """
     parser = build_parser()
     given = sys.argv[1:] if argv is None else list(argv)
     if not given:
         parser.print_help(sys.stderr)
         return 2
-    args = parser.parse_args(given, argparse.Namespace(argv=["gembench", *given]))
-    with _warnings_shown():
+    with _warnings_shown(), _streams(), _terminated_as_interrupted() as ended:
         try:
-            code = int(args.run(args))
-            sys.stdout.flush()  # a full device or a reader that has gone shows here, not at exit
+            try:
+                args = parser.parse_args(given, argparse.Namespace(argv=["gembench", *given]))
+                code = int(args.run(args))
+            finally:
+                sys.stdout.flush()  # a full device or a reader that has gone shows here, not at exit
         except InputError as error:
             return _refused(str(error))
         except StalledError as error:
             return _stalled(str(error))
         except KeyboardInterrupt:
+            if ended:
+                print("gembench: ended by SIGTERM", file=sys.stderr)
+                return 143
             print("gembench: interrupted", file=sys.stderr)
             return 130
         except BrokenPipeError:  # as `gembench ... | head` does
@@ -67,6 +83,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         except MemoryError as error:
             return _refused(f"out of memory: {error}: use fewer threads, or end other programs")
     return code
+
+
+@contextmanager
+def _streams() -> Iterator[None]:
+    """Output goes nowhere where there is none, as in a daemon whose streams are closed."""
+    with ExitStack() as stack:
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                setattr(sys, name, stack.enter_context(open(os.devnull, "w", encoding="utf-8")))  # noqa: PTH123
+                stack.callback(setattr, sys, name, None)
+        yield
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[list[int]]:
+    """SIGTERM is a KeyboardInterrupt in this block; the list says that it came."""
+    ended: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        ended.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield ended
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield ended
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _refused(message: str) -> int:

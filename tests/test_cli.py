@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -174,3 +175,34 @@ def test_a_reader_that_has_gone_is_no_traceback():
         done = subprocess.run([sys.executable, "-c", PRINT], stdout=pipe, stderr=subprocess.PIPE, text=True,
                               check=False)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "both"])
+def test_closed_streams_are_no_error(closed: str) -> None:
+    """As daemons start programs."""
+    def close() -> None:
+        for number in {"stdout": (1,), "stderr": (2,), "both": (1, 2)}[closed]:
+            os.close(number)
+
+    command = [sys.executable, "-m", "gembench", "data", "list"]
+    done = subprocess.run(command, preexec_fn=close, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_help_that_cannot_be_written_is_no_success() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "gembench", "pick", "--help"], stdout=full,
+                              stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "gembench: error: input or output: No space left on device\n"
+
+
+def test_sigterm_ends_as_ctrl_c_does(stand_in, capsys) -> None:
+    stand_in(lambda _: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["do"]) == 143
+    assert capsys.readouterr().err == "gembench: ended by SIGTERM\n"
+    assert signal.getsignal(signal.SIGTERM) == before

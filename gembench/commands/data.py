@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gembench.commands.numbers import real
+
 if TYPE_CHECKING:
     from gembench.data.sets import DataSet
 
@@ -43,7 +45,7 @@ def add_parser(subparsers: Any) -> None:
     action.add_argument("folder", metavar="DIR", type=Path,
                         help="folder of MRC, TIFF, PNG or JPEG micrographs")
     action.add_argument("--name", metavar="NAME", required=True, help="what to call the set")
-    action.add_argument("--pixel-size", metavar="A", type=float,
+    action.add_argument("--pixel-size", metavar="A", type=real,
                         help="A/px; needed unless the micrographs' headers say")
     action.add_argument("--annotations", metavar="FILE", type=Path,
                         help="particle positions: a coordinate file that names the micrographs, or a folder")

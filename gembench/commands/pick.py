@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gembench.commands.numbers import angle_step, folder, many, pixels, real, size, threads
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from gembench.picking.run import PickRun
     from gembench.picking.settings import Outputs, PickSettings, Resources, Sources
-
-UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 EXAMPLES = """\
 examples:
@@ -58,7 +56,7 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
                        help=".mrcs stack or folder of images, one for each view")
     group.add_argument("--masks", metavar="M", type=Path,
                        help="the same for masks, one a view or one for all (default: the largest disc)")
-    group.add_argument("--pixel-size", metavar="A", type=float, required=True,
+    group.add_argument("--pixel-size", metavar="A", type=real, required=True,
                        help="A/px of micrographs and templates")
     group.add_argument("--contrast", choices=("dark", "bright"), default="dark",
                        help="how particles look in the micrographs (default: dark)")
@@ -72,19 +70,19 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
 
 def _add_search(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("search")
-    group.add_argument("--angle-step", metavar="D", type=float, required=True,
+    group.add_argument("--angle-step", metavar="D", type=angle_step, required=True,
                        help="degrees between the in-plane turns of a template")
     group.add_argument("--interpolation", choices=("bilinear", "cubic"), default="bilinear",
                        help="how templates are turned (default: bilinear)")
     group.add_argument("--symmetry", metavar="N,N,...", type=_symmetry,
                        help="of each view in the plane: 1, 2, ... or 0 for a disc; spares equal turns"
                        " (default: every turn)")
-    group.add_argument("--average", metavar="K", type=int, default=4,
+    group.add_argument("--average", metavar="K", type=pixels, default=4,
                        help="side of the averaging filter on the micrographs, 1 for none (default: 4)")
-    group.add_argument("--lowpass", metavar="A", type=float, default=0.0,
+    group.add_argument("--lowpass", metavar="A", type=real, default=0.0,
                        help="resolution at which a Gaussian halves the micrographs' amplitudes; about a fifth"
                        " of the particle's diameter suits template matching (default: 0, none)")
-    group.add_argument("--clip", metavar="SD", type=float, default=10.0,
+    group.add_argument("--clip", metavar="SD", type=real, default=10.0,
                        help="limit outliers to so many robust standard deviations, 0: not (default: 10)")
     group.add_argument("--method", choices=("exact", "banded", "paper"), default="exact",
                        help="exact; banded, for filtered micrographs, faster, within 6 standard errors; or"
@@ -100,9 +98,9 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--spectra", choices=("single", "half"), default="single",
                        help="what a GPU stores template spectra in; half is faster and less exact"
                        " (default: single)")
-    group.add_argument("--stall-limit", metavar="S", type=float, default=60.0,
+    group.add_argument("--stall-limit", metavar="S", type=real, default=60.0,
                        help="end the run if a GPU works on the same batch for so many seconds (default: 60)")
-    group.add_argument("--threads", metavar="N", type=int,
+    group.add_argument("--threads", metavar="N", type=threads,
                        help="consumer threads of a process (default: its part of the node's cores)")
     group.add_argument("--memory", metavar="SIZE", type=size,
                        help="what a process may hold, such as 800M or 4G: fewer templates are taken at once"
@@ -116,20 +114,20 @@ def _add_peaks(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("peaks")
     group.add_argument("--peaks", choices=("nms", "gempicker"), default="nms",
                        help="local maxima, best first, at a distance; or gEMpicker's rules (default: nms)")
-    group.add_argument("--threshold", metavar="F", type=float, default=0.3,
+    group.add_argument("--threshold", metavar="F", type=real, default=0.3,
                        help="lowest score of a pick (default: 0.3)")
-    group.add_argument("--high-threshold", metavar="F", type=float, default=1.0,
+    group.add_argument("--high-threshold", metavar="F", type=real, default=1.0,
                        help="highest score of a pick (default: 1)")
-    group.add_argument("--distance", metavar="PX", type=float,
+    group.add_argument("--distance", metavar="PX", type=real,
                        help="least distance between picks (default: 3/4 of the smallest mask's width)")
-    group.add_argument("--border", metavar="PX", type=float, default=0.0,
+    group.add_argument("--border", metavar="PX", type=real, default=0.0,
                        help="what a pick keeps from the edges; with gEMpicker's rules, its box (default: 0)")
-    group.add_argument("--max-picks", metavar="N", type=int, help="the best so many of a micrograph")
+    group.add_argument("--max-picks", metavar="N", type=many, help="the best so many of a micrograph")
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder to write")
+    group.add_argument("-o", "--output", metavar="OUT", type=folder, required=True, help="folder to write")
     group.add_argument("--plots", action="store_true", help="draw the picks on each micrograph (OUT/plots)")
     group.add_argument("--page", metavar="FILE", type=Path,
                        help="write a page of the picks on the micrographs, as `gembench view` does")
@@ -275,18 +273,12 @@ def _description(run: PickRun, device: str, ranks: str) -> Iterator[str]:
                " skipped")
 
 
-def size(text: str) -> int:
-    """Bytes of a size such as 800M or 4G, in units of 1024."""
-    size = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
-    count = int(float(size[1]) * UNITS[size[2]]) if size else 0
-    if not count:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a size such as 800M or 4G")
-    return count
-
-
 def _symmetry(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(n) for n in text.split(","))
+        folds = tuple(int(n) for n in text.split(","))
     except ValueError:
         message = f"'{text}' is not a number for each view such as 2,0"
         raise argparse.ArgumentTypeError(message) from None
+    if max(folds) > 360:
+        raise argparse.ArgumentTypeError(f"{max(folds)} is above 360: give 0 for a disc")
+    return folds

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gembench.commands.numbers import real, resamples, seed, views
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,15 +43,15 @@ def add_parser(subparsers: Any) -> None:
                       help="file or folder of picks")
     need.add_argument("--truth", metavar="PATH", type=Path, required=True,
                       help="file or folder of annotations")
-    need.add_argument("--radius", metavar="PX", type=float, required=True,
+    need.add_argument("--radius", metavar="PX", type=real, required=True,
                       help="largest distance between a pick and its particle, in pixels")
     need.add_argument("--micrographs", metavar="DIR", type=Path,
                       help="folder of the micrographs; needed by --page, --flip-y and gEMpicker's text")
     add_judging(parser)
     bootstrap = parser.add_argument_group("intervals")
-    bootstrap.add_argument("--resamples", metavar="N", type=int, default=1000,
+    bootstrap.add_argument("--resamples", metavar="N", type=resamples, default=1000,
                            help="bootstrap resamples; 0 for no intervals (default: 1000)")
-    bootstrap.add_argument("--seed", metavar="N", type=int, default=0, help="of the bootstrap (default: 0)")
+    bootstrap.add_argument("--seed", metavar="N", type=seed, default=0, help="of the bootstrap (default: 0)")
     output = parser.add_argument_group("what is written")
     output.add_argument("--json", metavar="FILE", type=Path, help="write all statistics and curves")
     output.add_argument("--plots", metavar="DIR", type=Path,
@@ -71,8 +72,8 @@ def add_judging(parser: Any) -> None:
                        " is false (default: all but the ignored ones)")
     which.add_argument("--ignore-labels", metavar="A,B", type=_names, default=["unsure"],
                        help="annotations that count neither way (default: unsure; '' for none)")
-    which.add_argument("--views", metavar="0,1", type=_numbers, help="only picks of these views")
-    which.add_argument("--threshold", metavar="F", type=float,
+    which.add_argument("--views", metavar="0,1", type=views, help="only picks of these views")
+    which.add_argument("--threshold", metavar="F", type=real,
                        help="only picks with at least this score; the curves still use all")
     which.add_argument("--method", choices=("optimal", "greedy"), default="optimal",
                        help="how the counts match: most pairs, then least distance; or the best score chooses"
@@ -201,11 +202,3 @@ def _warn(message: str) -> None:
 def _names(text: str) -> list[str]:
     """'a,b' as a list; nothing as an empty one."""
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _numbers(text: str) -> list[int]:
-    """'0,1' as a list of numbers."""
-    try:
-        return [int(name) for name in _names(text)]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers like 0,1") from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from pathlib import Path
 from typing import Any
+
+from gembench.commands.numbers import folder, many, pixels, seed
 
 EXAMPLES = """\
 example:
@@ -26,11 +27,12 @@ def add_parser(subparsers: Any) -> None:
         "known truth: side and top views, tubes, contamination, ice, defocus, shot noise.",
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-o", "--output", metavar="DIR", type=Path, required=True,
+    parser.add_argument("-o", "--output", metavar="DIR", type=folder, required=True,
                         help="folder for the micrographs; created if need be")
-    parser.add_argument("--count", metavar="N", type=int, default=10, help="micrographs (default: 10)")
-    parser.add_argument("--seed", metavar="S", type=int, default=0, help="of the random numbers (default: 0)")
-    parser.add_argument("--size", metavar="PX", type=int, default=2048,
+    parser.add_argument("--count", metavar="N", type=many, default=10, help="micrographs (default: 10)")
+    parser.add_argument("--seed", metavar="S", type=seed, default=0,
+                        help="of the random numbers (default: 0)")
+    parser.add_argument("--size", metavar="PX", type=pixels, default=2048,
                         help="side of the micrographs in pixels (default: 2048)")
     parser.add_argument("--quiet", action="store_true", help="show no progress and no summary")
     parser.set_defaults(run=run)

@@ -7,20 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gembench.commands.numbers import rounds, time_limit
 from gembench.errors import InputError
 from gembench.text import printable
 
 if TYPE_CHECKING:
     from gembench.study.declare.cases import Case
     from gembench.study.declare.experiment import Experiment
-
-
-def positive(text: str) -> int:
-    """A whole number above zero, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above zero")
-    return number
 
 
 def add_folders(parser: argparse.ArgumentParser) -> None:
@@ -56,8 +49,8 @@ def add_parser(subparsers: Any) -> None:
                       help="keep nothing: measure every case again")
     run.add_argument("--keep-failed", action="store_true",
                      help="keep cases that failed too (default: they are measured again)")
-    run.add_argument("--rounds", type=positive, metavar="N", help="timed calls per case")
-    run.add_argument("--time-limit", type=positive, metavar="SECONDS", help="what one case may take in all")
+    run.add_argument("--rounds", type=rounds, metavar="N", help="timed calls per case")
+    run.add_argument("--time-limit", type=time_limit, metavar="SECONDS", help="what one case may take in all")
     add_folders(run)
     run.set_defaults(run=run_experiments)
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gembench.commands.numbers import folder, many, pixels, real
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _add_volume(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("with --volume")
     group.add_argument("--views", metavar="NAMES|FILE",
                        help="names from side, top, with commas between them; or a file of Euler angles")
-    group.add_argument("--to-pixel-size", metavar="A", type=float,
+    group.add_argument("--to-pixel-size", metavar="A", type=real,
                        help="A/px of the templates: that of the micrographs (default: the volume's)")
 
 
@@ -71,22 +72,22 @@ def _add_picks(parser: argparse.ArgumentParser) -> None:
                        " m (2m) mirrored about the vertical too, m mirrored only (default: none)")
     group.add_argument("--rotational", metavar="LABEL", action="append", nargs="?", const="",
                        help="average over all turns, as for top views: this label, or all without one")
-    group.add_argument("--iterations", metavar="N", type=int,
+    group.add_argument("--iterations", metavar="N", type=many,
                        help="passes of the alignment over all particles (default: 5)")
-    group.add_argument("--max-shift", metavar="PX", type=float,
+    group.add_argument("--max-shift", metavar="PX", type=real,
                        help="how far a particle may be from its pick along x and y (default: box / 10)")
 
 
 def _add_templates(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("templates and masks")
-    group.add_argument("-o", "--output", metavar="T", type=Path, required=True,
+    group.add_argument("-o", "--output", metavar="T", type=folder, required=True,
                        help="the .mrcs stack of templates to write")
     group.add_argument("--masks", metavar="M", type=Path, help="the .mrcs stack of their masks to write")
-    group.add_argument("--pixel-size", metavar="A", type=float,
+    group.add_argument("--pixel-size", metavar="A", type=real,
                        help="A/px of the volume or micrographs, where their headers do not say")
-    group.add_argument("--box", metavar="N", type=int,
+    group.add_argument("--box", metavar="N", type=pixels,
                        help="side of the templates in pixels (default with --volume: the volume's)")
-    group.add_argument("--lowpass", metavar="A", type=float,
+    group.add_argument("--lowpass", metavar="A", type=real,
                        help="Gaussian low-pass filter that halves the amplitude at this resolution; no CTF")
     group.add_argument("--contrast", choices=("dark", "bright"), default="dark",
                        help="how particles look in the micrographs: bright as projected, dark inverted, as in"
@@ -94,7 +95,7 @@ def _add_templates(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--mask-shape", choices=("auto", "rectangle", "disc", "silhouette"), default="auto",
                        help="auto: disc for a round view, rectangle for one that fills it, else the"
                        " silhouette (default: auto)")
-    group.add_argument("--margin", metavar="PX", type=float,
+    group.add_argument("--margin", metavar="PX", type=real,
                        help="surroundings that a mask takes in (default: 4 %% of the box)")
     group.add_argument("--plots", metavar="DIR", type=Path,
                        help="draw templates with their masks beside, templates.svg and .png")

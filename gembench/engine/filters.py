@@ -46,13 +46,16 @@ def lowpass(micrograph: Array, resolution: float, pixel_size: float, threads: in
     micrograph: (H, W) float; pixel_size: A/px. The Gaussian is cut off at four standard deviations. A
     mirrored image is what the cosine transform expands: there the filter is a product, in half the time of
     two passes.
-    Raises InputError for a negative resolution.
+    Raises InputError for a negative resolution, and for one of more than the micrograph.
     """
     from scipy.fft import dctn, idctn
 
     if resolution < 0:
         raise InputError(f"low-pass filter at {resolution} A: give a resolution, or 0 for none")
     sigma = lowpass_sigma(resolution, pixel_size)
+    if resolution > pixel_size * max(micrograph.shape):
+        raise InputError(f"low-pass filter at {resolution:g} A: nothing is left of an image of"
+                         f" {pixel_size * max(micrograph.shape):g} A; give less")
     if not sigma > 0:
         return micrograph
     mean = micrograph.mean(dtype=np.float64)

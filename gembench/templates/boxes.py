@@ -88,11 +88,14 @@ def low_pass(image: Array, resolution: float, pixel_size: float) -> Array:
     """An image (h, w) through a Gaussian low-pass filter that halves the amplitude at `resolution`.
 
     resolution in A, pixel_size in A/px. Beyond the image its nearest pixels are taken. Raises InputError
-    as `check_resolution` does.
+    as `check_resolution` does, and for a resolution of more than the image.
     """
     from scipy.ndimage import gaussian_filter
 
     check_resolution(resolution, pixel_size)
+    if resolution > pixel_size * max(image.shape):
+        raise InputError(f"low-pass of {resolution:g} A: nothing is left of an image of"
+                         f" {pixel_size * max(image.shape):g} A; give a smaller value or leave it out")
     return np.asarray(gaussian_filter(image, lowpass_sigma(resolution, pixel_size), mode="nearest"))
 
 

@@ -30,9 +30,9 @@ class Symmetry:
     def parse(cls, text: str) -> Symmetry:
         """From '2' (two-fold), '2m' (and mirrored), 'm' (mirrored only); raises InputError otherwise."""
         found = re.fullmatch(r"([1-9]\d*)?(m?)", text)
-        if not text or not found:
-            raise InputError(f"symmetry '{text}' is unknown: give a number of folds such as 2, with an m"
-                             " (2m) for a mirror besides, or m alone")
+        if not text or not found or len(found[1] or "") > 3 or int(found[1] or 1) > 360:
+            raise InputError(f"symmetry '{text}' is unknown: give a number of folds such as 2 (at most 360),"
+                             " with an m (2m) for a mirror besides, or m alone")
         return cls(int(found[1] or 1), bool(found[2]))
 
     def average(self, image: Array) -> Array:

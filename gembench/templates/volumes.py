@@ -18,6 +18,8 @@ from gembench.templates.views import Views
 
 Array = NDArray[Any]
 
+LARGEST = 4096  # pixels of a template's side
+
 
 def projections(
     file: Path, views: str, *, pixel_size: float | None = None, to_pixel_size: float | None = None,
@@ -49,6 +51,9 @@ def projections(
     side = box if box is not None else round(len(volume) * voxel / size)
     if side < 2:
         raise InputError(f"box of {side} px: give one that holds the particle")
+    if side > LARGEST:
+        raise InputError(f"box of {side} px, for {len(volume)} voxels of {voxel:g} A at {size:g} A/px, is"
+                         f" above {LARGEST}: give a larger pixel size")
     # Turned voxels come from beyond the cube as 0, so its surroundings have to be 0 as well.
     volume = volume - np.median(volume[_surface(volume)])
     sign = -1 if contrast == "dark" else 1
