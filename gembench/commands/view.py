@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gembench.commands.numbers import folder, many, real
 from gembench.commands.score import add_judging, read_lists
 from gembench.errors import InputError
 
@@ -39,9 +40,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--micrographs", metavar="DIR", type=Path, required=True,
                         help="folder of the micrographs")
     parser.add_argument("--truth", metavar="PATH", type=Path, help="file or folder of annotations")
-    parser.add_argument("--radius", metavar="PX", type=float,
+    parser.add_argument("--radius", metavar="PX", type=real,
                         help="largest distance between a pick and its particle, in pixels; for --truth")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, default=Path("page.html"),
+    parser.add_argument("-o", "--output", metavar="FILE", type=folder, default=Path("page.html"),
                         help="the page (default: page.html)")
     add_page_options(parser.add_argument_group("the page"))
     add_judging(parser)
@@ -51,10 +52,10 @@ def add_parser(subparsers: Any) -> None:
 
 def add_page_options(group: Any) -> None:
     """The options that say how a page looks."""
-    group.add_argument("--box", metavar="PX", type=float,
+    group.add_argument("--box", metavar="PX", type=real,
                        help="a particle's size: diameter of circles, side of boxes (default: the least"
                        " distance that gembench picked with, else twice the radius)")
-    group.add_argument("--pictures", metavar="N", type=int, default=40,
+    group.add_argument("--pictures", metavar="N", type=many, default=40,
                        help="micrographs with a picture, at most, evenly chosen (default: 40)")
 
 
