@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gembench.cli import main
+from gembench.commands import study
 from gembench.engine.score_map import ScoreMap
 from gembench.study.declare.cases import case_key
 from gembench.study.declare.experiment import experiment_files, load_experiment
@@ -198,3 +201,25 @@ def test_a_padded_micrograph_is_never_its_own_size(measured):
     plain_row, padded = measured("padding").rows
     assert plain_row.metrics["padded_to"] is None
     assert int(padded.metrics["padded_to"]) > padded["size"]
+
+
+def test_outside_a_checkout_the_installed_experiments_are_used(tmp_path, monkeypatch, capsys):
+    """A wheel puts experiments/ beside the package; a folder that is named, or is here, comes first."""
+    root = Path(__file__).parents[1]
+    build = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert build["force-include"] == {"experiments": study.INSTALLED.name}
+    assert study.INSTALLED.parent == Path(study.__file__).parents[2]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GEMBENCH_EXPERIMENTS", raising=False)
+    monkeypatch.setattr(study, "INSTALLED", tmp_path / "nowhere")
+    assert main(["list"]) == 2
+    monkeypatch.setattr(study, "INSTALLED", root / "experiments")
+    assert main(["list", "padding"]) == 0
+    assert main(["claims"]) == 0
+    assert study.experiments_of(None) == study.INSTALLED
+    monkeypatch.setenv("GEMBENCH_EXPERIMENTS", str(tmp_path))
+    assert study.experiments_of(None) == tmp_path
+    monkeypatch.delenv("GEMBENCH_EXPERIMENTS")
+    (tmp_path / "experiments").mkdir()
+    assert study.experiments_of(None) == Path("experiments")
+    assert study.experiments_of(tmp_path) == tmp_path

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.commands.study import add_folders, wanted
+from gembench.commands.study import add_folders, experiments_of, wanted
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def draw_figures(args: argparse.Namespace) -> int:
 def write_report(args: argparse.Namespace) -> int:
     """Write the report."""
     from gembench.io.atomic import atomic_text, make_folder
-    from gembench.study.declare.experiment import experiments_folder, load_all
+    from gembench.study.declare.experiment import load_all
     from gembench.study.tell.report import render
 
-    folder = experiments_folder(args.experiments)
+    folder = experiments_of(args.experiments)
     text = render(load_all(folder), args.results, folder / "claims.toml", args.grid)
     path = args.output or make_folder(args.results) / "report.html"
     atomic_text(path, text)
@@ -86,12 +86,12 @@ def show_claims(args: argparse.Namespace) -> int:
     """Print each statement with its verdicts, and their counts; the exit code is 0 whatever they are."""
     import json
 
-    from gembench.study.declare.experiment import experiments_folder, load_all
+    from gembench.study.declare.experiment import load_all
     from gembench.study.tell.claims import judge_all, ledger_json, load_claims, summaries
     from gembench.study.tell.code import machine_sentences
     from gembench.study.tell.figures import declared_rows, machines_of
 
-    folder = experiments_folder(args.experiments)
+    folder = experiments_of(args.experiments)
     experiments = load_all(folder)
     rows = {name: declared_rows(args.results, experiment, args.grid)
             for name, experiment in experiments.items()}

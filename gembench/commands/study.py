@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from gembench.study.declare.cases import Case
     from gembench.study.declare.experiment import Experiment
 
+INSTALLED = Path(__file__).resolve().parents[2] / "gembench_experiments"  # where a wheel puts experiments/
+
 
 def add_folders(parser: argparse.ArgumentParser) -> None:
     """The options that say where experiments and results are."""
     parser.add_argument("--experiments", metavar="DIR", type=Path,
-                        help="folder of experiments (default: GEMBENCH_EXPERIMENTS, else ./experiments)")
+                        help="folder of experiments (default: GEMBENCH_EXPERIMENTS, ./experiments, else those"
+                        " that were installed)")
     parser.add_argument("--results", metavar="DIR", type=Path, default=Path("results"),
                         help="folder of stored results (default: results)")
 
@@ -58,6 +61,21 @@ def add_parser(subparsers: Any) -> None:
     machine.set_defaults(run=show_machine)
 
 
+def experiments_of(folder: Path | None) -> Path:
+    """The folder of experiments: `folder`, GEMBENCH_EXPERIMENTS or ./experiments, else those installed.
+
+    Raises InputError if there is none.
+    """
+    import os
+
+    from gembench.study.declare.experiment import experiments_folder
+
+    chosen = folder or os.environ.get("GEMBENCH_EXPERIMENTS")
+    if chosen is None and not Path("experiments").is_dir() and INSTALLED.is_dir():
+        return INSTALLED
+    return experiments_folder(chosen)
+
+
 def wanted(selectors: list[str], folder: Path | None) -> list[tuple[Experiment, Case]]:
     """The experiments that `selectors` name with the axis values asked of each; only their files are read.
 
@@ -66,12 +84,11 @@ def wanted(selectors: list[str], folder: Path | None) -> list[tuple[Experiment, 
     from gembench.study.declare.cases import Case, parse_selector
     from gembench.study.declare.experiment import (
         experiment_files,
-        experiments_folder,
         load_all,
         load_experiment,
     )
 
-    folder = experiments_folder(folder)
+    folder = experiments_of(folder)
     if "all" in selectors:
         return [(experiment, Case()) for experiment in load_all(folder).values()]
     files, found = experiment_files(folder), []
