@@ -274,3 +274,11 @@ def test_a_good_average_says_that_its_halves_agree(picked, capsys):
     out, error = capsys.readouterr()
     assert "Halves" in out
     assert "do not trust it" not in error
+
+
+def test_symmetry_0_is_rotational(picked):
+    both = ("--label", "side", "--label", "top", "--quiet")
+    assert from_picks(*both, "--rotational", "top", box=24) == 0
+    rotational = read_stack("t.mrcs")[0]
+    assert from_picks(*both, "--symmetry", "top=0", box=24) == 0
+    np.testing.assert_array_equal(read_stack("t.mrcs")[0], rotational)

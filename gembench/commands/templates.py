@@ -69,7 +69,8 @@ def _add_picks(parser: argparse.ArgumentParser) -> None:
                        " (default: one view from all picks)")
     group.add_argument("--symmetry", metavar="[LABEL=]S", action="append",
                        help="in-plane symmetry of the average, of one label or all: folds such as 2, with an"
-                       " m (2m) mirrored about the vertical too, m mirrored only (default: none)")
+                       " m (2m) mirrored about the vertical too, m mirrored only, 0 as --rotational (default:"
+                       " none)")
     group.add_argument("--rotational", metavar="LABEL", action="append", nargs="?", const="",
                        help="average over all turns, as for top views: this label, or all without one")
     group.add_argument("--iterations", metavar="N", type=many,

@@ -39,8 +39,8 @@ class Particles:
     picks: file or folder of coordinates; micrographs: folder
     pixel_size: A/px of the micrographs, where neither their headers nor the coordinates say
     labels: of the picks, one view each; none for one view of all picks
-    symmetries: [LABEL=]S, see `symmetry.Symmetry.parse`; rotational: labels, or '' for all, that are averaged
-        over all turns
+    symmetries: [LABEL=]S, see `symmetry.Symmetry.parse`, 0 as rotational; rotational: labels, or '' for all, that are
+        averaged over all turns
     iterations, max_shift: see `averages.AverageSettings`, None for 5 and a tenth of the box
     lowpass: resolution in A at which a Gaussian halves the amplitude; contrast: of the micrographs
     """
@@ -122,10 +122,14 @@ def _settings(of: Particles, labels: list[str]) -> dict[str, AverageSettings]:
     if len(set(labels)) < len(labels):
         raise InputError(f"--label {max(labels, key=labels.count)} is given twice: once is enough")
     symmetry = dict.fromkeys(labels, Symmetry())
+    rotational = {label for text in of.rotational for label in _of("rotational", text, labels)}
     for text in of.symmetries:
         label, _, value = text.rpartition("=")
-        symmetry |= dict.fromkeys(_of("symmetry", label, labels), Symmetry.parse(value))
-    rotational = {label for text in of.rotational for label in _of("rotational", text, labels)}
+        views = _of("symmetry", label, labels)
+        if value == "0":
+            rotational |= set(views)
+        else:
+            symmetry |= dict.fromkeys(views, Symmetry.parse(value))
     return {
         label: AverageSettings(
             of.box, of.max_shift if of.max_shift is not None else of.box / 10,
