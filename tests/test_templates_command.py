@@ -266,7 +266,7 @@ def test_an_average_of_nothing_warns_and_what_was_skipped_says_why(picked, capsy
     out, error = capsys.readouterr()
     assert "two halves of the particles" in error
     assert "do not trust it" in error
-    assert "Left out" in out
+    assert f"Left out: particles whose box of {BOX} px leaves the micrograph" in out
 
 
 def test_a_good_average_says_that_its_halves_agree(picked, capsys):

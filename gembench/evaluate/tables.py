@@ -65,7 +65,7 @@ def _counts(evaluation: Evaluation) -> str:
     with suppress(InputError):  # no scores, or nothing found: there is no threshold to speak of
         best, f1 = best_f1(e)
         lines.append(f"Highest F1 on these micrographs, {f1:.1%}, at score >= {best:.4g}:"
-                     f" gembench filter PICKS --threshold {best:.4g} -o OUT")
+                     f"\n    gembench filter PICKS --threshold {best:.4g} -o OUT")
     return "".join(f"  {line}\n" for line in lines)
 
 

@@ -39,8 +39,8 @@ class Particles:
     picks: file or folder of coordinates; micrographs: folder
     pixel_size: A/px of the micrographs, where neither their headers nor the coordinates say
     labels: of the picks, one view each; none for one view of all picks
-    symmetries: [LABEL=]S, see `symmetry.Symmetry.parse`, 0 as rotational; rotational: labels, or '' for all, that are
-        averaged over all turns
+    symmetries: [LABEL=]S, see `symmetry.Symmetry.parse`, 0 as rotational; rotational: labels, or '' for all,
+        that are averaged over all turns
     iterations, max_shift: see `averages.AverageSettings`, None for 5 and a tenth of the box
     lowpass: resolution in A at which a Gaussian halves the amplitude; contrast: of the micrographs
     """
@@ -97,9 +97,9 @@ def _facts(view: ParticleAverage, correlation: float, size: float) -> dict[str, 
     """What there is to say of an average, by heading; size: A/px of the micrographs."""
     halves = view.agreement
     return {
-        "Particles": str(view.used), "Left out: box leaves micrograph": str(view.skipped),
-        "Mean correlation": f"{correlation:.3f}",
-        "Halves agree": "-" if halves is None else f"{halves.correlation:.2f}",
+        "Particles": str(view.used), "Left out": str(view.skipped),
+        "Correlation": f"{correlation:.3f}",
+        "Halves": "-" if halves is None else f"{halves.correlation:.2f}",
         "FRC 0.5 (A)": "-" if halves is None else f"{halves.resolution(size * view.settings.bin):.0f}",
     }
 

@@ -42,6 +42,9 @@ def print_table(views: Views, contrast: str, output: Path, masks: Path | None) -
     side = views.templates.shape[1]
     console = Console(highlight=False)
     console.print(table)
+    if any(int(facts.get("Left out", "0")) for facts in views.facts):
+        console.print(Text(f"  Left out: particles whose box of {side} px leaves the micrograph"),
+                      soft_wrap=True)
     console.print(Text(f"  {output}: {len(views.names)} templates of {side} x {side} px,"
                        f" {views.pixel_size:g} A/px, particles {contrast}"), soft_wrap=True)
     if masks is not None:
