@@ -116,10 +116,8 @@ def _shown(args: argparse.Namespace, picks: Path | None) -> Shown:
     title = f"{picks or args.micrographs}" + (f" against {args.truth}" if args.truth else "")
     if args.truth is not None and picks is not None:
         return Shown(title, box, args.threshold, _score_command(args, picks), None, args.pictures)
-    argv = [str(word) for word in (record.get("runs") or [{}])[-1].get("argv", [])]
-    command, folder = without_options(argv, "--threshold", "-o", "--output")
-    return Shown(title, box, args.threshold, tuple(command), folder.get("-o") or folder.get("--output"),
-                 args.pictures)
+    command = () if picks is None else ("gembench", "filter", str(picks))
+    return Shown(title, box, args.threshold, command, "chosen", args.pictures)
 
 
 def pick_page(args: argparse.Namespace, folder: Path) -> None:
@@ -149,20 +147,6 @@ def _score_command(args: argparse.Namespace, picks: Path) -> tuple[str, ...]:
     if args.method != "optimal":
         words += ["--method", args.method]
     return tuple(map(str, words))
-
-
-def without_options(words: Sequence[str], *names: str) -> tuple[list[str], dict[str, str]]:
-    """The words of a command without some options, and the values of these."""
-    kept: list[str] = []
-    values: dict[str, str] = {}
-    rest = iter(words)
-    for word in rest:
-        name, equals, value = word.partition("=")
-        if name in names:
-            values[name] = value if equals else next(rest, "")
-        else:
-            kept.append(word)
-    return kept, values
 
 
 def _record(picks: Path | None) -> dict[str, Any]:

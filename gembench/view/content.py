@@ -46,7 +46,7 @@ class Shown:
     box: side of a pick's box and diameter of its circle, pixels; None: twice the radius, or a share
     threshold: that the page opens with; None: of all picks
     command: words of the command that takes the threshold; none if there is no such command
-    output: what the command writes, to which the threshold is added; None if it writes nothing
+    output: stem of the STAR file that the command writes; the threshold is added. None if it writes none
     pictures: how many micrographs have a picture, at most
     """
 

@@ -27,7 +27,7 @@ for (const [number, m] of micrographs.entries()) {
 }
 
 const isEdited = (m) => JSON.stringify(m.marks) !== m.original;
-const isJudged = (m) => (isEdited(m) ? m.marks.length > 0 : m.wasJudged);
+const isJudged = (m) => data.picked && (isEdited(m) ? m.marks.length > 0 : m.wasJudged);
 const reaches = (m, pick, threshold) => !data.scored || m.score[pick] >= threshold;
 
 /** What every pick of a micrograph is, and its partner among the particles; BELOW what does not reach the threshold. */
@@ -184,7 +184,7 @@ function showCounts() {
     m.line.textContent = c.judged ? `${c.picks} picks · ${c.false} false · ${c.missed} missed` : data.picked ? `${c.picks} picks` : `${m.marks.length} marks`;
     if (isEdited(m)) m.line.textContent += " · edited";
   }
-  $("command").textContent = data.command + (sliding ? ` --threshold ${state.threshold}` : "") + (data.output ? ` -o ${data.output}-${state.threshold}` : "");
+  $("command").textContent = data.command + (sliding ? ` --threshold ${state.threshold}` : "") + (data.output ? ` -o ${data.output}-${state.threshold}.star` : "");
   for (const id of ["curve", "best"]) $(id).hidden = !(whole.judged && sliding);
   $("undo").disabled = !state.undo.length;
   $("reset").disabled = !isEdited(micrographs[state.at]);
@@ -592,7 +592,7 @@ $("summary").textContent = `${micrographs.length} micrographs` + (data.picked ? 
   (data.without ? `; ${micrographs.length - data.without} of them with a picture, evenly chosen: the counts are of all` : "");
 $("sliding").hidden = !sliding;
 $("command-line").hidden = !data.command || !sliding;
-$("take").hidden = $("adopt").hidden = !data.picked;
+$("take").hidden = $("adopt").hidden = $("counts").hidden = !data.picked;
 for (const [name, value] of [["min", range.low.toFixed(digits)], ["max", range.high.toFixed(digits)], ["step", unit]]) $("threshold").setAttribute(name, value);
 if (!data.picked) {
   state.annotating = true;
