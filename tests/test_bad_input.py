@@ -109,12 +109,13 @@ def test_a_bad_micrograph_among_good_ones(folder, capsys, kind):
     """One line names it; the good one is picked all the same."""
     make, reason = MICROGRAPHS[kind]
     make()
-    assert pick("bad.mrc", "a.mrc") == 2
+    assert pick("bad.mrc", "a.mrc") == 1
     refused(capsys, "bad.mrc: ", reason)
     (picks,) = read_coordinates("out/picks.star")
     assert picks.micrograph == "a.mrc"
     assert np.rint(picks.xy).tolist() == [list(CENTRE)]
-    assert {path.name for path in Path("out").iterdir()} == {"a.star", "picks.star", "run.json"}
+    assert {path.name for path in Path("out").iterdir()} == {
+        "a.star", "autopick.star", "picks.star", "run.json"}
     assert reason in json.loads(Path("out/run.json").read_text())["micrographs"]["bad"]["error"]
 
 
@@ -155,8 +156,7 @@ def no_files(name):
 
 
 def same_names():
-    Path("other").mkdir()
-    shutil.copy("a.mrc", "other/a.mrc")
+    shutil.copy("a.mrc", "a.mrcs")
 
 
 def damaged_record(text):
@@ -173,7 +173,7 @@ PREPARED = {  # what is made, micrographs, options, parts of the line
     "missing micrograph": (None, ["nowhere.mrc"], {}, ["nowhere.mrc: no such file"]),
     "folder without micrographs": (lambda: no_files("empty"), ["empty"], {}, ["empty: no micrographs"]),
     "unknown extension": (lambda: Path("a.dm4").touch(), ["a.dm4"], {}, ["a.dm4: unknown extension '.dm4'"]),
-    "duplicate names": (same_names, ["a.mrc", "other/a.mrc"], {}, ["other/a.mrc: same micrograph name as"]),
+    "duplicate names": (same_names, ["a.mrc", "a.mrcs"], {}, ["a.mrcs: same micrograph name as"]),
     "named as the summary": (lambda: write_mrc("picks.mrc", micrograph(), 2.0), ["picks.mrc"], {},
                              ["picks.mrc: ", "rename it"]),
     "missing templates": (None, [], {"templates": "nowhere.mrcs"}, ["nowhere.mrcs: no such file"]),
@@ -299,6 +299,7 @@ def test_no_space_for_the_picks_ends_the_run(folder, capsys, no_space):
     finally:
         no_space(resource.RLIM_INFINITY)
     refused(capsys, "out/run.json: cannot be written: ")
+    del before[Path("out/autopick.star")]
     del before[Path("out/picks.star")]  # it would not hold what is being picked
     assert {path: path.read_bytes() for path in Path("out").iterdir()} == before
 

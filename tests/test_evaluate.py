@@ -240,7 +240,7 @@ def test_no_pick_at_all_is_recall_zero_and_no_precision():
     ({"labels": ["sied"]}, r"no particle with label sied \(it has: \(none\)\)"),
     ({"picks": [line(0), line(1, name="mic.star")]}, "mic.star: two lists of picks"),
     ({"picks": [line(0, pixel_size=4.4)], "truth": [line(0, pixel_size=2.2)]}, "picks at 4.4 A/px"),
-    ({"picks": [line(0)], "threshold": 0.3}, "threshold 0.3: some picks have no score"),
+    ({"picks": [line(0)], "threshold": 0.3}, "threshold 0.3: the picks have no score"),
     ({"resamples": -1}, "-1 bootstrap resamples"),
 ])
 def test_bad_input_is_one_line(change, message):

@@ -130,7 +130,7 @@ def test_picks_without_scores_have_counts_and_say_what_is_not_drawn(folder, caps
     assert counts(result) == (1, 1, 0, 4)
     assert result["average_precision"] is None
     assert {path.name for path in Path("plots").iterdir()} == {"distance.png", "distance.svg"}
-    assert "warning: roc is not drawn: some picks have no score" in capsys.readouterr().err
+    assert "warning: roc is not drawn: the picks have no score" in capsys.readouterr().err
 
 
 def test_boxes_that_count_y_from_the_bottom(folder):

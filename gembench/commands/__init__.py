@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from gembench.commands import data, filter, pick, report, score, simulate, study, templates, view
+from gembench.commands import convert, data, filter, pick, report, score, simulate, study, templates, view
 
-COMMANDS: tuple[ModuleType, ...] = (pick, templates, study, report, score, view, filter, simulate, data)
+COMMANDS: tuple[ModuleType, ...] = (
+    pick, templates, study, report, score, view, filter, convert, simulate, data,
+)

@@ -49,15 +49,15 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, filter and write."""
-    from gembench.commands.score import shapes
     from gembench.evaluate.rules import Rules, keep
     from gembench.io.coordinates import read_coordinates
+    from gembench.io.images.sizes import frame_sizes
 
     if args.border and args.micrographs is None:
         raise InputError(f"--border {args.border:g}: needs the size of micrographs; give --micrographs DIR")
     rules = Rules(args.threshold, args.distance, args.border, args.max_picks, _views(args.views))
     _check_output(args)
-    shape = shapes(args.micrographs) if args.border else None
+    shape = frame_sizes(args.micrographs) if args.border else None
     picks = read_coordinates(args.picks)
     kept = [keep(rows, rules, shape(rows.micrograph) if shape else None) for rows in picks]
     _write(args.output, kept)

@@ -51,7 +51,10 @@ def add_parser(subparsers: Any) -> None:
 def _add_input(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("input")
     group.add_argument("micrographs", metavar="MICROGRAPH_OR_DIR", nargs="+", type=Path,
-                       help="MRC (also .gz, .bz2), TIFF, PNG or JPEG files, or folders of them")
+                       help="MRC (also .gz, .bz2), TIFF, PNG or JPEG files, folders, patterns, lists of them")
+    group.add_argument("--include", metavar="PATTERN", action="append", default=[],
+                       help="of folders take only files that fit, such as '*_noDW*'; may be given again")
+    group.add_argument("--leave-out", metavar="PATTERN", action="append", default=[], help="the opposite")
     group.add_argument("--templates", metavar="T", type=Path, required=True,
                        help=".mrcs stack or folder of images, one for each view")
     group.add_argument("--masks", metavar="M", type=Path,
@@ -133,6 +136,10 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
                        help="write a page of the picks on the micrographs, as `gembench view` does")
     group.add_argument("--save-maps", action="store_true", help="write score and index maps (OUT/maps)")
     group.add_argument("--overwrite", action="store_true", help="remove picks, maps and plots in OUT first")
+    group.add_argument("--voltage", metavar="KV", type=float,
+                       help="kV, for RELION's optics table (default: of the STAR file of micrographs)")
+    for name, unit in (("--cs", "MM"), ("--amplitude-contrast", "F")):
+        group.add_argument(name, metavar=unit, type=float, help="the same of the microscope")
     group.add_argument("--quiet", action="store_true", help="print warnings and errors only")
 
 
@@ -147,7 +154,7 @@ def _add_ranks(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Pick every micrograph that is not finished; 2 if any could not be picked."""
+    """Pick every micrograph that is not finished; 1 if some could not be picked, 2 if none could."""
     from gembench.engine.mpi.launch import launched
     from gembench.engine.mpi.supervised import supervised
 
@@ -208,6 +215,7 @@ def _pick_on_ranks(args: argparse.Namespace, communicator: MPI.Intracomm) -> int
 def _arguments(args: argparse.Namespace) -> tuple[Sources, Outputs, PickSettings, Resources]:
     """What the arguments say, for the package that picks."""
     from gembench.engine.peaks import PeakSettings
+    from gembench.io.coordinates.star.optics import Optics
     from gembench.picking.settings import Outputs, PickSettings, Resources, Sources
 
     peaks = PeakSettings(args.peaks, args.threshold, args.high_threshold, args.distance or 0.0, args.border,
@@ -218,14 +226,15 @@ def _arguments(args: argparse.Namespace) -> tuple[Sources, Outputs, PickSettings
         args.spectra, mask_distance=args.distance is None,
     )
     return (
-        Sources(args.micrographs, args.templates, args.masks, args.exclude),
-        Outputs(args.output, args.save_maps, args.plots, args.overwrite), settings,
+        Sources(args.micrographs, args.templates, args.masks, args.exclude, args.include, args.leave_out),
+        Outputs(args.output, args.save_maps, args.plots, args.overwrite,
+                Optics(args.voltage, args.cs, args.amplitude_contrast)), settings,
         Resources(args.threads, args.fft, args.device, args.memory, args.stall_limit),
     )
 
 
 def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
-    """Take the outcomes of a run and say what comes of them: 2 if a micrograph could not be picked, else 0.
+    """Take the outcomes of a run and say what comes of them: 1 if some could not be picked, 2 if none.
 
     ranks: how many there are, and what each gets
     """
@@ -234,10 +243,10 @@ def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
 
     for line in _description(run, args.device, ranks):
         _say(args, line)
-    failed = 0
+    failed: list[str] = []
     for outcome in track(run.outcomes(), len(run.todo), "Picking", args.quiet or not run.todo):
         if outcome.error:
-            failed += 1
+            failed.append(outcome.path.name)
             print(f"gembench: error: {outcome.error}", file=sys.stderr)
     if run.folder.finished:
         summary = run.folder.folder / SUMMARY
@@ -246,7 +255,10 @@ def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
             from gembench.commands.view import pick_page
 
             pick_page(args, run.folder.folder)
-    return 2 if failed else 0
+    if len(failed) > 1:
+        print(f"gembench: error: not picked: {', '.join(failed)} ({len(failed)} of {len(run.task.paths)}"
+              " micrographs)", file=sys.stderr)
+    return 0 if not failed else 1 if len(failed) < len(run.task.paths) else 2
 
 
 def _say(args: argparse.Namespace, text: str) -> None:
@@ -265,6 +277,8 @@ def _description(run: PickRun, device: str, ranks: str) -> Iterator[str]:
            f" {search.threads} {workers}{ranks}")
     if choice := getattr(search.library, "choice", None):
         yield f"FFT library: {choice}"
+    if any(path.suffix.lower() in (".tif", ".tiff") for path in task.paths):
+        yield "STAR files count the rows of TIFF micrographs from the bottom, as RELION does"
     if task.inverted:
         yield (f"inverted to match {task.settings.contrast} particles: template"
                f" {', '.join(str(view) for view in task.inverted)}")

@@ -67,6 +67,10 @@ def add_judging(parser: Any) -> None:
     which = parser.add_argument_group("what counts")
     which.add_argument("--flip-y", choices=("picks", "truth", "both"),
                        help="whose positions count y from the bottom")
+    which.add_argument("--strip-prefix", metavar="TEXT", action="append", default=[],
+                       help="taken off micrographs' names before they are paired, * for any characters")
+    which.add_argument("--strip-suffix", metavar="TEXT", action="append", default=[],
+                       help="the same at their ends, extension left out")
     which.add_argument("--labels", metavar="A,B", type=_names,
                        help="annotations that are particles; a pick on any other label, but the ignored ones,"
                        " is false (default: all but the ignored ones)")
@@ -86,16 +90,13 @@ def run(args: argparse.Namespace) -> int:
 
     if args.page is not None and args.micrographs is None:
         raise InputError(f"--page {args.page}: shows picks on micrographs; give --micrographs DIR")
-    picks, truth = read_lists(args.picks, args)
+    picks, truth = read_lists(args.picks, args, folders=True)
     assert truth is not None
     judge = partial(evaluate, radius=args.radius, method=args.method, labels=args.labels,
                     ignore_labels=args.ignore_labels, views=args.views, seed=args.seed)
     evaluation = judge(picks, truth, threshold=args.threshold, resamples=args.resamples)
     halves = _by_halves(picks, truth, judge, args.resamples)
-    if left_out := evaluation.unannotated_micrographs:
-        more = ", ..." if len(left_out) > 3 else ""
-        _warn(f"{len(left_out)} micrographs have picks but no annotations and are left out:"
-              f" {', '.join(left_out[:3])}{more}")
+    _say_pairing(evaluation)
     if not args.quiet:
         from gembench.evaluate.tables import print_tables
 
@@ -113,19 +114,46 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_lists(picks: Path | None, args: argparse.Namespace) -> tuple[list[Picks], list[Picks] | None]:
-    """Picks, none without a path, and annotations, None without a path, y down."""
+def read_lists(
+    picks: Path | None, args: argparse.Namespace, *, folders: bool = False
+) -> tuple[list[Picks], list[Picks] | None]:
+    """Picks, none without a path, and annotations, None without a path, y down, names as they are paired."""
+    from dataclasses import replace
+
+    from gembench.evaluate.partners import stripped
     from gembench.io.coordinates import read_coordinates
+    from gembench.io.images.sizes import frame_sizes
 
     if args.flip_y is not None and args.micrographs is None:
         raise InputError(f"--flip-y {args.flip_y}: needs the height of micrographs; give --micrographs DIR")
-    shape = None if args.micrographs is None else shapes(args.micrographs)
-    return (
-        [] if picks is None else read_coordinates(picks, shape=shape,
-                                                  flip_y=args.flip_y in ("picks", "both")),
-        None if args.truth is None else read_coordinates(args.truth, shape=shape,
-                                                         flip_y=args.flip_y in ("truth", "both")),
-    )
+    shape = None if args.micrographs is None else frame_sizes(args.micrographs)
+
+    def read(path: Path, side: str) -> list[Picks]:
+        lists = read_coordinates(path, shape=shape, flip_y=args.flip_y in (side, "both"), folders=folders)
+        if not (args.strip_prefix or args.strip_suffix):
+            return lists
+        return [replace(part, micrograph=stripped(part.micrograph, args.strip_prefix, args.strip_suffix))
+                for part in lists]
+
+    return ([] if picks is None else read(picks, "picks"),
+            None if args.truth is None else read(args.truth, "truth"))
+
+
+def _say_pairing(evaluation: Evaluation) -> None:
+    """Warn of micrographs that have no partner, and say how names were paired that differ."""
+    if pairs := evaluation.paired_by_movie:
+        _warn(f"{len(pairs)} micrographs are paired although their names differ by what motion correction or"
+              f" import adds: {pairs[0][0]} with {pairs[0][1]}{', ...' if len(pairs) > 1 else ''}")
+    if left_out := evaluation.unannotated_micrographs:
+        _warn(f"{len(left_out)} micrographs have picks but no annotations and are left out:"
+              f" {_first(left_out)}")
+    if without := evaluation.micrographs_without_picks:
+        _warn(f"{len(without)} of {len(evaluation.judged)} annotated micrographs have no picks, and their"
+              f" particles count as missed: {_first(without)}")
+
+
+def _first(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _by_halves(
@@ -152,22 +180,6 @@ def _halves_line(halves: dict[str, Any]) -> str:
     interval = "" if low is None else f" ({low:.1%} .. {high:.1%})"
     return (f"  By halves of the micrographs, each at the other's best threshold ({first:.4g}, {second:.4g}):"
             f" F1 {halves['f1']:.1%}{interval}\n")
-
-
-def shapes(folder: Path) -> Callable[[str], tuple[int, int]]:
-    """Rows and columns of a micrograph of the folder by its name."""
-    from gembench.io.images.micrographs import find_micrographs, read_shape
-    from gembench.io.names import micrograph_key
-
-    files = {micrograph_key(path): path for path in find_micrographs([folder])}
-
-    def shape(name: str) -> tuple[int, int]:
-        key = micrograph_key(name)
-        if key not in files:
-            raise InputError(f"{folder}: no micrograph {key} here, and its size is needed; add it")
-        return read_shape(files[key])
-
-    return shape
 
 
 def _write_json(evaluation: Evaluation, halves: dict[str, Any] | None, args: argparse.Namespace) -> None:

@@ -37,24 +37,28 @@ def evaluate(
     ignore_labels: annotations that count neither way: a pick on one is neither true nor false (each takes
         one pick, and only one that no particle needs), and none is missed
     views: keep only picks of these views; None: all
-    threshold: keep only picks with at least this score for the counts (curves use all); None: all
+    threshold: keep only picks with at least this score for the counts (curves use all that have one); None:
+        all
     resamples, seed: of the bootstrap
 
     A micrograph of the truth without picks counts its particles as missed; one with picks that the truth
-    does not list is reported in `unannotated_micrographs` and counts nowhere.
+    does not list is reported in `unannotated_micrographs` and counts nowhere. Picks without a score (NaN or
+    infinite) count as others do, but curves leave them out, and no threshold keeps them.
 
     Raises InputError for a negative radius, picks and truth without a common micrograph, two lists of one
     micrograph, unequal pixel sizes, no annotated particle, or a threshold or view the picks cannot answer.
     """
-    pairs, unannotated = pair_up(picks, truth, labels, ignore_labels, views)
+    pairing = pair_up(picks, truth, labels, ignore_labels, views)
+    pairs = pairing.pairs
     if resamples < 0:
         raise InputError(f"{resamples} bootstrap resamples: give 0 or more")
-    scored = all(np.isfinite(pair.picks.score).all() for pair in pairs)
+    with_score = sum(int(np.isfinite(pair.picks.score).sum()) for pair in pairs)
+    scored = with_score > 0 or not any(len(pair.picks) for pair in pairs)
     if threshold is not None and not math.isfinite(threshold):
         raise InputError(f"threshold {threshold:g}: give a finite score")
     if threshold is not None and not scored:
-        raise InputError(f"threshold {threshold:g}: some picks have no score; leave the threshold out")
-    ranked = [_judged(pair, radius, "greedy") for pair in pairs] if scored else []
+        raise InputError(f"threshold {threshold:g}: the picks have no score; leave the threshold out")
+    ranked = [_judged(pair.with_score(), radius, "greedy") for pair in pairs] if scored else []
     settings = {
         "radius_px": float(radius), "method": method, "labels": None if labels is None else sorted(labels),
         "ignore_labels": sorted(ignore_labels), "views": None if views is None else sorted(views),
@@ -63,8 +67,11 @@ def evaluate(
     return Evaluation(
         tuple(_judged(pair.at_threshold(threshold), radius, method) for pair in pairs),
         _pooled(ranked) if scored else None,
-        unannotated,
+        pairing.unannotated,
         settings,
+        pairing.without_picks,
+        pairing.by_movie,
+        sum(len(pair.picks) for pair in pairs) - with_score,
     )
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
+from gembench.evaluate.partners import find_partners
 from gembench.io.checks import PIXEL_SIZE_TOLERANCE
-from gembench.io.names import micrograph_key
+from gembench.io.names import path_key
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,24 @@ class Pair:
             return self
         return replace(self, picks=self.picks[self.picks.score >= threshold])
 
+    def with_score(self) -> Pair:
+        """The same with only the picks that have a finite score."""
+        return replace(self, picks=self.picks[np.isfinite(self.picks.score)])
+
+
+@dataclass(frozen=True, eq=False)
+class Pairing:
+    """The pairs, in order of the micrographs' names, and what is to be said of them.
+
+    unannotated: micrographs with picks that the truth does not list; without_picks: of the truth
+    by_movie: names of picks and annotations that differ by what motion correction adds, see `partners`
+    """
+
+    pairs: list[Pair]
+    unannotated: tuple[str, ...]
+    without_picks: tuple[str, ...]
+    by_movie: tuple[tuple[str, str], ...]
+
 
 def pair_up(
     picks: Sequence[Picks],
@@ -35,21 +54,18 @@ def pair_up(
     labels: Collection[str] | None,
     ignore_labels: Collection[str],
     views: Collection[int] | None,
-) -> tuple[list[Pair], tuple[str, ...]]:
-    """A pair for each micrograph of the truth, in order of its name, and the names that only picks have.
+) -> Pairing:
+    """A pair for each micrograph of the truth, and the names that have no partner.
 
     The arguments and errors are those of `gembench.evaluate.evaluate`.
     """
-    picked, annotated = _by_key(picks, "picks"), _by_key(truth, "annotations")
-    if picked and not picked.keys() & annotated.keys():
-        raise InputError(
-            f"picks and truth share no micrograph (picks: {_first(picked)}; truth: {_first(annotated)}):"
-            " give files of the same micrographs"
-        )
+    picked, annotated = _by_name(picks, "picks"), _by_name(truth, "annotations")
+    partners = find_partners(list(picked), list(annotated))
     pairs = []
-    for key in sorted(annotated):
+    for key in sorted(annotated, key=path_key):
         marks = annotated[key]
-        found = picked.get(key, Picks(marks.micrograph, np.empty(0), np.empty(0)))
+        nothing = Picks(marks.micrograph, np.empty(0), np.empty(0))
+        found = picked[partners.of[key]] if key in partners.of else nothing
         _check_pixel_size(found, marks)
         unsure = np.isin(marks.label, list(ignore_labels))
         wanted = ~unsure if labels is None else np.isin(marks.label, list(labels))
@@ -62,25 +78,25 @@ def pair_up(
             f"truth: no particle with label {asked} (it has: {', '.join(present) or 'no annotation'}):"
             " give other labels or other annotations"
         )
-    return pairs, tuple(sorted(picked[key].micrograph for key in picked.keys() - annotated.keys()))
+    return Pairing(
+        pairs, tuple(sorted(picked.keys() - partners.of.values())),
+        tuple(name for name in sorted(annotated, key=path_key)
+              if name not in partners.of or not len(picked[partners.of[name]])),
+        partners.by_movie,
+    )
 
 
-def _by_key(lists: Sequence[Picks], what: str) -> dict[str, Picks]:
-    """The lists by the key that pairs them; a micrograph given twice is an error."""
+def _by_name(lists: Sequence[Picks], what: str) -> dict[str, Picks]:
+    """The lists by their micrographs' names; a micrograph given twice is an error."""
     by_key: dict[str, Picks] = {}
-    for one in lists:
-        key = micrograph_key(one.micrograph)
-        if key in by_key:
+    for part in lists:
+        other = by_key.setdefault(path_key(part.micrograph), part)
+        if other is not part:
             raise InputError(
-                f"{one.micrograph}: two lists of {what} for this micrograph"
-                f" (the other is named {by_key[key].micrograph}): give one"
+                f"{part.micrograph}: two lists of {what} for this micrograph"
+                f" (the other is named {other.micrograph}): give one"
             )
-        by_key[key] = one
-    return by_key
-
-
-def _first(by_key: dict[str, Picks]) -> str:
-    return f"{min(by_key)}, ..." if len(by_key) > 1 else "".join(by_key) or "none"
+    return {part.micrograph: part for part in by_key.values()}
 
 
 def _check_pixel_size(picks: Picks, truth: Picks) -> None:

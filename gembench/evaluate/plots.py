@@ -37,7 +37,7 @@ def _reason(evaluation: Evaluation, name: str) -> str | None:
     if name == "distance":
         return None if evaluation.true_positives else "no pick is true"
     if evaluation.ranking is None:
-        return "some picks have no score"
+        return "the picks have no score"
     if not len(evaluation.ranking.score):
         return "no pick is true or false"
     if name == "roc" and evaluation.roc is None:

@@ -53,18 +53,25 @@ class Evaluation:
 
     Counts, proportions and distances are those of the picks at the threshold, matched by `method`. Curves,
     average precision and AUC are those of all picks, matched greedily by score (see
-    `gembench.evaluate.ranking`); they are None or NaN if any pick has no score. Undefined values are NaN.
+    `gembench.evaluate.ranking`); they are of the picks that have a score, None or NaN if none has. Undefined
+    values are NaN.
 
     judged: the picks at the threshold, one entry a micrograph of the truth
     ranking: all picks by falling score; None without scores
     unannotated_micrographs: micrographs with picks that the truth does not list; left out of everything
     settings: how it was made, JSON-ready
+    micrographs_without_picks: micrographs of the truth without a single pick
+    paired_by_movie: names of picks and annotations that differ by what motion correction and the like add
+    unscored: picks that have no score
     """
 
     judged: tuple[Judged, ...]
     ranking: Ranking | None
     unannotated_micrographs: tuple[str, ...]
     settings: dict[str, Any]
+    micrographs_without_picks: tuple[str, ...] = ()
+    paired_by_movie: tuple[tuple[str, str], ...] = ()
+    unscored: int = 0
 
     @cached_property
     def _counts(self) -> tuple[Counts, Counts, Counts, FloatArray]:
@@ -204,6 +211,8 @@ class Evaluation:
             result[name] = getattr(self, name)
         result |= self.settings
         result["unannotated_micrographs"] = self.unannotated_micrographs
+        result["micrographs_without_picks"] = self.micrographs_without_picks
+        result["unscored"] = self.unscored
         result["n_micrographs"] = len(self.judged)
         result["micrographs"] = [one.to_dict() for one in self.judged]
         if curves:

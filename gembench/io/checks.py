@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from gembench.io.source import require_file
 FloatImage = NDArray[np.float32]
 
 log = logging.getLogger("gembench")
+
+_BINARY = re.compile("[\0-\x08\x0e-\x1a\ufffe\uffff]")  # no text of any encoding holds these
 
 # Two pixel sizes that differ by no more are one: headers and people round; 1 % moves a pick 20 px over 2048.
 PIXEL_SIZE_TOLERANCE = 0.01
@@ -43,15 +47,30 @@ def _file_hash(path: Path) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, UTF-8 with or without byte-order mark.
+    """The text of a file with Unix line ends: UTF-8 or UTF-16 with or without byte-order mark, else Latin-1.
 
     Raises InputError if it is missing, empty or not text.
     """
     require_file(path)
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not a text file; give a coordinate file") from error
+    text = _decoded(path.read_bytes())
+    if text is None:
+        raise InputError(f"{path}: is not a text file; give a coordinate file")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _decoded(content: bytes) -> str | None:
+    """The text, None if the bytes are none."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings = ["utf-16"]
+    elif b"\0" in content[:4096]:  # without a mark: every second byte of plain letters is 0
+        encodings = ["utf-16-be" if content[:1] == b"\0" else "utf-16-le"]
+    else:
+        encodings = ["utf-8-sig", "latin-1"]
+    for encoding in encodings:
+        with suppress(UnicodeDecodeError):
+            text = content.decode(encoding)
+            return None if _BINARY.search(text) else text
+    return None
 
 
 def as_float32(path: Path, data: NDArray[Any]) -> FloatImage:

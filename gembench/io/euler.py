@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from gembench.errors import InputError
-from gembench.io.checks import read_text
-from gembench.io.coordinates.rows import malformed, numbers, text_rows
-from gembench.io.coordinates.starscan import scan_loops
+from gembench.io.coordinates.rows import numbers, text_rows
+from gembench.io.coordinates.star.scan import scan_loops
 
 Euler = tuple[float, float, float]
 
@@ -40,22 +38,10 @@ def _read_star(path: Path) -> list[Euler]:
     """The first loop that has all three columns."""
     for loop in scan_loops(path):
         if set(ANGLES) <= set(loop.columns):
-            at = [loop.columns.index(name) for name in ANGLES]
-            text = read_text(path).split("\n")
-            rows = [(line, _columns(path, line, text[line - 1], len(loop.columns))) for line in loop.lines]
-            return [_angles(path, line, [row[i] for i in at]) for line, row in rows]
+            columns = loop.numbers(ANGLES, ANGLES)
+            return [(float(rot), float(tilt), float(psi))
+                    for rot, tilt, psi in zip(*(columns[name] for name in ANGLES), strict=True)]
     raise InputError(f"{path}: no loop with {', '.join(ANGLES)}; give a STAR file that has them")
-
-
-def _columns(path: Path, line: int, row: str, count: int) -> list[str]:
-    """The values of a row, which may be quoted."""
-    try:
-        values = shlex.split(row, comments=True)
-    except ValueError:  # an open quote
-        values = []
-    if len(values) != count:
-        raise malformed(path, line, row.split(), f"a row of {count} values")
-    return values
 
 
 def _angles(path: Path, line: int, row: list[str]) -> Euler:

@@ -19,7 +19,7 @@ from gembench.engine.bank import TemplateBank
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
 from gembench.errors import InputError
-from gembench.io.coordinates.star import read_star
+from gembench.io.coordinates.star.read import read_star
 from gembench.io.images.mrc import write_mrc, write_stack
 from gembench.peers.base import Matched, even_step, index_of, mask_diameter
 from gembench.peers.program import Program, enlarged, nearest

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,17 +18,17 @@ from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_text, make_folder, remove_parts
-from gembench.io.coordinates import SUMMARY, read_coordinates, write_coordinates
-from gembench.io.coordinates.starwrite import write_star
+from gembench.io.coordinates import SUMMARY, Optics, read_coordinates
+from gembench.io.coordinates.star.write import write_list, write_star
 from gembench.io.images.micrographs import Micrograph
 from gembench.io.images.mrc import write_mrc
 from gembench.io.lock import locked
-from gembench.io.names import micrograph_key
+from gembench.io.names import with_slashes
 from gembench.io.processes import describe, this_process
+from gembench.picking.layout import LONGEST_NAME, output_key, output_keys
 from gembench.picking.record import IDENTITY, identity, read_record, require_same, running, same_picks
-from gembench.text import printable
 
-LONGEST_NAME = 255  # bytes, on every common file system
+LIST = "autopick.star"  # RELION's list of coordinate files
 SAVE_EVERY = 10.0  # seconds: what a run that is killed has not said of its micrographs; their picks stay
 
 
@@ -34,9 +36,10 @@ class PickFolder:
     """One output folder, which several runs with the same settings may share.
 
     run.json holds the settings that its picks were made with, the runs, and for each micrograph by its
-    `micrograph_key` the file (name, bytes, time of change in ns) and what picking it took. A micrograph's
+    `output_key` the file (name, bytes, time of change in ns) and what picking it took. A micrograph's
     STAR file is the last thing written for it, so a micrograph that has one is finished. picks.star is
-    written last of all, by every run, of all micrographs that are finished by then.
+    written last of all, by every run, of all micrographs that are finished by then, and before it
+    autopick.star, the list of their files that RELION reads.
 
     Nothing here is kept locked while micrographs are picked. run.json is read, changed and written under
     a lock, and each run changes what is its own. Two runs that pick one micrograph write the same bytes.
@@ -44,17 +47,20 @@ class PickFolder:
 
     def __init__(
         self, folder: str | Path, settings: dict[str, Any], *, overwrite: bool = False,
-        with_maps: bool = False, with_plots: bool = False,
+        with_maps: bool = False, with_plots: bool = False, micrographs: Sequence[Path] = (),
+        optics: Optics | None = None,
     ) -> None:
         """Open or make a folder; `overwrite` removes the picks, maps and plots that are in it.
 
         with_maps, with_plots: whether maps, and pictures of the picks, belong to a finished micrograph
+        micrographs: all that will be picked, of which some may share a name; optics: for the STAR files
 
         Raises InputError if it holds picks made with other settings, or others' STAR files, if another run
         picks into what is to be overwritten, or if it cannot be read or made.
         """
         self.folder = Path(folder)
         self.with_maps, self.with_plots = with_maps, with_plots
+        self.keys, self.optics = output_keys(micrographs), optics
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self._own: dict[str, dict[str, Any]] = {}
         self._run: dict[str, Any] | None = None
@@ -70,42 +76,36 @@ class PickFolder:
             require_same(self.folder, old, self.settings, self._run)
             self.record = old
 
+    def key(self, micrograph: str | Path) -> str:
+        """What its files are called in this folder, see `layout`; of a key the key itself."""
+        name = Path(micrograph).as_posix()
+        if name in self.record["micrographs"] or name in self.keys.values():
+            return name
+        return self.keys.get(name) or output_key(micrograph)
+
     def star(self, micrograph: str | Path) -> Path:
         """The STAR file of one micrograph."""
-        return self.folder / f"{micrograph_key(micrograph)}.star"
+        return self.folder / f"{self.key(micrograph)}.star"
 
     def maps(self, micrograph: str | Path) -> tuple[Path, Path]:
         """The files of its score map and its index map."""
-        folder, key = self.folder / "maps", micrograph_key(micrograph)
+        folder, key = self.folder / "maps", self.key(micrograph)
         return folder / f"{key}_score.mrc", folder / f"{key}_index.mrc"
 
     def plot(self, micrograph: str | Path) -> Path:
         """The picture of its picks."""
-        return self.folder / "plots" / f"{micrograph_key(micrograph)}.png"
-
-    def require_name(self, micrograph: Path) -> None:
-        """Raise InputError for a micrograph whose name no file of picks can have or hold."""
-        name, key = micrograph.name, micrograph_key(micrograph)
-        try:
-            size = len(f"{key}_score.mrc".encode())
-        except UnicodeEncodeError:
-            raise InputError(f"{printable(str(micrograph))}: its name is not UTF-8: rename it") from None
-        if size > LONGEST_NAME:
-            raise InputError(f"{micrograph}: its name is too long for those of its picks and maps: rename it")
-        if any(character in "\"'#" or not character.isprintable() for character in name):
-            raise InputError(f"{printable(str(micrograph), 400)}: STAR files hold no name with quotes, # or"
-                             " control characters: rename it")
+        return self.folder / "plots" / f"{self.key(micrograph)}.png"
 
     def is_finished(self, micrograph: Path) -> bool:
         """Whether the micrograph was picked with these settings, and has not changed since."""
-        known = self.record["micrographs"].get(micrograph_key(micrograph), {})
+        known = self.record["micrographs"].get(self.key(micrograph), {})
         same = all(known.get(name) == value for name, value in identity(micrograph).items())
         return same and self.star(micrograph).is_file()
 
     def is_picked(self, micrograph: Path) -> bool:
         """Whether a micrograph need not be searched: it is finished, and has its maps if they are wanted."""
-        has_maps = not self.with_maps or all(file.is_file() for file in self.maps(micrograph))
-        return has_maps and self.is_finished(micrograph)
+        return self.is_finished(micrograph) and (
+            not self.with_maps or all(file.is_file() for file in self.maps(micrograph)))
 
     def has_all(self, micrograph: Path) -> bool:
         """Whether nothing is left to do for a micrograph, neither picks nor a picture that is wanted."""
@@ -117,10 +117,11 @@ class PickFolder:
         Raises InputError if the folder cannot be written, if another run has begun to pick with other
         settings meanwhile, or for a micrograph named as picks.star.
         """
-        paths = {micrograph_key(path): path for path in micrographs}
-        if (key := SUMMARY.removesuffix(".star")) in paths:
-            raise InputError(f"{paths[key].name}: its picks would be {SUMMARY}, which holds those of all"
-                             " micrographs: rename it")
+        paths = {self.key(path): path for path in micrographs}
+        for name in (SUMMARY, LIST):
+            if (key := name.removesuffix(".star")) in paths:
+                raise InputError(f"{paths[key].name}: its picks would be {name}, which is that of all"
+                                 " micrographs: rename it")
         with locked(self.folder):
             self._refresh()
             remove_parts(self.folder)
@@ -132,30 +133,33 @@ class PickFolder:
                 self.record["micrographs"].pop(key, None)
             self._write_record()
 
-    def write(self, picks: Picks) -> None:
-        """Store one micrograph's picks."""
-        write_star(self.star(picks.micrograph), [picks])
+    def write(self, picks: Picks, path: Path | None = None, shape: tuple[int, int] | None = None) -> None:
+        """Store one micrograph's picks; path: of the micrograph, which the STAR file names as it is given."""
+        name = picks.micrograph if path is None else with_slashes(path.as_posix())
+        star = self.star(name)
+        make_folder(star.parent)
+        write_star(star, [replace(picks, micrograph=name)], shape=shape, optics=self.optics)
 
     def store(self, micrograph: Micrograph, picks: Picks, maps: ScoreMap, box: tuple[int, int]) -> None:
         """Store what came out of one micrograph, its picks last."""
         if self.with_maps:
-            score, index = self.maps(micrograph.name)
+            score, index = self.maps(micrograph.path)
             make_folder(score.parent)
             write_mrc(score, maps.score, micrograph.pixel_size)
             write_mrc(index, maps.index.astype(np.float32), micrograph.pixel_size)
         self.store_plot(micrograph, picks, box)
-        self.write(picks)
+        self.write(picks, micrograph.path, micrograph.shape)
 
     def store_plot(self, micrograph: Micrograph, picks: Picks, box: tuple[int, int]) -> None:
         """Draw the picks on a micrograph, if that is wanted."""
         if self.with_plots:
             from gembench.picking.plots import draw_picks
 
-            draw_picks(self.plot(micrograph.name), micrograph, picks, box)
+            draw_picks(self.plot(micrograph.path), micrograph, picks, box)
 
     def note(self, micrograph: Path, facts: dict[str, Any]) -> None:
         """Note facts of a micrograph; they are in run.json some seconds later, and after `save`."""
-        self._own.setdefault(micrograph_key(micrograph), {"file": micrograph.name}).update(facts)
+        self._own.setdefault(self.key(micrograph), {"file": micrograph.name}).update(facts)
         if time.monotonic() - self._saved > SAVE_EVERY:
             self.save()
 
@@ -167,20 +171,25 @@ class PickFolder:
     def fail(self, micrograph: Path, reason: str) -> None:
         """Note that a micrograph could not be picked, and remove what there is of it."""
         self.note(micrograph, {"error": reason})
-        key = micrograph_key(micrograph)
+        key = self.key(micrograph)
         for path in (*self.maps(key), self.plot(key)):
             with suppress(OSError):  # a name that no file can have, too
                 path.unlink()
 
-    def picks(self, micrograph: str) -> Picks:
-        """The picks of one finished micrograph."""
-        return read_coordinates(self.star(micrograph), micrograph=micrograph)[0]
+    def picks(self, micrograph: str | Path, *, folders: bool = False) -> Picks:
+        """The picks of one finished micrograph; folders: whether its name keeps its folders."""
+        return read_coordinates(self.star(micrograph), micrograph=self.file(micrograph), folders=folders)[0]
+
+    def file(self, micrograph: str | Path) -> str:
+        """The name of a micrograph's file."""
+        key = self.key(micrograph)
+        facts = self._own.get(key) or self.record["micrographs"].get(key, {})
+        return str(facts.get("file") or Path(micrograph).name)
 
     @property
     def finished(self) -> list[str]:
-        """The names of the micrographs whose picks are stored, by their keys' order."""
-        known = sorted(self.record["micrographs"].items())
-        return [facts["file"] for key, facts in known if self.star(key).is_file()]
+        """The keys of the micrographs whose picks are stored, in their order."""
+        return [key for key in sorted(self.record["micrographs"]) if self.star(key).is_file()]
 
     def save(self) -> None:
         """Write what has been noted into run.json, beside what other runs have."""
@@ -198,14 +207,23 @@ class PickFolder:
         if self._run is not None:
             self.leave()
             self._run = None
-        picks = [self.picks(name) for name in self.finished]
+        picks = [self.picks(key, folders=True) for key in self.finished]
         if not self._is_summary(picks):
             with locked(self.folder):
                 self._refresh()
-                picks = [self.picks(name) for name in self.finished]
+                picks = [self.picks(key, folders=True) for key in self.finished]
                 if picks:
-                    write_coordinates(self.folder / SUMMARY, picks)
+                    self._write_summary(picks)
         return sum(map(len, picks))
+
+    def _write_summary(self, picks: list[Picks]) -> None:
+        """Write autopick.star and picks.star."""
+        stars = [self.star(key).as_posix() for key in self.finished]
+        write_list(self.folder / LIST, zip([one.micrograph for one in picks], stars, strict=True))
+        shapes = {one.micrograph: self.record["micrographs"][key].get("shape")
+                  for one, key in zip(picks, self.finished, strict=True)}
+        write_star(self.folder / SUMMARY, picks, optics=self.optics,
+                   shape=(lambda name: tuple(shapes[name])) if all(shapes.values()) else None)
 
     def _is_summary(self, picks: list[Picks]) -> bool:
         """Whether picks.star holds these picks and no others."""
@@ -213,7 +231,7 @@ class PickFolder:
         if not picks or not path.exists():
             return not picks
         with suppress(InputError):  # damaged: it is written again
-            stored = {one.micrograph: one for one in read_coordinates(path) if len(one)}
+            stored = {one.micrograph: one for one in read_coordinates(path, folders=True) if len(one)}
             wanted = {one.micrograph: one for one in picks if len(one)}
             return stored.keys() == wanted.keys() and all(map(same_picks, stored.values(),
                                                               map(wanted.get, stored)))
@@ -269,10 +287,12 @@ class PickFolder:
     def _remove(self, keys: Iterable[str]) -> None:
         """Remove what is stored of these micrographs; picks.star first, since it repeats some of it."""
         try:
-            (self.folder / SUMMARY).unlink(missing_ok=True)
+            for name in (SUMMARY, LIST):
+                (self.folder / name).unlink(missing_ok=True)
             for key in keys:
                 for path in (self.star(key), *self.maps(key), self.plot(key)):
-                    path.unlink(missing_ok=True)
+                    if len(os.fsencode(path.name)) <= LONGEST_NAME:
+                        path.unlink(missing_ok=True)
         except NotADirectoryError:
             return  # nothing is stored in a folder that is none; making it says so
         except OSError as error:

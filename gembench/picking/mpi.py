@@ -157,7 +157,7 @@ def _planned(
     task = read_task(sources, settings)
     # For its errors, before the folder is touched, and for the library that it takes.
     search = task.picker(dataclasses.replace(resources, memory=None)).search
-    folder = open_folder(sources, outputs, task.settings)
+    folder = open_folder(sources, outputs, task.settings, task.paths)
     todo = unfinished(task, folder)
     automatic = choose(len(todo), cores) if settings.method != "banded" else "micrographs"
     distribution = sharing.distribution or automatic

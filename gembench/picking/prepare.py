@@ -21,7 +21,8 @@ from gembench.engine.filters import (
 from gembench.engine.search import without
 from gembench.errors import InputError
 from gembench.io.checks import log
-from gembench.io.images.micrographs import Micrograph, find_micrographs, read_pixels
+from gembench.io.images.find import images_in
+from gembench.io.images.micrographs import Micrograph, read_pixels
 from gembench.io.images.mrc import read_stack, stack_contrast
 from gembench.io.names import micrograph_key
 from gembench.picking.settings import PickSettings
@@ -143,7 +144,7 @@ def find_areas(folder: str | Path | None, micrographs: list[Path]) -> dict[str, 
     """
     if folder is None:
         return {}
-    areas = {micrograph_key(path): path for path in find_micrographs([folder])}
+    areas = {micrograph_key(path): path for path in images_in(Path(folder))}
     if areas.keys().isdisjoint(map(micrograph_key, micrographs)):
         raise InputError(f"{folder}: no image here is named as a micrograph; name them so, or leave out"
                          " --exclude")

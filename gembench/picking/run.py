@@ -18,9 +18,11 @@ from gembench.engine.bank import TemplateBank
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
 from gembench.io.checks import content_hash
+from gembench.io.coordinates.star.optics import Optics, optics_of
 from gembench.io.images.micrographs import Micrograph, find_micrographs, read_micrograph
 from gembench.picking.facts import facts_of, pace_of
 from gembench.picking.folder import PickFolder
+from gembench.picking.layout import require_name
 from gembench.picking.picker import Picker, Searched, left_for_search
 from gembench.picking.prepare import (
     Prepared,
@@ -91,14 +93,16 @@ class Task:
 
 def read_task(sources: Sources, settings: PickSettings) -> Task:
     """Find the micrographs and read the templates; raises InputError for input that cannot be used."""
-    paths = find_micrographs([Path(path) for path in sources.micrographs])
+    paths = find_micrographs(sources.micrographs, sources.include, sources.leave_out)
     areas = find_areas(sources.exclude, paths)
     bank, inverted = load_bank(sources.templates, sources.masks, settings)
     warn_of_precision(settings, bank)
     return Task(with_distance(settings, bank), bank, inverted, paths, areas)
 
 
-def open_folder(sources: Sources, outputs: Outputs, settings: PickSettings) -> PickFolder:
+def open_folder(
+    sources: Sources, outputs: Outputs, settings: PickSettings, micrographs: Sequence[Path] = ()
+) -> PickFolder:
     """The folder for picks by these settings, and by the content of the files that decide what is picked.
 
     Raises InputError as `PickFolder` does.
@@ -106,7 +110,8 @@ def open_folder(sources: Sources, outputs: Outputs, settings: PickSettings) -> P
     files = {"templates": sources.templates, "masks": sources.masks, "exclude": sources.exclude}
     hashes = {name: content_hash(path) if path else None for name, path in files.items()}
     return PickFolder(outputs.folder, settings.to_dict() | hashes, overwrite=outputs.overwrite,
-                      with_maps=outputs.maps, with_plots=outputs.plots)
+                      with_maps=outputs.maps, with_plots=outputs.plots, micrographs=micrographs,
+                      optics=(outputs.optics or Optics()).completed(optics_of(sources.micrographs)))
 
 
 def unfinished(task: Task, folder: PickFolder) -> list[Path]:
@@ -182,7 +187,7 @@ class PickRun:
         """Read one micrograph, and prepare it unless it is picked."""
         start = time.perf_counter()
         try:
-            self.folder.require_name(path)
+            require_name(path, self.folder.key(path))
             micrograph = read_micrograph(path, pixel_size=self.task.settings.pixel_size)
             if self.folder.is_picked(path):
                 return Ready(path, micrograph)
@@ -215,7 +220,7 @@ class PickRun:
             return Outcome(ready.path, {}, ready.error)
         box, start = self.task.bank.box, time.perf_counter()
         if ready.searched is None:
-            self.folder.store_plot(ready.micrograph, self.folder.picks(ready.micrograph.name), box)
+            self.folder.store_plot(ready.micrograph, self.folder.picks(ready.path), box)
             return Outcome(ready.path, {})
         try:
             picked = self.picker.picks_of(ready.searched)
@@ -229,7 +234,7 @@ class PickRun:
                 raise
             return Outcome(ready.path, {}, str(error))
         seconds = ready.seconds | {"peaks": peaks, "write": time.perf_counter() - start - peaks}
-        return Outcome(ready.path, facts_of(picked, seconds))
+        return Outcome(ready.path, facts_of(picked, seconds) | {"shape": list(ready.micrograph.shape)})
 
     def _note(self, outcome: Outcome) -> None:
         for message, values in outcome.warnings:
@@ -255,7 +260,7 @@ def open_run(
     """
     task = read_task(sources, settings)
     picker = task.picker(resources or Resources())
-    folder = open_folder(sources, outputs, task.settings)
+    folder = open_folder(sources, outputs, task.settings, task.paths)
     return PickRun(task, picker, folder, unfinished(task, folder), argv)
 
 
@@ -276,11 +281,11 @@ def pick_folder(
                   sys.argv) as run:
         for path in run.task.paths:
             if path not in run.todo:
-                yield run.folder.picks(path.name)
+                yield run.folder.picks(path)
         for outcome in run.outcomes():
             if outcome.error:
                 errors.append(outcome.error)
             else:
-                yield run.folder.picks(outcome.path.name)
+                yield run.folder.picks(outcome.path)
     if errors:
         raise InputError("; ".join(errors))

@@ -17,6 +17,7 @@ from gembench.engine.peaks import PeakSettings
 from gembench.engine.search import Method
 from gembench.engine.turning import Interpolation
 from gembench.errors import InputError
+from gembench.io.coordinates.star.optics import Optics
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,16 @@ class Sources:
     """The files to pick from.
 
     micrographs: files, or folders of them; templates, masks: .mrcs stacks or folders of images, no masks for
-    discs; exclude: folder of images, named as the micrographs, that are not 0 where no pick may be
+    discs; exclude: folder of images, named as the micrographs, that are not 0 where no pick may be; include,
+    leave_out: patterns of micrographs, see `find_micrographs`
     """
 
     micrographs: Sequence[str | Path]
     templates: str | Path
     masks: str | Path | None = None
     exclude: str | Path | None = None
+    include: Sequence[str] = ()
+    leave_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,14 @@ class Outputs:
 
     maps: score and index maps as well; plots: pictures of the picks as well
     overwrite: remove the picks, maps and plots that are there
+    optics: the microscope, for the STAR files
     """
 
     folder: str | Path
     maps: bool = False
     plots: bool = False
     overwrite: bool = False
+    optics: Optics | None = None
 
 
 @dataclass(frozen=True)

@@ -120,10 +120,10 @@ def _pairs(picks: Sequence[Picks], truth: Sequence[Picks] | None, judging: Judgi
     """What is judged, by the key of its micrograph, as `evaluate` pairs it."""
     if truth is None:
         return {}
-    pairs, left_out = pair_up(picks, truth, judging.labels, judging.ignore_labels, judging.views)
-    if left_out:
+    pairing = pair_up(picks, truth, judging.labels, judging.ignore_labels, judging.views)
+    if left_out := pairing.unannotated:
         log.warning("%d micrographs have picks but no annotations: they are shown, not judged", len(left_out))
-    return {micrograph_key(pair.micrograph): pair for pair in pairs}
+    return {micrograph_key(pair.micrograph): pair for pair in pairing.pairs}
 
 
 def _of_views(picks: Picks | None, views: Collection[int] | None) -> Picks | None:

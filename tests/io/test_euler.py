@@ -44,7 +44,7 @@ def test_star_columns_in_any_order_and_block(tmp_path):
     ("a.txt", "# none\n0 x 0\n", ":2: '0 x 0' is not three angles"),
     ("a.txt", "0 nan 0\n", ":1: '0 nan 0' holds a number that is not finite"),
     ("a.txt", "# none\n", ": holds no Euler angles"),
-    ("a.star", STAR.replace("0 1e1", "0 steep"), ":15: '0 steep 30' is not three angles"),
+    ("a.star", STAR.replace("0 1e1", "0 steep"), ":15: rlnAngleTilt is 'steep', not a number"),
     ("a.star", STAR.replace(" 1e1", ""), ":15: "),
     ("a.star", STAR.replace("rlnAngleTilt", "rlnTilt"), ": no loop with rlnAngleRot"),
     ("a.star", "0 0 0\n", ": has no data_ block"),

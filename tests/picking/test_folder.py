@@ -25,7 +25,8 @@ def test_a_micrograph_without_picks_is_scored_with_the_others(
     folder.write(Picks("a.mrc", [11, 300], [20, 300], [0.9, 0.5], [4, 5], [0, 1], [40, 50]))
     folder.write(Picks("b.mrc", NOTHING, NOTHING))
     assert folder.finish() == 2
-    assert {path.name for path in Path("out").iterdir()} == {"a.star", "b.star", "picks.star", "run.json"}
+    assert {path.name for path in Path("out").iterdir()} == {
+        "a.star", "autopick.star", "b.star", "picks.star", "run.json"}
     assert main(["score", "--picks", "out", "--truth", "truth.csv", "--radius", "5", "--json", "score.json",
                  "--quiet"]) == 0
     result = json.loads(Path("score.json").read_text())

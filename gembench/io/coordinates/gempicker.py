@@ -14,21 +14,31 @@ from pathlib import Path
 import numpy as np
 
 from gembench.engine.picks import FloatArray, Picks
-from gembench.errors import InputError
 from gembench.io.atomic import atomic_text
 from gembench.io.checks import log, read_text
-from gembench.io.coordinates.rows import malformed, numbers
+from gembench.io.coordinates.box import need_box_size
+from gembench.io.coordinates.rows import is_number, malformed, numbers
 
 _COLUMNS = 7
 _ROW = "a gEMpicker row of 7 columns (name, score, X, Y, box, reference, angle)"
 
 
 def is_gempicker(path: Path) -> bool:
-    """Whether the text is gEMpicker's: a heading and rows of 7 columns, or the heading '0' alone."""
-    rows = [row.split() for row in read_text(path).splitlines() if row.strip()]
-    if len(rows) > 1:
-        return len(rows[1]) == _COLUMNS
-    return rows == [["0"]]
+    """Whether the text is gEMpicker's: a heading and rows of 7 columns with its numbers, or the heading '0'.
+
+    Others write rows of seven columns too, crYOLO without a heading; gEMpicker's hold a
+    whole size of the box and the number of a reference.
+    """
+    rows = [row.split() for row in read_text(path).split("\n") if row.strip()]
+    if len(rows) < 2:
+        return rows == [["0"]]
+    if len(rows[0]) == _COLUMNS and all(map(is_number, rows[0])):
+        return False
+    first = rows[1]
+    if len(first) != _COLUMNS or not all(map(is_number, first[1:])):
+        return False
+    box, reference = float(first[4]), float(first[5])
+    return box >= 1 and box.is_integer() and reference >= 0 and reference.is_integer()
 
 
 def read_gempicker(path: Path, micrograph: str, width: int) -> Picks:
@@ -62,8 +72,7 @@ def write_gempicker(path: Path, picks: Picks, width: int, box_size: int | None) 
 
     Raises InputError if `box_size` is missing or not positive, or the file cannot be written.
     """
-    if box_size is None or box_size < 1:
-        raise InputError(f"{path}: this format holds a box size and {box_size} was given; give it in pixels")
+    box_size = need_box_size(path, box_size)
     score, angle = np.nan_to_num(picks.score), _reversed(np.nan_to_num(picks.psi))
     rows = [f"{n + 1} {float(score[n])!r} {float(picks.y[n])!r} {float(width - picks.x[n])!r} {box_size}"
             f" {picks.view[n] + 1} {float(angle[n])!r}\n" for n in range(len(picks))]

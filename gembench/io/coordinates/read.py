@@ -1,8 +1,8 @@
-"""Coordinates of picks and annotations: one reader and one writer for every format."""
+"""Coordinates of picks and annotations: one reader for every format, for lists of files and for folders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,104 +10,89 @@ import numpy as np
 
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
-from gembench.io.atomic import make_folder
-from gembench.io.coordinates.box import read_box, write_box
-from gembench.io.coordinates.gempicker import is_gempicker, read_gempicker, write_gempicker
-from gembench.io.coordinates.plain import read_plain, write_plain
-from gembench.io.coordinates.star import read_star
-from gembench.io.coordinates.starwrite import write_star
-from gembench.io.coordinates.tables import read_table, write_table
-from gembench.io.names import COORDINATE_EXTENSIONS, micrograph_key
+from gembench.io.coordinates.folder import folder_files, listed_files
+from gembench.io.coordinates.formats import format_of
+from gembench.io.coordinates.notes import Notes
+from gembench.io.coordinates.rows import NotCoordinatesError
+from gembench.io.coordinates.star.write import Shape
+from gembench.io.coordinates.write import flipped, refuse_duplicates
+from gembench.io.names import micrograph_key, path_key, shortest_tails
+from gembench.io.source import require_file
 
-__all__ = ["FORMATS", "Shape", "micrograph_key", "read_coordinates", "write_coordinates"]
-
-# Rows and columns of the micrographs: of all, or asked for by name.
-Shape = tuple[int, int] | Callable[[str], tuple[int, int]]
-
-FORMATS = {"star": ".star", "box": ".box", "csv": ".csv", "tsv": ".tsv", "plain": ".txt", "gempicker": ".txt"}
-_FORMAT_OF = {".star": "star", ".box": "box", ".csv": "csv", ".tsv": "tsv", ".txt": "plain",
-              ".coord": "plain", ".coords": "plain"}
-_ONE_MICROGRAPH = ("box", "plain", "gempicker")
 SUMMARY = "picks.star"  # of `gembench pick`: all picks, beside a file per micrograph
 
 
 def read_coordinates(path: str | Path, *, micrograph: str | None = None, shape: Shape | None = None,
-                     flip_y: bool = False) -> list[Picks]:
+                     flip_y: bool = False, folders: bool = False) -> list[Picks]:
     """Read picks or annotations: one Picks per micrograph, positions being centres in pixels, y down.
 
-    path: a .star, .box, .csv, .tsv or .txt (plain, or gEMpicker's, told apart by content) file, or a folder
-        of such files, of which every one is read; picks.star is left out if it only repeats picks of the
-        others, as it does in a folder that `gembench pick` wrote
+    path: a file of any of `FORMATS` (of one suffix told apart by content), a STAR file that lists
+        coordinate files as RELION's autopick.star does, or a folder: of one that holds such a list the list
+        is followed, of any other every file with coordinates is read, of its folders if it has none itself.
+        picks.star is left out if it only repeats picks of the others, as it does in a folder that
+        `gembench pick` wrote
     micrograph: the name of the micrograph in a file that does not say; of files that do, only its picks are
         returned, none from an empty table. Without it, a file that does not say is named after its stem,
         see `micrograph_key`
     shape: rows and columns of the micrographs, or a function that gives them for a name (compare names by
-        `micrograph_key`); needed for gEMpicker's text and for `flip_y`
+        `micrograph_key`); needed for gEMpicker's text, for fractions of the frame and for `flip_y`
     flip_y: positions in the file count from the last row up. The centre's y becomes H - 1 - y, for .box
         files after the centre was found in the file's own frame; psi is left as it is
 
+    folders: keep the folders that names have in the file
+
+    Micrographs are else named without folder; of those that share a name, with the folders that tell them
+    apart. What was done to the file's numbers, or left out, is said in a line each, see `Notes`.
+
     Raises InputError if a file is missing, empty or malformed, a column is missing, the extension is unknown,
-    a folder holds no coordinate file, two files or rows speak of the same micrograph by different paths, the
-    named micrograph is not in the file, or `shape` is needed and missing.
+    a folder holds no coordinate file, two files speak of the same micrograph, the named micrograph is not in
+    the file, or `shape` is needed and missing.
     """
     path = Path(path)
+    notes = Notes()
     if path.is_dir():
-        found = _read_folder(path, shape)
+        found = _read_folder(path, shape, notes)
     else:
-        found = _read_file(path, micrograph or micrograph_key(path), shape)
+        found = _read_file(path, micrograph or micrograph_key(path), shape, notes)
         if not found and micrograph is not None:
             found = [_no_picks(micrograph)]
-    _refuse_duplicates(path, found)
+    notes.tell(path)
+    refuse_duplicates(path, found)
+    if not folders:
+        names = shortest_tails([part.micrograph for part in found])
+        found = [replace(part, micrograph=name) for part, name in zip(found, names, strict=True)]
     if micrograph is not None:
         found = _of_micrograph(path, found, micrograph)
-    return [_flipped(path, one, shape) for one in found] if flip_y else found
+    return [flipped(path, part, shape) for part in found] if flip_y else found
 
 
-def write_coordinates(path: str | Path, picks: Sequence[Picks], *, format: str | None = None,
-                      box_size: int | None = None, style: str = "3.1", shape: Shape | None = None,
-                      flip_y: bool = False) -> list[Path]:
-    """Write picks; returns the files written, each of which appears whole or not at all.
-
-    path: a file; or, with `format`, a folder (made if needed) that gets one file per micrograph, named by
-        its `micrograph_key`
-    picks: one Picks per micrograph; .box, plain and gEMpicker files hold one micrograph each
-    format: a key of `FORMATS`; by the extension of `path` if not given
-    box_size: side of the boxes in pixels, for .box and gEMpicker files
-    style: '3.1' or '3.0', of STAR files
-    shape, flip_y: as for `read_coordinates`
-
-    STAR files and tables keep every value (STAR: psi modulo 360); plain text keeps position and score;
-    .box keeps rounded positions; gEMpicker's text has neither template nor label.
-
-    Raises InputError if the format is unknown or cannot hold the picks, two picks are of one micrograph,
-    `box_size` or `shape` is needed and missing, or a file cannot be written.
-    """
-    path = Path(path)
-    is_folder = path.is_dir() or (format is not None and path.suffix.lower() not in COORDINATE_EXTENSIONS)
-    if format is None and is_folder:
-        raise InputError(f"{path}: is a folder; say in which format to write ({', '.join(FORMATS)})")
-    form = format or _format_of(path)
-    if form not in FORMATS:
-        raise InputError(f"{path}: unknown format '{form}'; choose one of {', '.join(FORMATS)}")
-    _refuse_duplicates(path, picks)
-    if flip_y:
-        picks = [_flipped(path, one, shape) for one in picks]
-    if is_folder:
-        make_folder(path)
-        files = [path / f"{micrograph_key(one.micrograph)}{FORMATS[form]}" for one in picks]
-        for file, one in zip(files, picks, strict=True):
-            _write_file(file, [one], form, box_size, style, shape)
-        return files
-    if form in _ONE_MICROGRAPH and len(picks) != 1:
-        raise InputError(f"{path}: {form} files hold one micrograph, not {len(picks)}; give a folder instead")
-    _write_file(path, picks, form, box_size, style, shape)
-    return [path]
-
-
-def _read_folder(folder: Path, shape: Shape | None) -> list[Picks]:
-    """The picks of every file of a folder, without a picks.star that only repeats others."""
-    of_file = {file: _read_file(file, micrograph_key(file), shape) or [_no_picks(micrograph_key(file))]
-               for file in _coordinate_files(folder)}
+def _read_folder(folder: Path, shape: Shape | None, notes: Notes) -> list[Picks]:
+    """The picks of every file of a folder, or of its lists, without a picks.star that repeats others."""
+    files = folder_files(folder, notes)
+    lists = [file for file in files if file.suffix.lower() == ".star" and listed_files(file) is not None]
+    if lists:
+        notes.add(folder, f"{', '.join(file.name for file in lists)}: lists of coordinate files; what they"
+                          " list is"
+                  " read, and nothing else")
+        return [part for file in lists for part in _read_file(file, micrograph_key(file), shape, notes)]
+    of_file: dict[Path, list[Picks]] = {}
+    left_out: list[Path] = []
+    errors: list[NotCoordinatesError] = []
+    for file in files:
+        name = path_key(file.relative_to(folder))
+        try:
+            of_file[file] = _read_if_any(file, name, shape, notes) or [_no_picks(name)]
+        except NotCoordinatesError as error:
+            left_out.append(file)
+            errors.append(error)
+    if not of_file:
+        raise errors[0] if len(errors) == 1 else InputError(
+            f"{folder}: none of its {len(errors)} files holds coordinates ({errors[0]})")
+    if left_out:
+        shown = ", ".join(file.name for file in left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+        notes.add(folder, f"left out, since they hold no coordinates: {shown} ({len(left_out)} of"
+                          f" {len(files)}"
+                  " files)")
     summary = of_file.pop(folder / SUMMARY, [])
     found = [picks for several in of_file.values() for picks in several]
     return found if found and _repeats(summary, found) else found + summary
@@ -115,57 +100,53 @@ def _read_folder(folder: Path, shape: Shape | None) -> list[Picks]:
 
 def _repeats(summary: Sequence[Picks], found: Sequence[Picks]) -> bool:
     """Whether all picks of `summary` are in `found`, at the same positions."""
-    positions = {micrograph_key(one.micrograph): one.xy for one in found}
-    return all(np.array_equal(one.xy, positions.get(micrograph_key(one.micrograph), ()))
-               for one in summary if len(one))
+    positions = {micrograph_key(part.micrograph): part.xy for part in found}
+    positions |= {path_key(part.micrograph): part.xy for part in found}
+    return all(np.array_equal(part.xy, positions.get(
+        path_key(part.micrograph), positions.get(micrograph_key(part.micrograph), ()))) for part in summary
+        if len(part))
 
 
-def _read_file(path: Path, name: str, shape: Shape | None) -> list[Picks]:
+def _read_file(path: Path, name: str, shape: Shape | None, notes: Notes) -> list[Picks]:
     """The picks of one file; `name` is for files that do not name their micrograph."""
-    form = _format_of(path)
-    if form == "star":
-        return read_star(path, name)
-    if form in ("csv", "tsv"):
-        return read_table(path, name)
-    if form == "box":
-        return [read_box(path, name)]
-    if is_gempicker(path):
-        return [read_gempicker(path, name, _shape_of(path, name, shape)[1])]
-    return [read_plain(path, name)]
+    if not path.exists():
+        require_file(path)
+    form = format_of(path)
+    if form.name == "star" and (listed := listed_files(path)) is not None:
+        return _read_listed(path, listed, shape, notes)
+    return form.read(path, name, notes, shape)
 
 
-def _write_file(path: Path, picks: Sequence[Picks], form: str, box_size: int | None, style: str,
-                shape: Shape | None) -> None:
-    """Write one file in the format `form`."""
-    if form == "star":
-        write_star(path, picks, style=style)
-    elif form in ("csv", "tsv"):
-        write_table(path, picks, delimiter="," if form == "csv" else "\t")
-    elif form == "box":
-        write_box(path, picks[0], box_size)
-    elif form == "plain":
-        write_plain(path, picks[0])
-    else:
-        write_gempicker(path, picks[0], _shape_of(path, picks[0].micrograph, shape)[1], box_size)
+def _read_if_any(path: Path, name: str, shape: Shape | None, notes: Notes) -> list[Picks]:
+    """The picks of one of several files; an empty one is what programs write for a micrograph without."""
+    if path.stat().st_size == 0:
+        notes.add(path, "empty: a micrograph without picks")
+        return []
+    return _read_file(path, name, shape, notes)
 
 
-def _format_of(path: Path) -> str:
-    """The format that the extension stands for."""
-    try:
-        return _FORMAT_OF[path.suffix.lower()]
-    except KeyError:
-        known = ", ".join(COORDINATE_EXTENSIONS)
-        raise InputError(f"{path}: unknown extension '{path.suffix}'; use one of {known}") from None
-
-
-def _coordinate_files(folder: Path) -> list[Path]:
-    """The coordinate files of a folder, sorted; raises InputError if there are none."""
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in COORDINATE_EXTENSIONS
-                   and not p.name.startswith(".") and p.is_file())
-    if not files:
-        raise InputError(f"{folder}: no coordinate files in this folder; it should hold"
-                         f" {', '.join(COORDINATE_EXTENSIONS)} files")
-    return files
+def _read_listed(
+    path: Path, listed: Sequence[tuple[str, Path | None]], shape: Shape | None, notes: Notes
+) -> list[Picks]:
+    """The picks of the files that a list names, each for the micrograph that it names."""
+    missing = sum(file is None for _, file in listed)
+    if missing == len(listed) > 0:
+        raise InputError(f"{path}: none of the {missing} coordinate files that it lists is here; give the"
+                         " folder"
+                         " that RELION ran in, or one of its files")
+    if missing:
+        first = next(name for name, file in listed if file is None)
+        notes.add(path, "{count} of {total} coordinate files of the list are not here and count as without"
+                        " picks,"
+                  f" the first is that of {first}", missing, len(listed))
+    found: list[Picks] = []
+    for micrograph, file in listed:
+        parts = [] if file is None else _read_if_any(file, micrograph, shape, notes)
+        found.extend(replace(part, micrograph=micrograph) for part in parts[:1] or [_no_picks(micrograph)])
+        if len(parts) > 1:
+            raise InputError(f"{file}: holds picks of {len(parts)} micrographs, and {path.name} lists it for"
+                             f" {micrograph} alone; read the file by itself")
+    return found
 
 
 def _no_picks(micrograph: str) -> Picks:
@@ -175,33 +156,10 @@ def _no_picks(micrograph: str) -> Picks:
 
 def _of_micrograph(path: Path, found: Sequence[Picks], micrograph: str) -> list[Picks]:
     """The picks of one micrograph; raises InputError if the file names only others."""
-    wanted = [one for one in found if micrograph_key(one.micrograph) == micrograph_key(micrograph)]
-    if not wanted:
-        others = ", ".join(one.micrograph for one in found[:3]) or "no micrograph"
+    chosen = [part for part in found if path_key(part.micrograph) == path_key(micrograph)] or [
+        part for part in found if micrograph_key(part.micrograph) == micrograph_key(micrograph)]
+    if not chosen:
+        others = ", ".join(part.micrograph for part in found[:3]) or "no micrograph"
         raise InputError(f"{path}: nothing of micrograph {micrograph} (found: {others}"
                          f"{', ...' if len(found) > 3 else ''}); check the name")
-    return wanted
-
-
-def _refuse_duplicates(path: Path, picks: Sequence[Picks]) -> None:
-    """Raise InputError if two Picks are of one micrograph."""
-    seen: dict[str, str] = {}
-    for one in picks:
-        key = micrograph_key(one.micrograph)
-        if key in seen:
-            raise InputError(f"{path}: {seen[key]} and {one.micrograph} are picks of one micrograph, {key};"
-                             " keep one of them")
-        seen[key] = one.micrograph
-
-
-def _shape_of(path: Path, name: str, shape: Shape | None) -> tuple[int, int]:
-    """Rows and columns of a micrograph; raises InputError if nobody gave them."""
-    if shape is None:
-        raise InputError(f"{path}: the shape of micrograph {name} is needed to turn its coordinates;"
-                         " give the micrographs too")
-    return shape(name) if callable(shape) else shape
-
-
-def _flipped(path: Path, picks: Picks, shape: Shape | None) -> Picks:
-    """The same picks with y counted from the other end of the micrograph."""
-    return replace(picks, y=_shape_of(path, picks.micrograph, shape)[0] - 1 - picks.y)
+    return chosen

@@ -1,18 +1,26 @@
-"""Rows of coordinate files: numbers with their place in the file, and rows gathered by micrograph."""
+"""Rows of coordinate files: numbers with their place in the file, scores, and rows gathered by micrograph."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.picks import Picks
+from gembench.engine.picks import FloatArray, Picks
 from gembench.errors import InputError
 from gembench.io.checks import read_text
+from gembench.io.coordinates.notes import Notes
+from gembench.io.names import with_slashes
+
+UNSET = -999.0  # what RELION and crYOLO write for a value that they do not know
+
+
+class NotCoordinatesError(InputError):
+    """A file that holds no coordinates at all; a folder may hold such files, which are then left out."""
 
 
 def text_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -28,9 +36,20 @@ def text_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             yield line, columns
 
 
+def is_number(text: str) -> bool:
+    """Whether the text is a number, nan and inf included."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def malformed(path: Path, line: int, row: Sequence[str], needed: str) -> InputError:
     """The error for a row that is not what the format asks for."""
-    return InputError(f"{path}:{line}: '{' '.join(row)}' is not {needed}; correct or delete the row")
+    text = " ".join(row)
+    shown = text if len(text) <= 160 else text[:160] + "..."
+    return InputError(f"{path}:{line}: '{shown}' is not {needed}; correct or delete the row")
 
 
 def numbers(path: Path, line: int, row: Sequence[str], columns: Sequence[str], needed: str) -> list[float]:
@@ -45,38 +64,65 @@ def numbers(path: Path, line: int, row: Sequence[str], columns: Sequence[str], n
     return values
 
 
-def by_micrograph(path: Path, names: Sequence[str], picks: Picks,
-                  pixel_sizes: NDArray[np.float64] | None = None) -> list[Picks]:
+def usable_scores(path: Path, values: FloatArray, notes: Notes) -> FloatArray:
+    """The scores (n,), NaN where there is none: nan, inf, and what stands for unset. They are counted."""
+    unknown = ~np.isfinite(values) | (values == UNSET)
+    if unknown.any():
+        text = ("none of {total} picks has a score (nan, inf, -999 or empty)" if unknown.all() else
+                "{count} of {total} picks have no score (nan, inf, -999 or empty): they count, and are not"
+                " ranked")
+        notes.add(path, text, int(np.count_nonzero(unknown)), len(values))
+    return np.where(unknown, np.nan, values)
+
+
+@dataclass(frozen=True)
+class Names:
+    """The micrograph of every row: names that differ, and for each row (n,) the index of its name."""
+
+    distinct: list[str]
+    index: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Names:
+        """From the name of every row."""
+        seen: dict[str, int] = {}
+        index = [seen.setdefault(name, len(seen)) for name in names]
+        return cls(list(seen), np.array(index, np.int64))
+
+    @classmethod
+    def same(cls, name: str, count: int) -> Names:
+        """One name for `count` rows."""
+        return cls([name] if count else [], np.zeros(count, np.int64))
+
+
+def by_micrograph(
+    path: Path, names: Names, picks: Picks, pixel_sizes: NDArray[np.float64] | None = None
+) -> list[Picks]:
     """The rows of one table as one Picks per micrograph, in the order in which micrographs appear.
 
-    names: micrograph of each row, with or without its folder, which is dropped
+    names: the micrograph of each row, with its folder
     picks: all rows; its own micrograph name is not used
     pixel_sizes: A/px of each row, NaN if unknown
 
-    Raises InputError if two folders hold a micrograph of one name, or if one has rows of several pixel sizes.
+    Raises InputError if a name is empty, or if one micrograph has rows of several pixel sizes.
     """
-    if not names:
+    if not len(names.index):
         return []
-    unique, first, inverse = np.unique(np.asarray(names), return_index=True, return_inverse=True)
-    groups = np.split(np.argsort(inverse, kind="stable"), np.cumsum(np.bincount(inverse))[:-1])
-    seen: dict[str, str] = {}
+    counts = np.bincount(names.index, minlength=len(names.distinct))
+    groups = np.split(np.argsort(names.index, kind="stable"), np.cumsum(counts)[:-1])
     gathered = []
-    for at in np.argsort(first):
-        full, name = str(unique[at]), PurePosixPath(str(unique[at])).name
-        if not name:
+    for full, rows in zip(names.distinct, groups, strict=True):
+        name = with_slashes(full)
+        if not name.rpartition("/")[2]:
             raise InputError(f"{path}: a row has no micrograph name; name it in every row")
-        if name in seen:
-            raise InputError(f"{path}: micrograph {name} stands for both {seen[name]} and {full};"
-                             " rename one of them")
-        seen[name] = full
-        chosen = replace(picks[groups[at]], micrograph=name)
+        chosen = replace(picks[rows], micrograph=name)
         if pixel_sizes is not None:
-            chosen = replace(chosen, pixel_size=_one_pixel_size(path, name, pixel_sizes[groups[at]]))
+            chosen = replace(chosen, pixel_size=_shared_pixel_size(path, name, pixel_sizes[rows]))
         gathered.append(chosen)
     return gathered
 
 
-def _one_pixel_size(path: Path, name: str, sizes: NDArray[np.float64]) -> float | None:
+def _shared_pixel_size(path: Path, name: str, sizes: NDArray[np.float64]) -> float | None:
     """The pixel size that all rows of a micrograph share; None if unknown."""
     distinct = np.unique(sizes)
     if len(distinct) > 1:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from gembench.errors import InputError
 from gembench.io.checks import FloatImage, as_float32, settle_pixel_size
+from gembench.io.images.find import find_micrographs, require_known
 from gembench.io.images.imageload import image_shape, load_image
 from gembench.io.images.mrcload import load_mrc, mrc_shape
-from gembench.io.names import (
-    IMAGE_EXTENSIONS,
-    MRC_EXTENSIONS,
-    extension,
-    is_compressed,
-    micrograph_key,
-)
+from gembench.io.names import IMAGE_EXTENSIONS, MRC_EXTENSIONS, extension
 
-_FOLDER_EXTENSIONS = (".mrc", *IMAGE_EXTENSIONS)
-_KNOWN = "MRC (also .gz, .bz2), TIFF, PNG or JPEG"
+__all__ = ["Micrograph", "find_micrographs", "read_micrograph", "read_pixels", "read_shape"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +58,7 @@ def read_pixels(path: Path) -> tuple[FloatImage, float | None]:
 
     Raises InputError as `read_micrograph` does, except for constant images and pixel sizes.
     """
-    _require_known(path)
+    require_known(path)
     if extension(path) in MRC_EXTENSIONS:
         content = load_mrc(path)
         if content.data.ndim != 2:
@@ -81,57 +74,10 @@ def read_shape(path: str | Path) -> tuple[int, int]:
     Raises InputError if the file is missing, empty, not an image or has more than one section.
     """
     path = Path(path)
-    _require_known(path)
+    require_known(path)
     if extension(path) in IMAGE_EXTENSIONS:
         return image_shape(path)
     sections, rows, columns = mrc_shape(path)
     if sections != 1:
         raise InputError(f"{path}: holds {sections} sections where one image is needed; average or split it")
     return rows, columns
-
-
-def find_micrographs(paths: Iterable[str | Path]) -> list[Path]:
-    """The micrograph files among `paths`: files as they are named, folders by their images, sorted.
-
-    Folders are not searched below their first level; stacks (.mrcs) and hidden files in them are passed
-    over. Sorted within each folder; the order of `paths` is kept.
-
-    Raises InputError for a missing path, an unknown extension, a folder without micrographs, and two files
-    whose names differ in folder or extension only, since their picks could not be told apart.
-    """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            found.extend(_in_folder(path))
-        elif not path.exists():
-            raise InputError(f"{path}: no such file or folder; check the path")
-        else:
-            _require_known(path)
-            found.append(path)
-    seen: dict[str, Path] = {}
-    for path in found:
-        other = seen.setdefault(micrograph_key(path), path)
-        if other is not path:
-            raise InputError(f"{path}: same micrograph name as {other}; rename or leave out one of them")
-    return found
-
-
-def _in_folder(folder: Path) -> list[Path]:
-    """The images of one folder, sorted; raises InputError if there are none."""
-    images = sorted(p for p in folder.iterdir()
-                    if extension(p) in _FOLDER_EXTENSIONS and _compression_fits(p)
-                    and not p.name.startswith(".") and p.is_file())
-    if not images:
-        raise InputError(f"{folder}: no micrographs in this folder; put {_KNOWN} files there")
-    return images
-
-
-def _require_known(path: Path) -> None:
-    """Raise InputError if the extension is none that we read."""
-    if extension(path) not in MRC_EXTENSIONS + IMAGE_EXTENSIONS or not _compression_fits(path):
-        raise InputError(f"{path}: unknown extension '{path.suffix}'; convert it to {_KNOWN}")
-
-
-def _compression_fits(path: Path) -> bool:
-    """Compressed files are read if they are MRC."""
-    return not is_compressed(path) or extension(path) in MRC_EXTENSIONS

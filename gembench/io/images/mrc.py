@@ -11,7 +11,8 @@ from gembench.engine.filters import Contrast
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_path
 from gembench.io.checks import FloatImage, as_float32, settle_pixel_size
-from gembench.io.images.micrographs import find_micrographs, read_pixels
+from gembench.io.images.find import images_in
+from gembench.io.images.micrographs import read_pixels
 from gembench.io.images.mrcload import load_mrc, mrc_labels
 from gembench.io.names import MRC_EXTENSIONS, STACK_EXTENSIONS, extension, is_compressed
 
@@ -69,7 +70,7 @@ def _read_folder(folder: Path, given: float | None) -> tuple[FloatImage, float |
     """The images of a folder as a stack."""
     images: list[FloatImage] = []
     sizes: list[float | None] = []
-    files = find_micrographs([folder])
+    files = images_in(folder)
     for path in files:
         data, header = read_pixels(path)
         size = settle_pixel_size(path, header, given, required=False)
