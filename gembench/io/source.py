@@ -5,6 +5,7 @@ A name says little of a file: it may be a pipe that never ends, and its header m
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,16 +55,19 @@ def require_memory(path: Path, size: int, what: str) -> None:
 
 def free_memory() -> int:
     """Bytes that this process can still take, by what the machine has and by what it is allowed."""
-    import psutil
-
-    free = int(psutil.virtual_memory().available)
+    try:
+        import psutil
+    except ModuleNotFoundError:  # as on a bare machine; POSIX tells what is free, not what this process has
+        free, taken = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), 0
+    else:
+        free, taken = int(psutil.virtual_memory().available), int(psutil.Process().memory_info().vms)
     try:
         import resource
     except ImportError:  # not on this system
         return free - MARGIN
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
     if allowed != resource.RLIM_INFINITY:
-        free = min(free, allowed - int(psutil.Process().memory_info().vms))
+        free = min(free, allowed - taken)
     return free - MARGIN
 
 

@@ -93,7 +93,8 @@ def test_the_report_and_the_list_say_it_of_a_real_run(
         rows = load_rows(results, "toy")
         for words in (["list", "toy"], ["claims"]):
             assert main([*words, "--experiments", str(folder), "--results", str(results)]) == 0
-        note = section_of(experiment, rows, ["planned"], "default").notes[0]
+        section = section_of(experiment, rows, ["planned"], "default", Code.of(experiment), [], [], [])
+        note = section.parts[0].notes[0]
         return note, capsys.readouterr().out
 
     note, listed = said()

@@ -5,16 +5,27 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gembench.engine.bank import TemplateBank
 from gembench.study.measure import producer
 
 
-def test_more_templates_fill_the_memory_only_if_the_queue_lets_them() -> None:
-    bounded, unbounded = (producer.memory_growth(queue_depth=depth)["memory_of_more_templates"]
-                          for depth in (None, 1000))
-    assert bounded < 0.35 < 0.5 < unbounded
+def test_more_templates_fill_no_memory() -> None:
+    assert producer.memory_growth()["memory_of_more_templates"] < 0.35
+
+
+def test_turned_templates_that_stay_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn, stay = TemplateBank.rotated, []
+
+    def turn_and_keep(*arguments: Any) -> Any:
+        stay.append(turn(*arguments))
+        return stay[-1]
+
+    monkeypatch.setattr(TemplateBank, "rotated", turn_and_keep)
+    assert producer.memory_growth()["memory_of_more_templates"] > 0.5
 
 
 def test_every_file_is_read_by_one_thread_and_by_several(monkeypatch: pytest.MonkeyPatch) -> None:

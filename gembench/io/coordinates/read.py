@@ -109,7 +109,7 @@ def _repeats(summary: Sequence[Picks], found: Sequence[Picks]) -> bool:
 
 def _read_file(path: Path, name: str, shape: Shape | None, notes: Notes) -> list[Picks]:
     """The picks of one file; `name` is for files that do not name their micrograph."""
-    if not path.exists():
+    if not path.is_file():  # missing, or a pipe that would be waited for
         require_file(path)
     form = format_of(path)
     if form.name == "star" and (listed := listed_files(path)) is not None:

@@ -15,7 +15,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2]
 WORKER = f"{__package__}.worker"
 # They read the store, or draw.
-READERS = ("cli", "commands", "drawing", "study.tell", "study.measure.store", "text")
+READERS = ("cli", "commands", "drawing", "io.typed", "study.tell", "study.measure.schema",
+           "study.measure.store", "text")
 FIGURES = ("figure", "figures")  # the last word of a module that draws
 
 
