@@ -160,7 +160,6 @@ def test_picks_on_micrographs_without_truth_are_left_out_aloud(folder, capsys):
     ([], {"truth": "other.csv"}, "share no micrograph"),
     (["--labels", "sied"], {}, "no particle with label sied (it has: side, top, unsure)"),
     (["--flip-y", "both"], {}, "--flip-y both"),
-    (["--views", "0", "--threshold", "nan"], {}, "threshold nan"),
     (["--json", "missing/score.json"], {}, "missing/score.json"),
 ])
 def test_bad_input_is_one_line_and_exit_code_2(folder, capsys, options, paths, message):
@@ -184,7 +183,10 @@ def test_help_needs_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_views_must_be_numbers(folder, capsys):
+@pytest.mark.parametrize(("option", "value", "said"), [
+    ("--views", "side", "'side' is not a whole number"), ("--threshold", "nan", "'nan' is not a finite number"),
+])
+def test_options_must_be_numbers(folder, capsys, option, value, said):
     with pytest.raises(SystemExit, match="2"):
-        score("--views", "side")
-    assert "'side' is not a list of whole numbers" in capsys.readouterr().err
+        score(option, value)
+    assert said in capsys.readouterr().err

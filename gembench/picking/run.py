@@ -169,7 +169,7 @@ class PickRun:
         search = self.picker.search
         choice = getattr(search.library, "choice", None)  # not of GPUs
         return {
-            "start": datetime.now(UTC).isoformat(timespec="seconds"), "argv": self.argv,
+            "start": datetime.now(UTC).isoformat(timespec="milliseconds"), "argv": self.argv,
             "threads": search.threads, "fft": search.library.name, "fft_version": search.library.version(),
             "fft_choice": None if choice is None else asdict(choice), "machine": machine.describe(),
             "libraries": machine.libraries(),
