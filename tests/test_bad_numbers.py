@@ -40,7 +40,7 @@ BAD = {
         "--templates pipe.mrcs": "is a pipe", "--templates zero.mrcs": "is a device",
         "--templates nowhere.mrcs": "no such file", "--templates empty.mrcs": "empty",
         "--masks text.mrcs": "not a whole MRC", "--masks a.mrc": "", "--exclude nowhere": "no such",
-        "--exclude folder": "no micrographs", "--output": "expected one argument",
+        "--exclude folder": "no images in this folder", "--output": "expected one argument",
     },
     PICK.replace("a.mrc", "pipe.mrc"): {"": "is a pipe"},
     PICK.replace("a.mrc", "zero.mrc"): {"": "is a device"},

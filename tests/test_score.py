@@ -184,7 +184,8 @@ def test_help_needs_nothing_heavy():
 
 
 @pytest.mark.parametrize(("option", "value", "said"), [
-    ("--views", "side", "'side' is not a whole number"), ("--threshold", "nan", "'nan' is not a finite number"),
+    ("--views", "side", "'side' is not a whole number"),
+    ("--threshold", "nan", "'nan' is not a finite number"),
 ])
 def test_options_must_be_numbers(folder, capsys, option, value, said):
     with pytest.raises(SystemExit, match="2"):

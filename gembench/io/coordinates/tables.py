@@ -234,7 +234,9 @@ def _to_picks(
         notes.add(path, f"{', '.join(columns.geometry)} are taken for a box's corner and its"
                   f" {'opposite corner' if 'right' in columns.geometry else 'size'}: the particle is at its"
                   " centre")
-    score = usable_scores(path, number("score"), notes) if "score" in cells else unknown
+    score = number("score")
+    if not np.isnan(score).all():  # annotations have none, and an empty column says no more
+        score = usable_scores(path, score, notes)
     view = index("view") if "view" in cells else relion_view(number("class_number"))
     label = np.asarray(cells.get("label", [""] * n), np.str_)
     picks = Picks("", x, y, score, index("template"), view, number("psi"), label)

@@ -10,8 +10,7 @@ import pytest
 
 from gembench.data.simulate import micrograph_name, simulate_micrograph
 from gembench.data.templates import simulated_templates
-from gembench.io.coordinates import read_coordinates
-from gembench.io.coordinates.read import write_coordinates
+from gembench.io.coordinates import read_coordinates, write_coordinates
 from gembench.io.images.mrc import write_mrc, write_stack
 from gembench.study.declare.cases import Case
 from gembench.study.declare.experiment import load_experiment
