@@ -15,13 +15,13 @@ from gembench.templates.symmetry import best_shift
 
 Array = NDArray[Any]
 LEAST_IMAGES = 8  # of a half: fewer always differ
-MOST_IMAGES = 48  # of a half: they tell as much as 128, in a third of the time
+MOST_IMAGES = 48  # of a half: the time of two more alignments is bounded
 STARTS = 2  # where angles are searched too; 4 where only shifts are
 # Rings of apoferritin agree by 0.999 at boxes of 90 to 130 px; aligned to nothing they did by 0.2.
 LOW_AGREEMENT = 0.7
 SMALLER = 2  # px that the second half's box is smaller by, so that a result of one box alone shows
 RIM = 1 / 12  # of the box: the outermost ring
-# A neighbour in every place gives the rim as much contrast as the particle has; one in a crowd, a tenth.
+# Of the particle's contrast, at the rim: seen on planted neighbours (tests/templates).
 NEIGHBOUR = 0.5
 
 

@@ -37,7 +37,7 @@ class Interpolation:
     def errors(self, energies: Array, power: Array) -> Array:
         """Root-mean-square error between coarse pixels of correlations, (K,), with a field of `power`.
 
-        energies: (K, RADII) of what the field is correlated with, see `compressed.ring_energies`
+        energies: (K, RADII) of what the field is correlated with, see `basis.ring_energies`
         """
         return np.asarray(np.sqrt(energies @ (power * self.blur)))
 

@@ -1,9 +1,9 @@
 """BandedSearch: the search on the band that a filter has left, and the exact formula where picks are.
 
 1. The spectra of micrograph and templates decide a coarse grid; what lies beyond its band is measured.
-2. The scores of all templates on the coarse grid come from a compressed bank (`compressed`).
+2. The scores of all templates on the coarse grid come from a compressed bank (`basis`).
 3. Cells of the coarse grid that may hold a score of interest are looked at pixel by pixel (`fine`).
-4. Where the peak rules look (`settle`), the best templates are summed directly at full resolution (`refine`).
+4. Where the peak rules look (`peaks`), the best templates are summed directly at full resolution (`sums`).
 """
 
 from __future__ import annotations
