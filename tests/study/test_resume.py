@@ -54,8 +54,13 @@ def test_killed_ten_times_every_case_is_measured_once(toy: Toy, tmp_path: Path) 
     folder = toy('grid(arm=["a", "b"], n=list(range(2, 14)))', pause=0.02)
     results, seed = tmp_path / "results", random.Random(2013)
     before: Counter[str] = Counter()
+    begun, process = time.monotonic(), start(folder)
+    while not any(read_run(path) for path in results.glob("planned/toy/*.jsonl")):
+        time.sleep(0.01)
+    beginning = time.monotonic() - begun
+    stop(process, signal.SIGKILL, 0.01)
     for _ in range(10):
-        stop(start(folder), signal.SIGKILL, seed.uniform(0.3, 1.6))
+        stop(start(folder), signal.SIGKILL, beginning * seed.uniform(0.4, 1.8))
         files = sorted(results.glob("planned/toy/*.jsonl"))
         now = Counter(row.name for path in files for row in read_run(path))
         assert not before - now
