@@ -19,7 +19,7 @@ PAUSE = 0.01  # s; turning a template of 96 pixels takes a tenth of it
 READERS = 4  # threads that read at once, as four consumers without a producer would
 
 
-def peak_memory(templates: int, n: int, box: int, queue_depth: int | None = None) -> int:
+def peak_memory(templates: int, n: int, box: int) -> int:
     """Most bytes that a search of one thread allocates at once, its own maps and turned templates included.
 
     templates: turned ones of box x box pixels with masks of their own, none kept; n: the micrograph's side
@@ -29,7 +29,7 @@ def peak_memory(templates: int, n: int, box: int, queue_depth: int | None = None
 
     bank = egg_bank(box, templates)
     image = np.random.default_rng(1).standard_normal((n, n), np.float32)
-    with CPUSearch(bank, method="paper", threads=1, keep_bytes=0, queue_depth=queue_depth) as search:
+    with CPUSearch(bank, method="paper", threads=1, keep_bytes=0) as search:
         search.run(image)  # plans and tables that stay are made
         tracemalloc.start()
         try:
@@ -39,11 +39,9 @@ def peak_memory(templates: int, n: int, box: int, queue_depth: int | None = None
             tracemalloc.stop()
 
 
-def memory_growth(
-    templates: int = 40, n: int = 192, box: int = 96, queue_depth: int | None = None
-) -> dict[str, float]:
+def memory_growth(templates: int = 40, n: int = 192, box: int = 96) -> dict[str, float]:
     """What of the bytes of as many templates again a search holds at once: 0 if the queue bounds it."""
-    once, twice = (peak_memory(count, n, box, queue_depth) for count in (templates, 2 * templates))
+    once, twice = (peak_memory(count, n, box) for count in (templates, 2 * templates))
     bank = egg_bank(box, 2 * templates)
     turned = [bank.rotated(index, np.float32) for index in range(len(bank))]
     added = sum(template.weights.nbytes + template.mask.nbytes for template in turned) / 2

@@ -28,11 +28,6 @@ class Optics:
     cs: float | None = None
     amplitude_contrast: float | None = None
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether RELION can extract from an optics table that says this."""
-        return None not in (self.voltage, self.cs, self.amplitude_contrast)
-
     def columns(self) -> dict[str, float]:
         """What is known, by RELION's names."""
         values = {VOLTAGE: self.voltage, CS: self.cs, AMPLITUDE_CONTRAST: self.amplitude_contrast}
