@@ -28,7 +28,6 @@ from gembench.engine.fft import complex_dtype
 Array = NDArray[Any]
 
 
-
 @dataclass(frozen=True)
 class Basis:
     """Images as sums of a few.
@@ -71,9 +70,9 @@ def ring_energies(images: Array, length: int) -> Array:
 
     ring, twice = rings(length).ravel(), doubled(length)
     energies = np.empty((len(images), RADII))
-    for one, image in zip(energies, images, strict=True):
+    for of_rings, image in zip(energies, images, strict=True):
         square = np.abs(rfft2(image, s=(length, length))) ** 2 * twice
-        one[:] = np.bincount(ring, square.ravel(), RADII) / length**2
+        of_rings[:] = np.bincount(ring, square.ravel(), RADII) / length**2
     return energies
 
 

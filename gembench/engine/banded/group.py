@@ -62,10 +62,10 @@ class CompressedGroup:
         sources += [square] * len(self.masks.spectra)
         out = np.empty((len(spectra), *self.grid.shape), image.real.dtype)
 
-        def one(i: int) -> None:
+        def correlate(i: int) -> None:
             out[i] = library.irfft2(sources[i] * spectra[i], self.grid.shape)
 
-        run(one, range(len(spectra)))
+        run(correlate, range(len(spectra)))
         return out
 
     def fold(
@@ -156,10 +156,7 @@ def fold_spans(
             better = ncc > scores[i]
             scores[i] = ncc if better else scores[i]
             indices[i] = number if better else indices[i]
-    last = first + numerators.shape[0]
-    for i in range(score.shape[0]):
-        if first <= index[i] < last:
-            inverse[i] = inverses[mask_of[index[i] - first], start + i]
+    take_inverses(inverses, mask_of, first, start, index, inverse)
 
 
 @kernel
@@ -182,7 +179,18 @@ def fold_points(
             better = ncc > score[i]
             score[i] = ncc if better else score[i]
             index[i] = number if better else index[i]
-    last = first + numerators.shape[0]
-    for i in range(score.shape[0]):
+    take_inverses(inverses, mask_of, first, 0, index, inverse)
+
+
+@kernel
+def take_inverses(
+    inverses: Array, mask_of: Array, first: Any, start: int, index: Array, inverse: Array
+) -> None:
+    """Set `inverse` (n,) to 1 / sigma of the template in `index`, where that is one of the group.
+
+    inverses: (m, ...) of the group's masks, of which the columns from `start` on are meant
+    """
+    last = first + mask_of.shape[0]
+    for i in range(index.shape[0]):
         if first <= index[i] < last:
-            inverse[i] = inverses[mask_of[index[i] - first], i]
+            inverse[i] = inverses[mask_of[index[i] - first], start + i]

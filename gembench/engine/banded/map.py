@@ -42,7 +42,7 @@ class FineMap:
         self.cells = tuple(-(-(margin + n) // step) - margin // step for n in shape)
         self.bound = self._cell_bounds()
         self._strength = np.stack([self._cut(at_corners(each)) for each in coarse.errors.strength])
-        self._between = [one.weights.astype(coarse.score.dtype) for one in coarse.between]
+        self._between = [reading.weights.astype(coarse.score.dtype) for reading in coarse.between]
         self.looked = np.zeros(self.cells, bool)
         scored = np.where(coarse.index < 0, coarse.score.dtype.type(0), coarse.score)
         self.score = upsampled(scored, step, (margin, margin), shape)
@@ -52,7 +52,7 @@ class FineMap:
         self.ripple = np.zeros_like(self.slack)
         self.state = np.zeros(shape, np.uint8)
         self._seen: list[Array] = []
-        self._wanted = np.zeros(shape, bool)
+        self._chosen = np.zeros(shape, bool)
 
     def _cut(self, coarse_map: Array) -> Array:
         """The first coarse pixel of every cell."""
@@ -146,18 +146,18 @@ class FineMap:
         cells = np.unique(np.ravel_multi_index(self.cell_of(y, x), self.cells))
         rows, columns = np.unravel_index(cells, self.cells)
         self.look(rows, columns)
-        wanted = self._wanted
-        wanted[y, x] = True
+        chosen = self._chosen
+        chosen[y, x] = True
         each = max(1, BATCH // self.coarse.grid.step**2)
-        made = [self._refine_cells(rows[start : start + each], columns[start : start + each], wanted)
+        made = [self._refine_cells(rows[start : start + each], columns[start : start + each], chosen)
                 for start in range(0, len(rows), each)]
-        wanted[y, x] = False
+        chosen[y, x] = False
         return np.concatenate([np.empty(0, np.int64), *made])
 
-    def _refine_cells(self, rows: Array, columns: Array, wanted: Array) -> Array:
-        """Make the `wanted` pixels of some cells exact, and those they are scored together with."""
+    def _refine_cells(self, rows: Array, columns: Array, chosen: Array) -> Array:
+        """Make the `chosen` pixels of some cells exact, and those they are scored together with."""
         y, x, scores, best, index, inverse, strength, doubtful = self._compared(rows, columns)
-        groups = self._groups(y, x, wanted)
+        groups = self._groups(y, x, chosen)
         uncertain = np.where(doubtful, 2, 0.5 * self.coarse.errors.slack(best, index, inverse, strength))
         # A template's own uncertainty, for the 1 / sigma of the best: they differ little.
         *of_each, of_numerator, of_moment = self.coarse.errors.margins(inverse, strength)
@@ -175,24 +175,24 @@ class FineMap:
                          x[groups[:, 0]] + self.margin, first, templates, score, index)
         real = (groups >= 0) & (index >= 0)
         y, x = y[groups[real]], x[groups[real]]
-        held = (y >= 0) & (y < wanted.shape[0]) & (x >= 0) & (x < wanted.shape[1])
+        held = (y >= 0) & (y < chosen.shape[0]) & (x >= 0) & (x < chosen.shape[1])
         held[held] = self.allowed[y[held], x[held]]
         y, x, score, index = y[held], x[held], score[real][held], index[real][held]
         self.score[y, x], self.index[y, x], self.slack[y, x] = score, index, 0
         self.ripple[y, x], self.state[y, x] = 0, EXACT
-        return np.unique(y * wanted.shape[1] + x)
+        return np.unique(y * chosen.shape[1] + x)
 
-    def _groups(self, y: Array, x: Array, wanted: Array) -> Array:
-        """Rows of ABREAST pixels that hold the wanted ones of some cells, as places in y, x: (g, ABREAST).
+    def _groups(self, y: Array, x: Array, chosen: Array) -> Array:
+        """Rows of ABREAST pixels that hold the chosen ones of some cells, as places in y, x: (g, ABREAST).
 
         -1 for pixels beyond a cell that is narrower.
         """
         step = self.coarse.grid.step
-        height, width = wanted.shape
+        height, width = chosen.shape
         starts = [min(at, max(step - ABREAST, 0)) for at in range(0, step, ABREAST)]
         places = np.arange(len(y)).reshape(-1, step)
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        inside[inside] = wanted[y[inside], x[inside]]
+        inside[inside] = chosen[y[inside], x[inside]]
         groups = np.full((len(places), len(starts), ABREAST), -1)
         for i, start in enumerate(starts):
             part = places[:, start : start + ABREAST]

@@ -34,7 +34,7 @@ def turned(bank: TemplateBank, plan: Plan, memory: float) -> list[RotatedTemplat
 
 def turned_bytes(templates: list[RotatedTemplate]) -> int:
     """Of turned templates, and of their direct sums."""
-    return sum(one.weights.nbytes + one.mask.nbytes for one in templates) + DirectSums.bytes_of(templates)
+    return sum(t.weights.nbytes + t.mask.nbytes for t in templates) + DirectSums.bytes_of(templates)
 
 
 def preparing_bytes(plan: Plan, templates: list[RotatedTemplate], step: int, group: int, length: int) -> int:
@@ -45,8 +45,8 @@ def preparing_bytes(plan: Plan, templates: list[RotatedTemplate], step: int, gro
 
 def prepared_bytes(groups: list[CompressedGroup]) -> int:
     """Of compressed groups."""
-    return sum(one.nbytes for group in groups for basis in (group.weights, group.masks)
-               for one in (basis.coefficients, basis.spectra, basis.energies, basis.lost))
+    return sum(array.nbytes for group in groups for basis in (group.weights, group.masks)
+               for array in (basis.coefficients, basis.spectra, basis.energies, basis.lost))
 
 
 def searching_bytes(plan: Plan, grid: CoarseGrid, groups: list[CompressedGroup], templates: int) -> int:

@@ -38,17 +38,18 @@ class DirectSums:
         self.patch = height + REACH, width + REACH + ABREAST
         self.weights = np.zeros((len(templates), height * self.patch[1]), templates[0].weights.dtype)
         self.spans = np.empty((len(templates), 2), np.int64)
-        self.sizes = np.array([one.mask.sum() for one in templates], np.float64)
-        known: dict[Any, tuple[int, int]] = {}
+        self.sizes = np.array([template.mask.sum() for template in templates], np.float64)
+        span_of: dict[Any, tuple[int, int]] = {}  # by mask
         runs: list[Array] = []
-        for weights, span, one in zip(self.weights, self.spans, templates, strict=True):
-            in_box(one.weights * one.mask, one.offset, box, weights.reshape(height, -1)[:, :width])
-            key = one.mask_key, one.offset
-            if key not in known:
+        for weights, span, template in zip(self.weights, self.spans, templates, strict=True):
+            cut = weights.reshape(height, -1)[:, :width]
+            in_box(template.weights * template.mask, template.offset, box, cut)
+            key = template.mask_key, template.offset
+            if key not in span_of:
                 begin = sum(map(len, runs))
-                runs.append(self._runs(one))
-                known[key] = begin, begin + len(runs[-1])
-            span[:] = known[key]
+                runs.append(self._runs(template))
+                span_of[key] = begin, begin + len(runs[-1])
+            span[:] = span_of[key]
         self.runs = np.concatenate(runs)
 
     def _runs(self, template: RotatedTemplate) -> Array:
@@ -98,16 +99,16 @@ def mask_runs(mask: Array) -> Array:
 
 
 @summing
-def add_products(pixels: Array, one: Array, other: Array, sums: Array, other_sums: Array) -> None:
+def add_products(pixels: Array, weights: Array, other: Array, sums: Array, other_sums: Array) -> None:
     """Add the sums of products of two templates, at ABREAST neighbouring places, to sums (ABREAST,) float64.
 
-    pixels: (n + ABREAST - 1,); one, other: (n,) weights
+    pixels: (n + ABREAST - 1,); weights, other: (n,), of the two templates
     """
-    n, zero = one.shape[0], type(one[0])(0)
+    n, zero = weights.shape[0], type(weights[0])(0)
     first, second, third, fourth = pixels[:n], pixels[1 : n + 1], pixels[2 : n + 2], pixels[3 : n + 3]
     a, b, c, d, e, f, g, h = zero, zero, zero, zero, zero, zero, zero, zero
     for i in range(n):
-        weight, another = one[i], other[i]
+        weight, another = weights[i], other[i]
         a += weight * first[i]
         b += weight * second[i]
         c += weight * third[i]
@@ -139,9 +140,9 @@ def correlate(
             part = pixels[begin + shift : end + shift + ABREAST - 1]
             last = first[some[i] + 1]
             for place in range(first[some[i]], last, 2):
-                one, alone = templates[place], place + 1 == last
-                other = one if alone else templates[place + 1]
-                add_products(part, weights[one, begin:end], weights[other, begin:end], products[place],
+                template, alone = templates[place], place + 1 == last
+                other = template if alone else templates[place + 1]
+                add_products(part, weights[template, begin:end], weights[other, begin:end], products[place],
                              spare if alone else products[place + 1])
 
 

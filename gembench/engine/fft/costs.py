@@ -42,11 +42,11 @@ def row_cost(library: FFTLibrary, n: int) -> float:
 def measure(sizes: list[int], passes: int = PASSES) -> dict[int, float]:
     """The cost of each size, nanoseconds a point."""
     libraries = [fft_library(name) for name in LIBRARIES]
-    found = {(library, n): float("inf") for library in libraries for n in sizes}
+    fastest = {(library, n): float("inf") for library in libraries for n in sizes}
     for _ in range(passes):
-        for library, n in found:
-            found[library, n] = min(found[library, n], row_cost(library, n))
-    return {n: sum(found[library, n] for library in libraries) / len(libraries) for n in sizes}
+        for library, n in fastest:
+            fastest[library, n] = min(fastest[library, n], row_cost(library, n))
+    return {n: sum(fastest[library, n] for library in libraries) / len(libraries) for n in sizes}
 
 
 def as_source(costs: dict[int, float], width: int = 104) -> str:

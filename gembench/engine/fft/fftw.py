@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
@@ -12,16 +11,15 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gembench.engine.fft import planner
-from gembench.engine.fft.library import FFTLibrary
-from gembench.engine.fft.rows import ALIGNMENT, Array, Native, RowTransforms, aligned_zeros, complex_dtype
+from gembench.engine.fft.called import CalledLibrary, CalledRows, address_of
+from gembench.engine.fft.rows import ALIGNMENT, Array, Native, RowTransforms, aligned_zeros
 
 
-class FFTW(FFTLibrary):
+class FFTW(CalledLibrary):
     """FFTW with measured plans; those of all processes are the same, see `planner`."""
 
     name = "fftw"
     modules = ("pyfftw",)
-    native = True
     install = "pip install pyfftw"
     effort: ClassVar[int] = planner.MEASURE
 
@@ -36,25 +34,6 @@ class FFTW(FFTLibrary):
         except metadata.PackageNotFoundError:
             return "unknown"
 
-    def rfft2(self, a: Array) -> Array:
-        spectrum = aligned_zeros((a.shape[0], a.shape[1] // 2 + 1), complex_dtype(a.dtype))
-        self._execute(a, spectrum, a.shape, rows=False, forward=True)
-        return spectrum
-
-    def irfft2(self, spectrum: Array, shape: tuple[int, int]) -> Array:
-        a = aligned_zeros(shape, spectrum.real.dtype)
-        self._execute(spectrum, a, shape, rows=False, forward=False)
-        return a
-
-    def rfft_rows(self, real: Array, half: Array) -> None:
-        self._execute(real, half, real.shape, rows=True, forward=True)
-
-    def irfft_rows(self, half: Array, real: Array) -> None:
-        self._execute(half, real, real.shape, rows=True, forward=False)
-
-    def fft_rows(self, full: Array, *, inverse: bool) -> None:
-        self._execute(full, full, full.shape, rows=True, forward=not inverse)
-
     def knowledge(self) -> dict[bool, str]:
         return planner.wisdom()
 
@@ -66,18 +45,16 @@ class FFTW(FFTLibrary):
 
     def address(self, problem: planner.Problem) -> Native:
         """A transform for compiled code."""
-        execute = planner.functions(problem.single).execute(problem.kind)
-        function = ctypes.cast(execute, ctypes.c_void_p).value
-        assert function is not None
+        function = address_of(planner.functions(problem.single).execute(problem.kind))
         return Native(function, planner.plan(problem, self.effort), has_status=False)
 
-    def _execute(
+    def transform(
         self, source: Array, target: Array, shape: tuple[int, ...], *, rows: bool, forward: bool
     ) -> None:
-        """Transform `source` into `target`, for data of `shape` in space; other layouts are copied."""
+        """Transform `source` into `target`; arrays that no plan can take as they lie are copied."""
         if not _plannable(target):
             whole = _laid_out(target)
-            self._execute(whole if source is target else source, whole, shape, rows=rows, forward=forward)
+            self.transform(whole if source is target else source, whole, shape, rows=rows, forward=forward)
             target[:] = whole
             return
         if not _plannable(source):
@@ -98,41 +75,16 @@ class FFTWEstimate(FFTW):
     effort = planner.ESTIMATE
 
 
-class _FFTWRows(RowTransforms):
-    """The transforms for compiled code; their plans are made when they are asked for."""
+class _FFTWRows(CalledRows):
+    """FFTW's plans for rows."""
 
     library: FFTW
 
-    def native_fft(self) -> Native:
-        return self._complex(forward=True)
-
-    def native_ifft(self) -> Native:
-        return self._complex(forward=False)
-
-    def native_rfft(self) -> Native:
-        return self._real(self.n, self.n // 2 + 1, forward=True)
-
-    def native_irfft(self, distance: int) -> Native:
-        return self._real(distance, self.n, forward=False)
-
-    def _complex(self, *, forward: bool) -> Native:
-        return self._native(planner.Problem(
-            (self.rows, self.n), True, forward, False, True, self._single, self.n, self.n,
+    def native(self, source: int, target: int, *, forward: bool, in_place: bool) -> Native:
+        return self.library.address(planner.Problem(
+            (self.rows, self.n), True, forward, not in_place, in_place, self.single, source, target,
             self.library.threads,
         ))
-
-    def _real(self, source: int, target: int, *, forward: bool) -> Native:
-        return self._native(planner.Problem(
-            (self.rows, self.n), True, forward, True, False, self._single, source, target,
-            self.library.threads,
-        ))
-
-    def _native(self, problem: planner.Problem) -> Native:
-        return self.library.address(problem)
-
-    @property
-    def _single(self) -> bool:
-        return self.dtype.char == "f"
 
 
 @lru_cache

@@ -46,7 +46,8 @@ class FFTLibrary(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        LIBRARIES[cls.name] = cls
+        if hasattr(cls, "name"):  # what several libraries share has none
+            LIBRARIES[cls.name] = cls
 
     @classmethod
     def unavailable(cls) -> str | None:

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from gembench.engine.fft.called import CalledLibrary, CalledRows, address_of
 from gembench.engine.fft.library import FFTLibrary, _module
-from gembench.engine.fft.rows import Array, Native, RowTransforms, aligned_zeros, complex_dtype
+from gembench.engine.fft.rows import Array, Native, RowTransforms, aligned_zeros
 
 # Of mkl_dfti.h
 _NUMBER_OF_TRANSFORMS, _CONJUGATE_EVEN_STORAGE, _PLACEMENT = 7, 10, 11
@@ -27,12 +28,11 @@ _COMPLEX, _REAL, _SINGLE, _DOUBLE, _COMPLEX_COMPLEX, _INPLACE, _NOT_INPLACE = 32
 _Long = ctypes.c_long
 
 
-class MKL(FFTLibrary):
+class MKL(CalledLibrary):
     """Intel MKL through its DFTI functions."""
 
     name = "mkl"
     modules = ("mkl", "mkl_fft")
-    native = True
     install = "pip install 'gembench[mkl]'"
 
     @classmethod
@@ -43,34 +43,18 @@ class MKL(FFTLibrary):
         if len(a) < 64:  # oneMKL 2026.2 is wrong for 40 and for 48 rows, but not one axis at a time
             mkl_fft = _module("mkl_fft")
             return np.asarray(mkl_fft.fft(mkl_fft.rfft(a, axis=1), axis=0))
-        spectrum = aligned_zeros((a.shape[0], a.shape[1] // 2 + 1), complex_dtype(a.dtype))
-        self._compute(a, spectrum, a.shape, rows=False, forward=True)
-        return spectrum
-
-    def irfft2(self, spectrum: Array, shape: tuple[int, int]) -> Array:
-        a = aligned_zeros(shape, spectrum.real.dtype)
-        self._compute(spectrum, a, shape, rows=False, forward=False)
-        return a
-
-    def rfft_rows(self, real: Array, half: Array) -> None:
-        self._compute(real, half, real.shape, rows=True, forward=True)
-
-    def irfft_rows(self, half: Array, real: Array) -> None:
-        self._compute(half, real, real.shape, rows=True, forward=False)
-
-    def fft_rows(self, full: Array, *, inverse: bool) -> None:
-        self._compute(full, full, full.shape, rows=True, forward=not inverse)
+        return super().rfft2(a)
 
     def row_transforms(self, n: int, rows: int, dtype: DTypeLike) -> RowTransforms:
         return _MKLRows(self, n, rows, dtype)
 
-    def _compute(
+    def transform(
         self, source: Array, target: Array, shape: tuple[int, ...], *, rows: bool, forward: bool
     ) -> None:
-        """Transform `source` into `target`, for data of `shape` in space; other layouts are copied."""
+        """Transform `source` into `target`; other layouts than MKL is told of are copied."""
         if not target.flags.c_contiguous:
             whole = aligned_zeros(target.shape, target.dtype)
-            self._compute(source, whole, shape, rows=rows, forward=forward)
+            self.transform(source, whole, shape, rows=rows, forward=forward)
             target[:] = whole
             return
         if not (source.strides[-1] == source.itemsize if rows else source.flags.c_contiguous):
@@ -83,7 +67,7 @@ class MKL(FFTLibrary):
         _require(compute(descriptor, source.ctypes.data, target.ctypes.data))
 
 
-class _MKLRows(RowTransforms):
+class _MKLRows(CalledRows):
     """The transforms in place bound to their buffer, for 1 us a call instead of 4."""
 
     def fft(self) -> None:
@@ -92,39 +76,18 @@ class _MKLRows(RowTransforms):
     def ifft(self) -> None:
         _require(self._bound[1]())
 
-    def native_fft(self) -> Native:
-        return self._native(forward=True, in_place=True, distance=self.n)
-
-    def native_ifft(self) -> Native:
-        return self._native(forward=False, in_place=True, distance=self.n)
-
-    def native_rfft(self) -> Native:
-        return self._native(forward=True, in_place=False, distance=self.n)
-
-    def native_irfft(self, distance: int) -> Native:
-        return self._native(forward=False, in_place=False, distance=distance)
-
-    def _native(self, *, forward: bool, in_place: bool, distance: int) -> Native:
-        shape = self.rows, self.n
-        problem = _Problem(shape, True, forward, in_place, self._single, distance, self._threads)
+    def native(self, source: int, target: int, *, forward: bool, in_place: bool) -> Native:
+        problem = _Problem((self.rows, self.n), True, forward, in_place, self.single, source,
+                           self.library.threads)
         compute = _library().DftiComputeForward if forward else _library().DftiComputeBackward
-        function, plan = ctypes.cast(compute, ctypes.c_void_p).value, _descriptor(problem).value
-        assert function is not None
+        plan = _descriptor(problem).value
         assert plan is not None
-        return Native(function, plan, has_status=True)
-
-    @property
-    def _single(self) -> bool:
-        return self.dtype.char == "f"
-
-    @property
-    def _threads(self) -> int:
-        return self.library.threads
+        return Native(address_of(compute), plan, has_status=True)
 
     @cached_property
     def _bound(self) -> tuple[Callable[[], int], Callable[[], int]]:
         mkl, address = _library(), self.full.ctypes.data
-        forward = _Problem(self.full.shape, True, True, True, self._single, self.n, self._threads)
+        forward = _Problem(self.full.shape, True, True, True, self.single, self.n, self.library.threads)
         backward = forward._replace(forward=False)
         return (partial(mkl.DftiComputeForward, _descriptor(forward), address, address),
                 partial(mkl.DftiComputeBackward, _descriptor(backward), address, address))
@@ -216,12 +179,12 @@ _descriptors: dict[_Problem, ctypes.c_void_p] = {}
 
 def _descriptor(problem: _Problem) -> ctypes.c_void_p:
     """The committed descriptor of one transform, made once for the process; threads may share it."""
-    found = _descriptors.get(problem)
-    if found is None:
+    descriptor = _descriptors.get(problem)
+    if descriptor is None:
         with _descriptors_lock:
-            found = _descriptors.get(problem) or _new_descriptor(problem)
-            _descriptors[problem] = found
-    return found
+            descriptor = _descriptors.get(problem) or _new_descriptor(problem)
+            _descriptors[problem] = descriptor
+    return descriptor
 
 
 def _new_descriptor(problem: _Problem) -> ctypes.c_void_p:

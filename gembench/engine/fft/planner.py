@@ -158,10 +158,10 @@ def wisdom() -> dict[bool, str]:
         return {single: _read(wisdom_file(single)) or _wisdom(single) for single in _PREFIX}
 
 
-def learn(known: dict[bool, str]) -> None:
+def learn(texts: dict[bool, str]) -> None:
     """Plan from now on as the process does whose `wisdom` this is, where it says how."""
     with _lock:
-        _learnt.update(known)
+        _learnt.update(texts)
 
 
 def library_takes(single: bool, text: str) -> bool:
