@@ -8,6 +8,7 @@ from gembench.study.declare.experiment import Experiment, grid
 
 NAMES = list(dict.fromkeys(["fftw", *PREFERENCE, *LIBRARIES, "cufft"]))
 LARGE = [name for name in NAMES if name not in ("numpy", "mkl-fft")]  # by default at 4096
+ADDED = [name for name, kind in LIBRARIES.items() if not kind.__module__.startswith("gembench.")]  # plug-ins'
 PRECISIONS = ["float32", "float64"]
 ARRAYS = 12  # of N^2 numbers that a case holds at its most; measured: 10 (mkl, fftw) to 14 (numpy)
 
@@ -65,7 +66,7 @@ experiment = Experiment(
     " plans, fftw-estimate estimates them. cufft is timed from the template in the GPU's memory to the maps"
     " in it, until the device has finished. Any score of a hundred that differs from a float64 direct sum"
     " fails the case.",
-    grids={"quick": cases([256, 512], ["fftw", "mkl", "scipy", "cufft"]),
+    grids={"quick": cases([256, 512], ["fftw", "mkl", "scipy", "cufft", *ADDED]),
            "default": cases([512, 1024, 2048]) + cases(4096, LARGE),
            "paper": cases([512, 1024, 2048, 4096, 8192])},
     setup=setup, run=run, check=check, skip=skip,

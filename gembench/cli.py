@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from gembench import __version__
 from gembench.commands import COMMANDS
 from gembench.errors import InputError, StalledError
+from gembench.plugins import load_plugins
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             try:
                 args = parser.parse_args(given, argparse.Namespace(argv=["gembench", *given]))
+                if hasattr(args, "plugins"):
+                    load_plugins(args.plugins)
                 code = int(args.run(args))
             finally:
                 sys.stdout.flush()  # a full device or a reader that has gone shows here, not at exit

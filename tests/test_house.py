@@ -17,7 +17,7 @@ LINES = 300  # of a module, at most
 LAYERS = (
     {"cli", "__main__"}, {"commands"}, {"study"}, {"peers"}, {"picking", "view"},
     {"templates", "data", "evaluate"}, {"drawing"}, {"io"}, {"engine"},
-    {"machine", "progress", "text", "errors", ""},
+    {"machine", "progress", "text", "errors", "plugins", ""},
 )
 
 

@@ -13,16 +13,17 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from gembench.cli import build_parser, main
-from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import CPUSearch, search
-from gembench.engine.fft import library as fft
+from gembench.engine.exact.search import CPUSearch
 from gembench.errors import InputError
+from gembench.io.coordinates import read_coordinates
 from gembench.io.images.mrc import write_mrc, write_stack
 from gembench.picking.run import pick_folder
 from gembench.picking.settings import PickSettings
+from gembench.plugins import load_module
 from gembench.study.measure.store import load_rows
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 
 def blocks(language: str) -> list[str]:
@@ -49,29 +50,61 @@ def test_make_targets_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_a_study_is_one_short_file(tmp_path: Path) -> None:
-    source = next(text for text in blocks("python") if "Experiment(" in text)
-    assert len(source.splitlines()) <= 40
-    folder = tmp_path / "experiments"
-    folder.mkdir()
-    (folder / "peak_rules.py").write_text(source)
-    done = main(["run", "peak_rules", "--grid", "quick", "--experiments", str(folder), "--results",
-                 str(tmp_path / "results")])
+def written(folder: Path, word: str, name: str) -> Path:
+    """The README's Python that holds `word`, as a file of the user's own."""
+    path = folder / name
+    path.write_text(next(text for text in blocks("python") if word in text))
+    return path
+
+
+def gembench(*words: str | Path, cwd: Path) -> str:
+    """What a command prints; a process of its own, since what a plug-in registers stays."""
+    done = subprocess.run([sys.executable, "-m", "gembench", *map(str, words)], cwd=cwd, text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_study_is_one_short_file_that_runs_at_every_grid(tmp_path: Path) -> None:
+    file = written(tmp_path, "Experiment(", "peak_rules.py")
+    assert len(file.read_text().splitlines()) <= 40
+    study = load_module(file, "study").experiment
+    for grid, cases in study.grids.items():
+        for case in cases:
+            inputs = study.setup(case)
+            assert study.check(study.run(inputs, case), inputs, case) is None, (grid, case)
+
+
+def test_a_study_of_a_users_own_is_measured_and_exported(tmp_path: Path) -> None:
+    (tmp_path / "experiments").mkdir()
+    options = ("--plugin", written(tmp_path, "Experiment(", "peak_rules.py"), "--results", "results")
+    gembench("run", "peak_rules", "--grid", "quick", "--rounds", "1", *options, cwd=tmp_path)
     rows = load_rows(tmp_path / "results", "peak_rules", grid="quick")
-    assert done == 0
     assert [row.status for row in rows] == ["ok", "ok"]
+    exported = gembench("export", "peak_rules", "--grid", "quick", *options, cwd=tmp_path)
+    assert exported.count("gempicker") == 2
 
 
-def test_an_fft_library_is_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    fft.fft_library("numpy")  # all others are registered before the copy is made
-    monkeypatch.setattr(fft, "LIBRARIES", dict(fft.LIBRARIES))
-    exec(next(text for text in blocks("python") if "FFTLibrary" in text), {})
-    rng = np.random.default_rng(3)
-    micrograph, bank = rng.normal(size=(80, 75)), TemplateBank(rng.normal(size=(2, 12, 15)))
-    for method in ("exact", "paper"):
-        ours = search(micrograph, bank, library="numpy-double", method=method)
-        theirs = search(micrograph, bank, library="numpy", method=method)
-        np.testing.assert_allclose(ours.score, theirs.score, atol=2e-6)
+def test_an_fft_library_is_one_class_that_commands_find(tmp_path: Path) -> None:
+    """It picks what numpy picks, and the study of libraries measures it beside the others."""
+    rng, file = np.random.default_rng(4), written(tmp_path, "FFTLibrary", "double.py")
+    template = gaussian_filter(rng.normal(size=(24, 24)), 2)
+    image = rng.normal(0, 0.2 * template.std(), (90, 101))
+    image[40:64, 50:74] += template
+    write_stack(tmp_path / "t.mrcs", template[None], 2.2)
+    write_mrc(tmp_path / "a.mrc", image, 2.2)
+    picks = {}
+    for name in ("numpy", "numpy-double"):
+        said = gembench("pick", "a.mrc", "--templates", "t.mrcs", "--pixel-size", "2.2", "--angle-step", "90",
+                        "--average", "1", "--fft", name, "--plugin", file, "-o", name, cwd=tmp_path)
+        assert f"method exact, {name}," in said
+        (picks[name],) = read_coordinates(tmp_path / name / "a.star")
+    np.testing.assert_allclose(picks["numpy-double"].xy, picks["numpy"].xy, atol=1e-3)
+    case = "fft_libraries[library=numpy-double,n=256,precision=float64]"
+    gembench("run", case, "--grid", "quick", "--rounds", "2", "--plugin", file, "--results", "results",
+             "--experiments", EXPERIMENTS, cwd=tmp_path)
+    (row,) = load_rows(tmp_path / "results", "fft_libraries", grid="quick")
+    assert (row.status, row.case.library) == ("ok", "numpy-double")
 
 
 def test_a_folder_is_picked_from_python(tmp_path, monkeypatch, capsys) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gembench.commands.numbers import angle_step, folder, many, pixels, real, size, threads
+from gembench.commands.study import add_plugins
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--fft", metavar="NAME", default="auto",
                        help="mkl, fftw, scipy, ducc0, numpy, fftw-estimate or mkl-fft (default: the fastest"
                        " on this machine, measured once)")
+    add_plugins(group)
 
 
 def _add_peaks(parser: argparse.ArgumentParser) -> None:

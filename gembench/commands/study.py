@@ -25,6 +25,14 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
                         " that were installed)")
     parser.add_argument("--results", metavar="DIR", type=Path, default=Path("results"),
                         help="folder of stored results (default: results)")
+    add_plugins(parser)
+
+
+def add_plugins(parser: argparse._ActionsContainer) -> None:
+    """The option that names plug-ins; `gembench.cli` loads them before the command runs."""
+    parser.add_argument("--plugin", dest="plugins", metavar="FILE", type=Path, action="append", default=[],
+                        help="Python file that adds an FFT library or a study; may be given again"
+                        " (installed packages add theirs themselves)")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -82,16 +90,12 @@ def wanted(selectors: list[str], folder: Path | None) -> list[tuple[Experiment, 
     Raises InputError for a name that no file has.
     """
     from gembench.study.declare.cases import Case, parse_selector
-    from gembench.study.declare.experiment import (
-        experiment_files,
-        load_all,
-        load_experiment,
-    )
+    from gembench.study.declare.experiment import load_all, load_experiment, studies_of
 
     folder = experiments_of(folder)
     if "all" in selectors:
         return [(experiment, Case()) for experiment in load_all(folder).values()]
-    files, found = experiment_files(folder), []
+    files, found = studies_of(folder), []
     for name, chosen in map(parse_selector, selectors):
         if name not in files:
             raise InputError(f"{folder}: no experiment {name}; choose from {', '.join(files) or 'none'}")

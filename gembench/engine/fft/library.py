@@ -20,6 +20,7 @@ from numpy.typing import DTypeLike
 from gembench.engine.fft.rows import Array, RowTransforms
 from gembench.engine.fft.sizes import fast_size
 from gembench.errors import InputError
+from gembench.plugins import load_plugins
 
 if TYPE_CHECKING:
     from gembench.engine.fft.choice import Choice
@@ -216,7 +217,10 @@ def fft_library(name: str = "auto", threads: int = 1) -> FFTLibrary:
         library.choice = choice
         return library
     if name not in LIBRARIES:
-        raise InputError(f"FFT library '{name}' is unknown: choose from auto, {', '.join(sorted(LIBRARIES))}")
+        load_plugins()
+    if name not in LIBRARIES:
+        raise InputError(f"FFT library '{name}' is unknown: choose from auto, {', '.join(sorted(LIBRARIES))},"
+                         " or name the plug-in that defines it with --plugin FILE")
     reason = LIBRARIES[name].unavailable()
     if reason is not None:
         raise InputError(f"FFT library '{name}' cannot be used: {reason}")

@@ -14,23 +14,21 @@ first draws: what is measured does not depend on it.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from gembench.errors import InputError
+from gembench.plugins import load_module, load_plugins
 from gembench.study.declare.cases import Case, Value, case_key
 from gembench.study.declare.grid import GRIDS, check_unique, grid
 
 __all__ = [
     "EVIDENCE", "Case", "Experiment", "experiment_files", "experiments_folder", "grid", "load_all",
-    "load_experiment", "load_module",
+    "load_experiment", "load_module", "studies_of",
 ]
 
 FIGURE = "_figure"  # ends the names of files that draw
@@ -170,24 +168,18 @@ def experiment_files(folder: Path) -> dict[str, Path]:
             if not path.stem.startswith("_") and not path.stem.endswith(FIGURE)}
 
 
-def load_module(path: Path) -> ModuleType:
-    """The Python file `path` as a module; nothing is put on the path of imports.
+def studies_of(folder: Path) -> dict[str, Path]:
+    """Name -> file of every experiment: those in `folder`, and those that plug-ins declare.
 
-    Raises InputError if it cannot be imported.
+    Raises InputError for a plug-in that cannot be imported, or whose study has the name of another.
     """
-    spec = importlib.util.spec_from_file_location(f"gembench_experiment_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path}: not a Python file; an experiment is one .py file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    try:
-        spec.loader.exec_module(module)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"{path}: cannot be imported: {reason}; mend the file") from error
-    return module
+    files = experiment_files(folder)
+    for path, module in load_plugins().items():
+        if not isinstance(getattr(module, "experiment", None), Experiment):
+            continue
+        if files.setdefault(path.stem, path).resolve() != path:
+            raise InputError(f"{path}: {folder} has an experiment {path.stem} already; rename the plug-in")
+    return files
 
 
 def _figure_beside(path: Path) -> Callable[[list[Any]], Any] | None:
@@ -214,11 +206,11 @@ def load_experiment(path: Path) -> Experiment:
 
 
 def load_all(folder: Path) -> dict[str, Experiment]:
-    """Every experiment in `folder` by name, the paper's figures first.
+    """Every experiment in `folder` and of plug-ins by name, the paper's figures first.
 
-    Raises InputError if the folder holds none or a file is broken.
+    Raises InputError if there is none or a file is broken.
     """
-    experiments = [load_experiment(path) for path in experiment_files(folder).values()]
+    experiments = [load_experiment(path) for path in studies_of(folder).values()]
     if not experiments:
         raise InputError(f"{folder}: holds no experiments; an experiment is one .py file in it")
     return {experiment.name: experiment for experiment in sorted(experiments, key=lambda e: e.order)}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gembench import machine
+from gembench import machine, plugins
 from gembench.machine import output_of
 from gembench.study.measure.sources import source_hash
 
@@ -47,7 +47,7 @@ def collect(experiment_file: Path, argv: Sequence[str] | None = None) -> dict[st
         "started": datetime.now(UTC).isoformat(timespec="microseconds"),
         "argv": list(sys.argv[1:] if argv is None else argv),
         "commit": head, "dirty": dirty, "source_hash": source_hash(experiment_file),
-        "machine": machine.describe(), "libraries": machine.libraries(),
+        "plugins": plugins.hashes(), "machine": machine.describe(), "libraries": machine.libraries(),
         "thread_environment": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
         "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
     }

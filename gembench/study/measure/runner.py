@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from gembench import machine
+from gembench import machine, plugins
 from gembench.errors import InputError
 from gembench.study.declare.cases import Case, Value, case_key, case_name, select
 from gembench.study.declare.experiment import Experiment
@@ -157,7 +157,7 @@ def kept_rows(results: Path, experiment: Experiment, settings: Settings) -> dict
         rows = [row for row in rows if now == {
             "source_hash": row.run["source_hash"], "libraries": row.run["libraries"],
             "gpus": row.run["machine"]["gpus"],
-        }]
+        } and not plugins.have_changed(row.run["plugins"])]
     again = ("skipped",) if settings.keep_failed else ("skipped", "failed")
     return {case_key(row.case): row for row in rows if row.status not in again}
 

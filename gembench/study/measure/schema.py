@@ -27,7 +27,8 @@ RUN_FIELDS: dict[str, tuple[Kind, Any]] = {
     "started": (Kind("a time such as 2026-11-27T06:40:00+00:00", lambda value: is_time(value)), REQUIRED),
     "planned": (list_of(TEXT), REQUIRED), "resumed_from": (list_of(TEXT), []), "argv": (list_of(TEXT), []),
     "commit": (TEXT | NULL, None), "dirty": (FLAG | NULL, None), "source_hash": (TEXT, ""),
-    "libraries": (TABLE, {}), "thread_environment": (TABLE, {}), "load": (list_of(NUMBER) | NULL, None),
+    "libraries": (TABLE, {}), "plugins": (TABLE, {}), "thread_environment": (TABLE, {}),
+    "load": (list_of(NUMBER) | NULL, None),
 }
 MACHINE_FIELDS: dict[str, tuple[Kind, Any]] = {
     "name": (Kind("a name", lambda value: TEXT.fits(value) and value.strip() != ""), REQUIRED),

@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from gembench.engine.mpi.supervised import die_with
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_path, make_folder
+from gembench.plugins import load_plugins
 from gembench.study.declare.experiment import Case, Experiment, load_experiment
 from gembench.study.measure.memory import peak_rss
 from gembench.study.measure.store import plain
@@ -113,6 +114,7 @@ def serve(requests: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The answers to `requests`: prepare first, then samples, then close."""
     request = next(requests)
     try:
+        load_plugins()
         experiment, case = load_experiment(Path(request["file"])), Case(request["case"])
         reason = hook("skip", experiment.skip, case)
         if reason:

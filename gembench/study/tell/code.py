@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gembench.plugins import have_changed
 from gembench.study.declare.experiment import Experiment
 from gembench.study.measure.sources import source_hash
 from gembench.study.measure.store import Row
@@ -36,7 +37,8 @@ class Code:
 
     def is_current(self, row: Row) -> bool:
         """Whether nothing that the row's measurement rests on has changed since, commits or not."""
-        return bool(self.sources) and row.run.get("source_hash") == self.sources
+        return (bool(self.sources) and row.run.get("source_hash") == self.sources
+                and not have_changed(row.run.get("plugins", {})))
 
     def text(self, row: Row) -> str:
         """CURRENT, or 'as of commit ..., code changed since'."""
