@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,12 @@ from gembench.engine.banded.errors import BankRings, ErrorModel
 from gembench.engine.banded.grid import CoarseGrid
 from gembench.engine.banded.group import CompressedGroup
 from gembench.engine.banded.interpolation import Interpolation, of_least_error, polynomial
+from gembench.engine.banded.workers import Each
 from gembench.engine.exact.kernels import BLOCK
 from gembench.engine.fft import FFTLibrary
 from gembench.engine.score_map import NO_SCORE
 
 Array = NDArray[Any]
-Each = Callable[[Callable[[Any], None], Iterable[Any]], None]
 
 
 @dataclass
@@ -59,7 +59,7 @@ def search_coarse(
 ) -> Coarse:
     """All templates on the coarse grid, of the spectra there, and the powers by ring, of T and of T^2 - 1.
 
-    each: does something for every item, in any order
+    each: see `workers.Each`
     """
     grid, groups = bank.grid, bank.groups
     score = np.full(grid.shape, NO_SCORE, spectra[0].real.dtype)

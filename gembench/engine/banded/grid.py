@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.banded.workers import Each
 from gembench.engine.exact.kernels import BLOCK, TILE
 from gembench.engine.fft import FFTLibrary, aligned_zeros, complex_dtype
 from gembench.engine.kernel import kernel
@@ -20,6 +21,7 @@ from gembench.engine.kernel import kernel
 Array = NDArray[Any]
 GAP = 8  # coarse pixels, at least, in which the frame's far edge turns into its near one
 TAPS = 6  # of the Lagrange interpolation between coarse pixels, along each axis
+PORTION = 8 * BLOCK  # rows that a thread transforms with buffers of its own
 RADII = 128  # rings of a power spectrum, from 0 to the corner at sqrt(1/2) cycles a pixel
 
 
@@ -48,34 +50,44 @@ class CoarseGrid:
         """(h, w) in pixels of the continued frame."""
         return self.shape[0] * self.step, self.shape[1] * self.step
 
-    def spectrum(self, library: FFTLibrary, image: Array) -> Array:
+    def spectrum(self, library: FFTLibrary, image: Array, each: Each) -> Array:
         """The spectrum of `image`, of the frame's shape, on the coarse grid: (ny, nx // 2 + 1).
 
         Its unnormalised inverse transform is the image without what lies beyond the coarse band.
+        each: see `workers.Each`
         """
         (ny, nx), (fine_y, fine_x) = self.shape, self.fine
         image = _continued(image, fine_y)
         kept = nx // 2 + 1
         columns = aligned_zeros((kept, fine_y), complex_dtype(image.dtype))
-        along_x = library.row_transforms(fine_x, BLOCK, image.dtype)
         width = self.frame[1]
         ramp, right, left = _bridge(width, fine_x - width)
-        for y in range(0, fine_y, BLOCK):
-            rows = image[y : y + BLOCK]
-            along_x.real[: len(rows), :width] = rows
-            along_x.real[: len(rows), width:] = rows[:, right] + ramp * (rows[:, left] - rows[:, right])
-            along_x.rfft()
-            columns[:, y : y + BLOCK] = along_x.half[: len(rows), :kept].T
-        along_y = library.row_transforms(fine_y, BLOCK, image.dtype)
         out = np.empty((ny, kept), columns.dtype)
         scale = columns.dtype.type(1 / (fine_y * fine_x))
-        for x in range(0, kept, BLOCK):
-            block = columns[x : x + BLOCK]
-            along_y.full[: len(block)] = block
-            along_y.fft()
-            full = along_y.full[: len(block)]
-            out[: -(-ny // 2), x : x + BLOCK] = scale * full[:, : -(-ny // 2)].T
-            out[-(-ny // 2) :, x : x + BLOCK] = scale * full[:, fine_y - ny // 2 :].T
+
+        def along_x(first: int) -> None:
+            transforms = library.row_transforms(fine_x, BLOCK, image.dtype)
+            for y in range(first, min(first + PORTION, fine_y), BLOCK):
+                rows = image[y : y + BLOCK]
+                transforms.real[: len(rows), :width] = rows
+                transforms.real[: len(rows), width:] = (
+                    rows[:, right] + ramp * (rows[:, left] - rows[:, right])
+                )
+                transforms.rfft()
+                columns[:, y : y + BLOCK] = transforms.half[: len(rows), :kept].T
+
+        def along_y(first: int) -> None:
+            transforms = library.row_transforms(fine_y, BLOCK, image.dtype)
+            for x in range(first, min(first + PORTION, kept), BLOCK):
+                block = columns[x : x + BLOCK]
+                transforms.full[: len(block)] = block
+                transforms.fft()
+                full = transforms.full[: len(block)]
+                out[: -(-ny // 2), x : x + BLOCK] = scale * full[:, : -(-ny // 2)].T
+                out[-(-ny // 2) :, x : x + BLOCK] = scale * full[:, fine_y - ny // 2 :].T
+
+        each(along_x, range(0, fine_y, PORTION))
+        each(along_y, range(0, kept, PORTION))
         if ny % 2 == 0:
             out[ny // 2] = 0  # half of it would belong to the other sign
         if nx % 2 == 0:

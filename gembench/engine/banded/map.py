@@ -11,12 +11,16 @@ from gembench.engine.banded.coarse import Coarse
 from gembench.engine.banded.grid import TAPS, upsampled
 from gembench.engine.banded.group import fold_points
 from gembench.engine.banded.sums import ABREAST, DirectSums, gather_cells, near_best
+from gembench.engine.banded.workers import Each
 from gembench.engine.kernel import kernel
 from gembench.engine.score_map import ScoreMap
 
 Array = NDArray[Any]
-BATCH = 2048  # pixels whose scores with all templates are held at once
+BATCH = 512  # pixels whose scores with all templates a thread holds at once
 GUESSED, SEEN, EXACT = 0, 1, 2
+WAVE = 4  # batches whose pixels are summed directly together
+PRODUCTS = 1 << 18  # sums that are under way at once, 8 MiB; more only where one pixel asks for them
+OUTSIDE = -1 << 30  # the row of a pixel that is none
 
 
 class FineMap:
@@ -26,14 +30,16 @@ class FineMap:
     ripple: (H, W), the part of the slack that may change from pixel to pixel
     state: (H, W) uint8, GUESSED, SEEN (all templates compared, within the slack) or EXACT
     allowed: (H, W) bool, where any template is scored
+    Cells are looked at, and refined, some at a time, by several threads: `workers.Each`. Which come together
+    does not depend on the number of threads, nor do scores.
     """
 
     def __init__(
         self, coarse: Coarse, image: Array, floor: tuple[Any, Any], sums: DirectSums, margin: int,
-        allowed: Array,
+        allowed: Array, each: Each,
     ) -> None:
         self.coarse, self.image, self.floor, self.sums, self.margin = coarse, image, floor, sums, margin
-        self.allowed = allowed
+        self.allowed, self._each = allowed, each
         self.windows = np.concatenate([group.windows for group in coarse.groups])
         shape = (allowed.shape[0], allowed.shape[1])
         step = coarse.grid.step
@@ -85,24 +91,30 @@ class FineMap:
         new = ~self.looked[rows, columns]
         rows, columns = rows[new], columns[new]
         self.looked[rows, columns] = True
-        each = max(1, BATCH // self.coarse.grid.step**2)
-        for start in range(0, len(rows), each):
-            part = slice(start, start + each)
-            y, x, _, score, index, inverse, strength, doubtful = self._compared(rows[part], columns[part])
-            height, width = self.allowed.shape
-            inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-            y, x = y[inside], x[inside]
-            seen = self.allowed[y, x] & (self.state[y, x] == GUESSED)
-            inside[inside] = seen
-            y, x = y[seen], x[seen]
-            score, inverse, strength = score[inside], inverse[inside], strength[:, inside]
-            self.score[y, x], self.index[y, x] = score, index[inside]
-            slack = self.coarse.errors.slack(score, self.index[y, x], inverse, strength)
-            self.slack[y, x] = np.where(doubtful[inside], 2, slack)
-            ripple = self.coarse.errors.ripple(score, self.index[y, x], inverse, strength)
-            self.ripple[y, x] = np.where(doubtful[inside], 2, ripple)
-            self.state[y, x] = SEEN
-            self._seen.append(y * width + x)
+        self._seen += self._each(lambda part: self._look(rows[part], columns[part]), self._batches(len(rows)))
+
+    def _batches(self, cells: int) -> list[slice]:
+        """Which of some cells a thread takes at once."""
+        number = max(1, BATCH // self.coarse.grid.step**2)
+        return [slice(start, start + number) for start in range(0, cells, number)]
+
+    def _look(self, rows: Array, columns: Array) -> Array:
+        """See `look`; returns the flat places of the pixels that were seen."""
+        y, x, _, score, index, inverse, strength, doubtful = self._compared(rows, columns)
+        height, width = self.allowed.shape
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        y, x = y[inside], x[inside]
+        seen = self.allowed[y, x] & (self.state[y, x] == GUESSED)
+        inside[inside] = seen
+        y, x = y[seen], x[seen]
+        score, inverse, strength = score[inside], inverse[inside], strength[:, inside]
+        self.score[y, x], self.index[y, x] = score, index[inside]
+        slack = self.coarse.errors.slack(score, self.index[y, x], inverse, strength)
+        self.slack[y, x] = np.where(doubtful[inside], 2, slack)
+        ripple = self.coarse.errors.ripple(score, self.index[y, x], inverse, strength)
+        self.ripple[y, x] = np.where(doubtful[inside], 2, ripple)
+        self.state[y, x] = SEEN
+        return np.asarray(y * width + x)
 
     def open_places(self, level: float, closed: Array) -> Array:
         """The flat places of pixels that were seen, are neither exact nor closed, and may reach a level."""
@@ -148,39 +160,56 @@ class FineMap:
         self.look(rows, columns)
         chosen = self._chosen
         chosen[y, x] = True
-        each = max(1, BATCH // self.coarse.grid.step**2)
-        made = [self._refine_cells(rows[start : start + each], columns[start : start + each], chosen)
-                for start in range(0, len(rows), each)]
+        batches, made = self._batches(len(rows)), [np.empty(0, np.int64)]
+        for k in range(0, len(batches), WAVE):
+            rivals = self._each(lambda part: self._rivals(rows[part], columns[part], chosen),
+                                batches[k : k + WAVE])
+            made.append(self._sum_directly(*(np.concatenate(parts) for parts in zip(*rivals, strict=True))))
         chosen[y, x] = False
-        return np.concatenate([np.empty(0, np.int64), *made])
+        return np.concatenate(made)
 
-    def _refine_cells(self, rows: Array, columns: Array, chosen: Array) -> Array:
-        """Make the `chosen` pixels of some cells exact, and those they are scored together with."""
+    def _rivals(self, rows: Array, columns: Array, chosen: Array) -> tuple[Array, Array, Array, Array]:
+        """The rows of ABREAST pixels of some cells that hold `chosen` ones, and what may be the best there.
+
+        Returns their pixels y, x (g, ABREAST), with y OUTSIDE beyond a cell that is narrower, and of each row
+        how many templates may be the best of any of its pixels, and which.
+        """
         y, x, scores, best, index, inverse, strength, doubtful = self._compared(rows, columns)
         groups = self._groups(y, x, chosen)
         uncertain = np.where(doubtful, 2, 0.5 * self.coarse.errors.slack(best, index, inverse, strength))
         # A template's own uncertainty, for the 1 / sigma of the best: they differ little.
         *of_each, of_numerator, of_moment = self.coarse.errors.margins(inverse, strength)
-        near = np.empty((len(groups), sum(map(len, scores))), np.int64)
+        near = np.empty((len(groups), sum(map(len, scores))), np.int32)
         count = np.zeros(len(groups), np.int64)
         for group, values in zip(self.coarse.groups, scores, strict=True):
             numerator, moment = (error[group.first : group.first + len(values)] for error in of_each)
             near_best(values, best - uncertain, numerator, moment, of_numerator, of_moment, group.first,
                       groups, near, count)
-        first = np.concatenate([[0], np.cumsum(count)])
         templates = near[np.arange(near.shape[1]) < count[:, None]]
-        score = np.full((len(groups), ABREAST), -2, self.image.dtype)
-        index = np.full((len(groups), ABREAST), -1, np.int32)
-        self.sums.scores(self.image, self.floor, self.windows, y[groups[:, 0]] + self.margin,
-                         x[groups[:, 0]] + self.margin, first, templates, score, index)
-        real = (groups >= 0) & (index >= 0)
-        y, x = y[groups[real]], x[groups[real]]
-        held = (y >= 0) & (y < chosen.shape[0]) & (x >= 0) & (x < chosen.shape[1])
+        return np.where(groups < 0, OUTSIDE, y[groups]), x[groups], count, templates
+
+    def _sum_directly(self, y: Array, x: Array, count: Array, templates: Array) -> Array:
+        """Make rows of pixels exact, see `_rivals`; returns the flat places of those in the map."""
+        first = np.concatenate([[0], np.cumsum(count)])
+        score = np.full(y.shape, -2, self.image.dtype)
+        index = np.full(y.shape, -1, np.int32)
+        start = 0
+        while start < len(y):
+            stop = max(start + 1, int(np.searchsorted(first, first[start] + PRODUCTS, "right")) - 1)
+            rows = slice(start, stop)
+            self.sums.scores(
+                self.image, self.floor, self.windows, y[rows, 0] + self.margin, x[rows, 0] + self.margin,
+                first[start : stop + 1] - first[start], templates[first[start] : first[stop]], score[rows],
+                index[rows], self._each,
+            )
+            start = stop
+        height, width = self.allowed.shape
+        held = (index >= 0) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
         held[held] = self.allowed[y[held], x[held]]
-        y, x, score, index = y[held], x[held], score[real][held], index[real][held]
+        y, x, score, index = y[held], x[held], score[held], index[held]
         self.score[y, x], self.index[y, x], self.slack[y, x] = score, index, 0
         self.ripple[y, x], self.state[y, x] = 0, EXACT
-        return np.unique(y * chosen.shape[1] + x)
+        return np.unique(y * width + x)
 
     def _groups(self, y: Array, x: Array, chosen: Array) -> Array:
         """Rows of ABREAST pixels that hold the chosen ones of some cells, as places in y, x: (g, ABREAST).

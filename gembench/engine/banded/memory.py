@@ -9,8 +9,8 @@ import numpy as np
 from gembench.engine.banded.basis import group_bytes
 from gembench.engine.banded.grid import TAPS, CoarseGrid
 from gembench.engine.banded.group import CompressedGroup
-from gembench.engine.banded.map import BATCH
-from gembench.engine.banded.sums import DirectSums
+from gembench.engine.banded.map import BATCH, WAVE
+from gembench.engine.banded.sums import ABREAST, DirectSums
 from gembench.engine.bank import RotatedTemplate, TemplateBank
 from gembench.engine.exact.plan import Plan
 from gembench.engine.fft import complex_dtype
@@ -49,7 +49,9 @@ def prepared_bytes(groups: list[CompressedGroup]) -> int:
                for array in (basis.coefficients, basis.spectra, basis.energies, basis.lost))
 
 
-def searching_bytes(plan: Plan, grid: CoarseGrid, groups: list[CompressedGroup], templates: int) -> int:
+def searching_bytes(
+    plan: Plan, grid: CoarseGrid, groups: list[CompressedGroup], templates: list[RotatedTemplate]
+) -> int:
     """While a micrograph is searched, beside what is kept."""
     real, wide = plan.dtype.itemsize, complex_dtype(plan.dtype).itemsize
     (ny, nx), (fine_y, _) = grid.shape, grid.fine
@@ -57,11 +59,13 @@ def searching_bytes(plan: Plan, grid: CoarseGrid, groups: list[CompressedGroup],
     spectra = 2 * ny * half * wide
     forward = fine_y * plan.frame[1] * real + half * fine_y * wide
     maps = sum(group.transforms for group in groups) * coarse * real
-    looking = templates * BATCH * real + max(g.transforms for g in groups) * BATCH * real * (
-        1 + TAPS**2 / grid.step**2)
+    near = len(templates) * BATCH // ABREAST * np.dtype(np.int32).itemsize
+    looking = len(templates) * BATCH * real + max(g.transforms for g in groups) * BATCH * real * (
+        1 + TAPS**2 / grid.step**2) + near
     pixels = int(np.prod(plan.micrograph))
     fine = pixels * (3 * real + 4 + 4)  # score, slack and ripple; index; state and three marks
-    settling = _frame(plan) + spectra + maps + 7 * coarse * real + fine + looking
+    settling: float = _frame(plan) + spectra + maps + 7 * coarse * real + fine + WAVE * near
+    settling += plan.threads * (looking + DirectSums.patch_bytes(templates))
     return int(max(2 * _frame(plan) + spectra + forward, settling))
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any
@@ -36,6 +35,7 @@ from gembench.engine.banded.memory import (
 )
 from gembench.engine.banded.peaks import settle_maxima, settle_walk
 from gembench.engine.banded.sums import DirectSums
+from gembench.engine.banded.workers import Workers
 from gembench.engine.bank import TemplateBank
 from gembench.engine.exact.plan import Edges, Plan, make_plan
 from gembench.engine.exact.search import CPUSearch
@@ -100,14 +100,13 @@ class BandedSearch(Search):
         self._prepared: dict[int, StepBank] = {}
         self._bytes = 0
         self._sums: DirectSums | None = None
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._workers = Workers(threads)
 
     def close(self) -> None:
         """End the threads and free what was kept."""
         self._exact.close()
-        if self._pool is not None:
-            self._pool.shutdown()
-        self._pool, self.plan, self._sums = None, None, None
+        self._workers.close()
+        self.plan, self._sums = None, None
         self._prepared.clear()
 
     @property
@@ -140,15 +139,17 @@ class BandedSearch(Search):
         self._bytes = 0
         frame, square = standardised(self._framed(image), self.plan.dtype)
         del image
-        powers = ring_power(frame, self._rings.length), ring_power(square, self._rings.length)
+        powers = self._ring_powers(frame, square)
         floor = variance_floor(square)
         step = self._step(powers[0])
         coarse = None
         if step:
             bank = self._prepare(step)
-            spectra = [bank.grid.spectrum(self.library, image) for image in (frame, square)]
+            spectra = [bank.grid.spectrum(self.library, image, self._workers.each)
+                       for image in (frame, square)]
             del square
-            coarse = search_coarse(bank, self._rings, self.library, spectra, powers, self._each)
+            coarse = search_coarse(bank, self._rings, self.library, spectra, powers,
+                                   self._workers.each)
             self._note(coarse)
         if coarse is None or coarse.doubtful > DOUBTFUL:
             why = "is not low-pass filtered" if coarse is None else "is almost constant in places"
@@ -213,6 +214,12 @@ class BandedSearch(Search):
             in_box(template.weights, template.offset, box, image[0])
             energies[:] = ring_energies(image, self._rings.length)[0]
 
+    def _ring_powers(self, frame: Array, square: Array) -> tuple[Array, Array]:
+        """The powers by ring of T and of T^2 - 1."""
+        of_frame, of_square = self._workers.each(lambda image: ring_power(image, self._rings.length),
+                                                 (frame, square))
+        return of_frame, of_square
+
     def _step(self, power: Array) -> int:
         """The widest step whose grid loses little of a micrograph of `power` by ring; 0 if none does."""
         for step in STEPS:
@@ -243,7 +250,7 @@ class BandedSearch(Search):
                 for k in range(0, len(templates), group)
             ])
         prepared = self._prepared[step]
-        searching = searching_bytes(plan, grid, prepared.groups, len(templates))
+        searching = searching_bytes(plan, grid, prepared.groups, templates)
         self._bytes = max(self._bytes, self._kept() + searching)
         require_memory(self._bytes, self.memory, plan)
         return prepared
@@ -264,7 +271,7 @@ class BandedSearch(Search):
         assert self.plan is not None
         assert self._sums is not None
         allowed = self._allowed if exclude is None else self._allowed & ~exclude
-        fine = FineMap(coarse, frame, floor, self._sums, self.plan.margin, allowed)
+        fine = FineMap(coarse, frame, floor, self._sums, self.plan.margin, allowed, self._workers.each)
         if self.peaks.rule == "nms":
             settle_maxima(fine, self.peaks)
         else:
@@ -272,11 +279,3 @@ class BandedSearch(Search):
         self.statistics.seen = int((fine.state >= SEEN).sum())
         self.statistics.exact = int((fine.state == EXACT).sum())
         return fine.finished()
-
-    def _each(self, do: Callable[[Any], None], items: Iterable[Any]) -> None:
-        """Do something for every item, on all threads."""
-        if self._pool is None:
-            for item in items:
-                do(item)
-        else:
-            list(self._pool.map(do, items))

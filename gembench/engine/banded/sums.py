@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.banded.basis import common_box, in_box
 from gembench.engine.banded.grid import TAPS
+from gembench.engine.banded.workers import Each
 from gembench.engine.bank import RotatedTemplate
 from gembench.engine.exact.kernels import sigma_squared
 from gembench.engine.kernel import kernel, summing
@@ -51,6 +52,7 @@ class DirectSums:
                 span_of[key] = begin, begin + len(runs[-1])
             span[:] = span_of[key]
         self.runs = np.concatenate(runs)
+        self._patches: list[_Patch] = []
 
     def _runs(self, template: RotatedTemplate) -> Array:
         """The columns of a template's mask without gaps, see `runs`."""
@@ -64,9 +66,16 @@ class DirectSums:
         height, width = (span.stop - span.start for span in common_box(templates))
         return int(len(templates) * height * (width + REACH + ABREAST) * templates[0].weights.itemsize)
 
+    @staticmethod
+    def patch_bytes(templates: list[RotatedTemplate]) -> int:
+        """What a thread holds of the image while it scores some templates."""
+        height, width = (span.stop - span.start for span in common_box(templates))
+        pixels = (height + REACH) * (width + REACH + ABREAST)
+        return int(pixels * (templates[0].weights.itemsize + 2 * np.dtype(np.float64).itemsize))
+
     def scores(
         self, image: Array, floor: tuple[Any, Any], windows: Array, y: Array, x: Array, first: Array,
-        templates: Array, score: Array, index: Array,
+        templates: Array, score: Array, index: Array, each: Each,
     ) -> None:
         """The best of some templates at rows of ABREAST pixels of `image` (h, w), from y, x (n,) on.
 
@@ -74,20 +83,36 @@ class DirectSums:
         windows: (K, 4) first and last row, first and last column of each template's centre
         first: (n + 1,) where each row's templates begin in `templates`
         score, index: (n, ABREAST), are folded into; pixels outside a template's window are left out
+        each: see `workers.Each`
         """
-        patch = np.empty(self.patch, image.dtype)
-        totals = np.empty((2, self.patch[0] + 1, self.patch[1]))
-        products, moments = np.zeros((len(templates), ABREAST)), np.empty((2, ABREAST))
+        products = np.zeros((len(templates), ABREAST))
         corners = np.column_stack([y, x]) // REACH * REACH
         order = np.lexsort(corners.T)
         edges = np.flatnonzero(np.diff(corners[order], axis=0, prepend=-1).any(1))
-        for start, stop in zip(edges.tolist(), [*edges[1:].tolist(), len(y)], strict=True):
-            some, (top, left) = order[start:stop], corners[order[start]].tolist()
-            take_patch(image, top + self.origin[0], left + self.origin[1], patch, totals)
+
+        def score_patch(some: Array) -> None:
+            patch = self._patches.pop() if self._patches else _Patch.of(self.patch, image.dtype)
+            top, left = corners[some[0]].tolist()
+            take_patch(image, top + self.origin[0], left + self.origin[1], patch.pixels, patch.totals)
             down, right = y[some] - top, x[some] - left
-            correlate(patch, self.weights, down, right, some, first, templates, products)
-            best_of(totals, float(floor[0]), float(floor[1]), windows, y, x, down, right, some, first,
-                    templates, products, self.runs, self.spans, self.sizes, moments, score, index)
+            correlate(patch.pixels, self.weights, down, right, some, first, templates, products)
+            best_of(patch.totals, float(floor[0]), float(floor[1]), windows, y, x, down, right, some, first,
+                    templates, products, self.runs, self.spans, self.sizes, patch.moments, score, index)
+            self._patches.append(patch)
+
+        each(score_patch, np.split(order, edges[1:]) if len(order) else [])
+
+
+class _Patch(NamedTuple):
+    """A patch of the image, see `take_patch`, and what `best_of` adds up; a thread has one for itself."""
+
+    pixels: Array
+    totals: Array
+    moments: Array
+
+    @classmethod
+    def of(cls, shape: tuple[int, int], dtype: np.dtype[Any]) -> _Patch:
+        return cls(np.empty(shape, dtype), np.empty((2, shape[0] + 1, shape[1])), np.empty((2, ABREAST)))
 
 
 def mask_runs(mask: Array) -> Array:

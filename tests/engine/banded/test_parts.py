@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from gembench.engine.banded import sums as sums_module
 from gembench.engine.banded.basis import common_box, in_box, make_basis, ring_energies
 from gembench.engine.banded.grid import (
     RADII,
@@ -20,8 +23,11 @@ from gembench.engine.banded.grid import (
 from gembench.engine.banded.group import CompressedGroup
 from gembench.engine.banded.interpolation import of_least_error, polynomial
 from gembench.engine.banded.sums import ABREAST, DirectSums, gather_cells, mask_runs
+from gembench.engine.banded.workers import Workers
 from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.engine.fft import fft_library
+
+ALONE = Workers(1).each
 
 
 def smooth(seed: int, shape: tuple[int, int], sigma: float) -> np.ndarray:
@@ -39,7 +45,7 @@ def test_the_coarse_grid_holds_every_step_th_pixel_of_a_band_limited_image(libra
     image = smooth(0, shape, 1.4 * step)
     library = fft_library(library_name)
     grid = CoarseGrid.over(shape, step)
-    coarse = library.irfft2(grid.spectrum(library, image), grid.shape)
+    coarse = library.irfft2(grid.spectrum(library, image, ALONE), grid.shape)
     inner = tuple(slice(8, -(-n // step) - 8) for n in shape)  # mirrored edges have a crease
     assert np.abs(coarse[inner] - image[::step, ::step][inner]).max() < 2e-3 * np.abs(image).max()
 
@@ -160,8 +166,8 @@ def test_compressed_scores_are_those_of_the_templates():
                          -t.offset[1], shape[1] - t.mask.shape[1] - t.offset[1]] for t in templates])
     grid, library = CoarseGrid.over(shape, step), fft_library("scipy")
     group = CompressedGroup(templates, windows, grid, 48, 1e-4, np.dtype("float64"))
-    spectra = [grid.spectrum(library, one) for one in (image, image**2 - 1)]
-    maps = group.maps(library, *spectra, lambda do, items: [do(item) for item in items])
+    spectra = [grid.spectrum(library, one, ALONE) for one in (image, image**2 - 1)]
+    maps = group.maps(library, *spectra, ALONE)
     score, index = np.full(grid.shape, -2.0), np.full(grid.shape, -1, np.int32)
     inverse, lowest = np.zeros(grid.shape), np.full(grid.shape, np.inf)
     group.fold(maps, score, index, inverse, lowest, slice(0, grid.shape[0]))
@@ -187,7 +193,7 @@ def test_direct_sums_at_the_edges_too(dtype):
     y, x = np.array([30, 12, 60, 40]), np.array([40, 10, 70, 66])
     score, index = np.full((4, ABREAST), -2, dtype), np.full((4, ABREAST), -1, np.int32)
     everyone = np.tile(np.arange(len(bank)), 4)
-    sums.scores(image, (0.0, 1e-12), windows, y, x, np.arange(5) * len(bank), everyone, score, index)
+    sums.scores(image, (0.0, 1e-12), windows, y, x, np.arange(5) * len(bank), everyone, score, index, ALONE)
     for row, column, scores, indices in zip(y, x, score, index, strict=True):
         for j in range(ABREAST):
             each = [t.score_at(image, row, column + j) for t in templates]
@@ -196,3 +202,33 @@ def test_direct_sums_at_the_edges_too(dtype):
             assert (indices[j] >= 0) == bool(possible)
             if possible:
                 assert each[indices[j]] == pytest.approx(max(possible), abs=2e-5)
+
+
+def test_patches_are_scored_by_several_threads_at_once(monkeypatch):
+    bank = a_bank()
+    image = smooth(2, (70, 81), 2) * 10
+    templates = [bank.rotated(k) for k in range(len(bank))]
+    windows = np.tile([0, 69, 0, 80], (len(bank), 1))
+    score, index = np.full((2, ABREAST), -2.0), np.full((2, ABREAST), -1, np.int32)
+    together, take_patch = threading.Barrier(2, timeout=20), sums_module.take_patch
+
+    def take_together(*arguments):
+        together.wait()  # for ever, if one patch waits for the other
+        take_patch(*arguments)
+
+    monkeypatch.setattr(sums_module, "take_patch", take_together)
+    workers = Workers(2)
+    DirectSums(templates).scores(
+        image, (0.0, 1e-12), windows, np.array([20, 50]), np.array([20, 50]), np.array([0, 1, 2]),
+        np.array([0, 1], np.int32), score, index, workers.each,
+    )
+    workers.close()
+    assert index[:, 0].tolist() == [0, 1]
+
+
+def test_an_error_in_a_worker_is_raised_and_results_keep_the_order_of_the_items():
+    workers = Workers(3)
+    assert workers.each(lambda item: item * item, range(20)) == [item * item for item in range(20)]
+    with pytest.raises(ZeroDivisionError):
+        workers.each(lambda item: 1 / item, (1, 0, 2))
+    workers.close()

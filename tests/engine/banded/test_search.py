@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 import tracemalloc
+from itertools import count
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial import KDTree
 
+from gembench.engine.banded import map as fine_map
 from gembench.engine.banded.search import BandedSearch
 from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.engine.exact.search import CPUSearch, search
@@ -226,12 +229,35 @@ def test_scores_elsewhere_are_near_the_exact_ones():
     assert np.sqrt(np.mean((maps.score - exact.score)[inside] ** 2)) < 0.01
 
 
-def test_the_same_bits_on_any_number_of_threads():
-    bank = a_bank("both", views=2)
+@pytest.mark.parametrize("peaks", [NMS, WALK], ids=["nms", "gempicker"])
+def test_the_same_bits_on_any_number_of_threads(peaks):
+    bank = a_bank(step=10)
     micrograph = a_micrograph(bank)
-    one, three = (banded(micrograph, bank, threads=threads)[0] for threads in (1, 3))
-    np.testing.assert_array_equal(one.score, three.score)
-    np.testing.assert_array_equal(one.index, three.index)
+    alone, statistics = banded(micrograph, bank, peaks)
+    assert statistics.exact > 100
+    for threads in range(2, 9):
+        maps, done = banded(micrograph, bank, peaks, threads=threads)
+        np.testing.assert_array_equal(maps.score, alone.score)
+        np.testing.assert_array_equal(maps.index, alone.index)
+        assert (done.seen, done.exact) == (statistics.seen, statistics.exact)
+
+
+def test_cells_are_looked_at_by_several_threads_at_once(monkeypatch):
+    together, gather_cells, calls = threading.Barrier(2, timeout=20), fine_map.gather_cells, count()
+
+    def gather_together(*arguments):
+        if next(calls) < 2:
+            together.wait()  # for ever, if one part of the cells waits for the other
+        gather_cells(*arguments)
+
+    def look_everywhere(fine, _settings):
+        fine.look(*(at.ravel() for at in np.indices(fine.cells)))
+
+    monkeypatch.setattr(fine_map, "gather_cells", gather_together)
+    monkeypatch.setattr("gembench.engine.banded.search.settle_maxima", look_everywhere)
+    bank = a_bank()
+    _, statistics = banded(a_micrograph(bank), bank, threads=2)
+    assert statistics.seen == np.prod(SHAPE) - (search(a_micrograph(bank), bank).index < 0).sum()
 
 
 def test_micrographs_one_after_the_other_do_not_know_of_each_other():
