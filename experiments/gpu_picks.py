@@ -11,7 +11,7 @@ import numpy as np
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.study.declare.experiment import Experiment, grid
 
-PROTOCOLS = {  # of the study klh
+PROTOCOLS = {  # of the study picking
     "paper": {"average": 4, "peaks": PeakSettings("gempicker", 0.3, 0.9, max_picks=100)},
     "gembench": {"average": 1, "lowpass": 70.0, "edges": "reflect",
                  "peaks": PeakSettings("nms", 0.5, distance=120, border=75)},

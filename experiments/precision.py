@@ -139,7 +139,7 @@ def seconds(output, inputs, case):
 def metrics(output, inputs, case):
     """Differences of scores, templates and picks, over all micrographs."""
     from gembench.evaluate.matching import match
-    from gembench.study.klh.judged import judged
+    from gembench.study.picking.judged import judged
 
     compared = output[1]
     picks = {dtype: [one.picks[dtype] for one in compared] for dtype in DTYPES}

@@ -177,7 +177,7 @@ def test_five_lines_answer_five_questions(row: Callable[..., Row]) -> None:
                     row([9.0], method="paper", n=4096, threads=4)],
         "fft_libraries": [row([3.0], library="fftw", **library), row([1.5], library="ducc0", **library),
                           row([0.01], library="cufft", **library)],
-        "klh": [row([1.0], metrics={"seconds_per_micrograph": 0.25}, data="klh", **klh),
+        "picking": [row([1.0], metrics={"seconds_per_micrograph": 0.25}, data="klh", **klh),
                 row([1.0], metrics={"seconds_per_micrograph": 0.1}, data="simulated", **klh)],
         "gpus": [row(status="skipped", reason="no CUDA device: x", device="gpu"),
                  row(status="skipped", reason="this machine has 4 cores", device="cpu")],

@@ -66,7 +66,8 @@ def file_of(module: ModuleType, package: Path) -> Path:
     *((study, machines, True) for study in ("cluster", "distribution", "reduction")),
     *((study, module, True) for study in ("cluster", "reduction") for module in (netns, prefork, chain)),
     ("cluster", rank_search, True), ("reduction", rank_reduction, True), ("reduction", rank_search, False),
-    ("reduction", relion, False), ("klh", scene, True), ("klh", relion, False), ("methods", banded_map, True),
+    ("reduction", relion, False), ("picking", scene, True), ("picking", relion, False),
+    ("methods", banded_map, True),
 ])
 def test_the_sources_are_what_a_study_imports_and_nothing_else(
     study: str, module: ModuleType, expected: bool

@@ -163,3 +163,11 @@ def test_missing_arrays_are_an_error_that_names_the_file(written: Write, row: Ma
     with pytest.raises(InputError, match=r"0\.npz: cannot be read"):
         _ = one.arrays
     assert row([1.0]).arrays == {}
+
+
+def test_rows_of_a_studys_former_name_are_its_own(tmp_path: Path, written: Write, row: MakeRow) -> None:
+    written(row([1.0], n=1), row([2.0], n=2), experiment="klh")
+    written(row([3.0], n=2), experiment="picking", started="2026-01-02T00:00:00+00:00")
+    rows = load_rows(tmp_path, "picking")
+    assert [(stored.name, stored.median) for stored in rows] == [("picking[n=1]", 1.0), ("picking[n=2]", 3.0)]
+    assert not load_rows(tmp_path, "klh")[0].name.startswith("picking")

@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,8 @@ from gembench.io.typed import GROWTH, checked, parse_json
 from gembench.study.declare.cases import Case, case_key, case_name
 from gembench.study.declare.grid import grid_class
 from gembench.study.measure.schema import CASE_FIELDS, MACHINE_FIELDS, RUN_FIELDS, SCHEMA
+
+FORMERLY = {"picking": ("klh",)}  # names that studies had when rows of theirs were stored
 
 
 @dataclass(frozen=True)
@@ -263,13 +265,15 @@ def load_rows(
         `quick` gives the quick ones only
     machine: a machine's name; all machines by default
 
-    A broken file is left out, and a warning names it.
+    Rows that were stored under a former name of the experiment are its own. A broken file is left out, and a
+    warning names it.
     """
-    files = sorted(Path(results).glob(f"{machine}/{experiment}/*.jsonl"))
+    names = [experiment, *FORMERLY.get(experiment, ())]
+    files = sorted(path for name in names for path in Path(results).glob(f"{machine}/{name}/*.jsonl"))
     rows: list[Row] = []
     for path in files:
         try:
-            rows += read_run(path)
+            rows += [replace(row, run={**row.run, "experiment": experiment}) for row in read_run(path)]
         except InputError as error:  # it spoils neither the other files nor what is made of them
             log.warning("%s", error)
     return latest(row for row in rows if grid_class(row.grid) == grid_class(grid))

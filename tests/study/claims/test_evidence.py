@@ -16,7 +16,7 @@ from gembench.study.tell.figures import declared_rows
 STUDIES = load_all(Path(__file__).parents[3] / "experiments")
 KINDS = {
     "cluster": {"measured", "emulated", "model"}, "reduction": {"measured", "emulated", "model"},
-    "distribution": {"measured", "model"}, "klh": {"measured", "simulated data"},
+    "distribution": {"measured", "model"}, "picking": {"measured", "simulated data"},
     "precision": {"measured", "simulated data"}, "gpu_picks": {"measured", "simulated data"},
     "peers": {"measured", "simulated data"},
 }

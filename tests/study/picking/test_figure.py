@@ -13,7 +13,7 @@ from gembench.study.declare.experiment import load_experiment
 from gembench.study.measure.store import Row
 from gembench.study.tell import figures
 
-FILE = Path(__file__).parents[3] / "experiments" / "klh.py"
+FILE = Path(__file__).parents[3] / "experiments" / "picking.py"
 STUDY = load_experiment(FILE)
 LINE = np.linspace(0, 1, 5)
 PICTURED = [("2013-method", 4, templates) for templates in ("halves", "projections")]
@@ -48,7 +48,7 @@ def rows(data):
     metrics = {"recall": 0.93, "precision": 0.82, "recall_interval": [0.9, 0.96],
                "precision_interval": [0.78, 0.86], "judged_micrographs": 41,
                "annotations": "548 side views", "templates_from": "halves"}
-    run = {"experiment": "klh", "started": "2026-01-01", "machine": {"name": "here"}}
+    run = {"experiment": "picking", "started": "2026-01-01", "machine": {"name": "here"}}
     return [Planted(Case(case), "ok", samples=(1.0,), metrics=metrics, run=run)
             for case in STUDY.grids["default"] if case.data == data]
 

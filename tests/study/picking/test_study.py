@@ -14,9 +14,9 @@ from gembench.io.coordinates import read_coordinates, write_coordinates
 from gembench.io.images.mrc import write_mrc, write_stack
 from gembench.study.declare.cases import Case
 from gembench.study.declare.experiment import load_experiment
-from gembench.study.klh.views import examples
+from gembench.study.picking.views import examples
 
-STUDY = load_experiment(Path(__file__).parents[3] / "experiments" / "klh.py")
+STUDY = load_experiment(Path(__file__).parents[3] / "experiments" / "picking.py")
 CASE = Case(data="klh", micrographs=82, angle_step=45, protocol="2013-method", symmetry=True,
             templates="given")
 SIZE = 900

@@ -20,7 +20,7 @@ from gembench.io.images.micrographs import read_micrograph
 from gembench.io.names import micrograph_key
 from gembench.machine import cores
 from gembench.picking.prepare import filtered
-from gembench.study.klh.shares import Inputs
+from gembench.study.picking.shares import Inputs
 
 Array = NDArray[Any]
 EXAMPLES = 4  # micrographs that are looked at

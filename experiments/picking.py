@@ -14,9 +14,9 @@ from gembench.io.names import micrograph_key
 from gembench.machine import cores
 from gembench.picking.prepare import filtered
 from gembench.study.declare.experiment import Experiment, grid
-from gembench.study.klh.judged import check_scores, distances, judged, within
-from gembench.study.klh.shares import open_inputs
-from gembench.study.klh.views import most_tops, pictured, ring_metrics
+from gembench.study.picking.judged import check_scores, distances, judged, within
+from gembench.study.picking.shares import open_inputs
+from gembench.study.picking.views import most_tops, pictured, ring_metrics
 
 THRESHOLD = 0.3  # the paper's; its ROC also needs the picks below it
 RECALL = 0.98  # that our threshold reaches on the half of the micrographs it is chosen on
@@ -164,7 +164,7 @@ def cases(step, protocol, templates="halves", symmetry=False, simulated=6, real=
 FULL = [*cases([4, 9], ["2013-method", "gembench"]), *cases(4, ["gempicker", "banded"]),
         *cases(4, "2013-method", "unsymmetrised", [False, True]), *cases(4, "2013-method", "given")]
 experiment = Experiment(
-    name="klh", title="KLH picked and judged against annotations", paper="Fig. 6",
+    name="picking", title="Particles picked and judged against annotations", paper="Fig. 6",
     about="A pick within 40 px of an annotated side view is true; one on a mark that its reader was unsure of"
     " is neither true nor false and counted beside (n_on_unsure). The column annotations says whose marks"
     " these are. On real micrographs most positions of marks are peaks of a correlation with an average of"

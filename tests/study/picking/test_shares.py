@@ -10,8 +10,8 @@ import pytest
 from gembench.data.annotated import Annotated
 from gembench.engine.picks import Picks
 from gembench.io.images.mrc import write_stack
-from gembench.study.klh import shares
-from gembench.study.klh.shares import open_inputs
+from gembench.study.picking import shares
+from gembench.study.picking.shares import open_inputs
 from gembench.templates import halves
 from gembench.templates.halves import Half
 

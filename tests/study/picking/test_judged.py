@@ -10,7 +10,7 @@ from gembench.data.workload import egg_bank, planted_micrograph
 from gembench.engine.exact.search import search
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.picks import Picks
-from gembench.study.klh.judged import ENOUGH, OUTSIDE, check_scores, distances, judged, within
+from gembench.study.picking.judged import ENOUGH, OUTSIDE, check_scores, distances, judged, within
 
 
 def marks(name="m.mrc", **label):
