@@ -209,7 +209,7 @@ def test_nothing_is_inverted_without_need(pick, capsys):
     pick()
     out = capsys.readouterr().out
     assert "inverted to" not in out
-    assert "24 templates: 2 views x 12 angles, box 32 x 32 px; method exact, scipy, 1 threads" in out
+    assert "24 templates: 2 views x 12 angles, box 32 x 32 px; method exact, scipy, 1 thread" in out
     assert "5 picks on 3 micrographs: " in out
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,12 +240,14 @@ def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
     ranks: how many there are, and what each gets
     """
     from gembench.io.coordinates import SUMMARY
+    from gembench.picking.facts import description, status
     from gembench.progress import track
 
-    for line in _description(run, args.device, ranks):
+    for line in description(run, args.device, ranks):
         _say(args, line)
     failed: list[str] = []
-    for outcome in track(run.outcomes(), len(run.todo), "Picking", args.quiet or not run.todo):
+    for outcome in track(run.outcomes(), len(run.todo), "Picking", args.quiet or not run.todo,
+                         status=lambda: status(run, args.device, ranks), workers=run.workers):
         if outcome.error:
             failed.append(outcome.path.name)
             print(f"gembench: error: {outcome.error}", file=sys.stderr)
@@ -267,26 +268,6 @@ def _say(args: argparse.Namespace, text: str) -> None:
     """Print a line, unless only warnings and errors are wanted."""
     if not args.quiet:
         print(text)
-
-
-def _description(run: PickRun, device: str, ranks: str) -> Iterator[str]:
-    """What will be done, in lines."""
-    task, search = run.task, run.picker.search
-    bank = task.bank
-    workers = "threads" if device == "cpu" else "GPUs and threads" if device.endswith("+cpu") else "GPUs"
-    yield (f"{len(bank)} templates: {len(bank.templates)} views x {len(bank.angles)} angles, box"
-           f" {bank.box[1]} x {bank.box[0]} px; method {search.method}, {search.library.name},"
-           f" {search.threads} {workers}{ranks}")
-    if choice := getattr(search.library, "choice", None):
-        yield f"FFT library: {choice}"
-    if any(path.suffix.lower() in (".tif", ".tiff") for path in task.paths):
-        yield "STAR files count the rows of TIFF micrographs from the bottom, as RELION does"
-    if task.inverted:
-        yield (f"inverted to match {task.settings.contrast} particles: template"
-               f" {', '.join(str(view) for view in task.inverted)}")
-    if len(run.todo) < len(task.paths):
-        yield (f"{len(task.paths) - len(run.todo)} of {len(task.paths)} micrographs are finished and"
-               " skipped")
 
 
 def _symmetry(text: str) -> tuple[int, ...]:

@@ -1,11 +1,16 @@
-"""What run.json says of a micrograph that was picked, and of the time that a run took."""
+"""What run.json says of a micrograph that was picked and of a run's time, and what a terminal says of it."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from gembench.engine.search import Search
 from gembench.picking.picker import Picked
+from gembench.progress import Status
+
+if TYPE_CHECKING:
+    from gembench.picking.run import PickRun
 
 
 def pace_of(seconds: float, on_devices: float, search: Search) -> dict[str, Any]:
@@ -30,3 +35,36 @@ def facts_of(picked: Picked, seconds: dict[str, float]) -> dict[str, Any]:
         "producer_wait": round(statistics.producer_wait, 4),
         "consumer_wait": round(statistics.consumer_wait, 4),
     }
+
+
+def description(run: PickRun, device: str, ranks: str = "") -> Iterator[str]:
+    """What a run will do, in lines; ranks: how many there are, and what each gets."""
+    task, search = run.task, run.picker.search
+    bank = task.bank
+    yield (f"{len(bank)} templates: {len(bank.templates)} views x {len(bank.angles)} angles, box"
+           f" {bank.box[1]} x {bank.box[0]} px; method {search.method}, {search.library.name},"
+           f" {_workers(search, device)}{ranks}")
+    if choice := getattr(search.library, "choice", None):
+        yield f"FFT library: {choice}"
+    if any(path.suffix.lower() in (".tif", ".tiff") for path in task.paths):
+        yield "STAR files count the rows of TIFF micrographs from the bottom, as RELION does"
+    if task.inverted:
+        yield (f"inverted to match {task.settings.contrast} particles: template"
+               f" {', '.join(str(view) for view in task.inverted)}")
+    if len(run.todo) < len(task.paths):
+        yield (f"{len(task.paths) - len(run.todo)} of {len(task.paths)} micrographs are finished and"
+               " skipped")
+
+
+def status(run: PickRun, device: str, ranks: str = "") -> Status:
+    """What a run is at: the micrograph that is searched, picks so far, and what searches."""
+    search = run.picker.search
+    return Status(run.at_hand or run.todo[0].name, f"{run.picked:,} picks so far",
+                  f"{_workers(search, device)}{ranks}, {search.library.name}")
+
+
+def _workers(search: Search, device: str) -> str:
+    """`2 threads`, `1 GPU`."""
+    many = search.threads != 1
+    word = "thread" if device == "cpu" else "GPUs and thread" if device.endswith("+cpu") else "GPU"
+    return f"{search.threads} {word}{'s' if many else ''}"

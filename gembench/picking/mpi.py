@@ -72,6 +72,7 @@ class RankRun(PickRun):
     ) -> None:
         super().__init__(plan.task, picker, plan.folder, plan.todo, argv)
         self.communicator, self.distribution, self.reduction = communicator, plan.distribution, plan.reduction
+        self.workers = 1 if plan.distribution == "templates" else communicator.size
 
     @property
     def leads(self) -> bool:

@@ -123,14 +123,18 @@ class PickRun:
     """A run of one process, or the root's part of one on many ranks; use as a context manager.
 
     todo: the micrographs that are not finished
+    at_hand: name of the micrograph that is searched; picked: picks of this run so far
     total: picks in the folder, when all outcomes have been taken
     """
+
+    workers = 1  # that pick a micrograph of their own at the same time
 
     def __init__(
         self, task: Task, picker: Picker, folder: PickFolder, todo: list[Path], argv: Sequence[str] = ()
     ) -> None:
         self.task, self.picker, self.folder, self.argv = task, picker, folder, list(argv)
         self.todo, self.total = todo, 0
+        self.at_hand, self.picked = "", 0
 
     def __enter__(self) -> Self:
         return self
@@ -153,6 +157,7 @@ class PickRun:
                 for outcome in self._picked():
                     self._note(outcome)
                     limited += outcome.facts.get("limited_pixels", 0) > 0
+                    self.picked += outcome.facts.get("picks", 0)
                     on_devices += outcome.facts.get("device_seconds", 0.0)
                     yield outcome
             except BaseException:
@@ -204,7 +209,7 @@ class PickRun:
         """Search one micrograph that is not picked."""
         if ready.prepared is None:
             return ready
-        start = time.perf_counter()
+        self.at_hand, start = ready.path.name, time.perf_counter()
         try:
             searched = self.picker.search_one(ready.prepared)
         except InputError as error:

@@ -53,7 +53,7 @@ def test_progress_on_a_terminal_is_a_bar_that_goes_away():
     stream = Terminal()
     assert list(track(iter("abc"), total=3, description="picking", stream=stream)) == ["a", "b", "c"]
     assert "picking" in stream.getvalue()
-    assert "3/3" in stream.getvalue()
+    assert "3 of 3" in stream.getvalue()
 
 
 def test_progress_can_be_silent():
