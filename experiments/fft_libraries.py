@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from gembench.data.workload import OneTemplate, Workload, egg_bank
 from gembench.engine.fft import LIBRARIES, PREFERENCE
+from gembench.study.declare.devices import CUFFT, no_library
 from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.declare.needs import no_memory
 
-NAMES = list(dict.fromkeys(["fftw", *PREFERENCE, *LIBRARIES, "cufft"]))
+NAMES = list(dict.fromkeys(["fftw", *PREFERENCE, *LIBRARIES, CUFFT]))
 LARGE = [name for name in NAMES if name not in ("numpy", "mkl-fft")]  # by default at 4096
 ADDED = [name for name, kind in LIBRARIES.items() if not kind.__module__.startswith("gembench.")]  # plug-ins'
 PRECISIONS = ["float32", "float64"]
@@ -14,28 +16,16 @@ ARRAYS = 12  # of N^2 numbers that a case holds at its most; measured: 10 (mkl, 
 
 
 def skip(case):
-    """Why the library cannot be used here, or why the micrograph is too large."""
-    if case.library in LIBRARIES:
-        return LIBRARIES[case.library].unavailable() or too_large(case)
-    from gembench.engine.gpu import device
-
-    return device.unavailable()
-
-
-def too_large(case):
-    """The libraries alternate, so that the arrays of all must fit into the memory together."""
-    from gembench.machine import memory
-
-    need = len(LIBRARIES) * ARRAYS * case.n**2 * {"float32": 4, "float64": 8}[case.precision] / 2**30
-    there = memory() / 2**30
-    return f"all libraries together need {need:.0f} GiB of {there:.0f}" if need > 0.9 * there else ""
+    """Why the library cannot be used here, or why the arrays of all, which alternate, do not fit together."""
+    numbers = 0 if case.library == CUFFT else len(LIBRARIES) * ARRAYS * case.n**2
+    return no_library(case.library) or no_memory("all libraries together", numbers, case.precision)
 
 
 def setup(case):
     """A micrograph's spectra, and a template N/8 wide with a mask of its own, where they are transformed."""
     shape = (case.n, case.n)
     work = Workload.make(shape, egg_bank(case.n // 8, 1))
-    if case.library != "cufft":
+    if case.library != CUFFT:
         return OneTemplate(work, case.library, case.precision, shape)
     from gembench.data.one_template import OneTemplateOnGPU
 
@@ -66,7 +56,7 @@ experiment = Experiment(
     " plans, fftw-estimate estimates them. cufft is timed from the template in the GPU's memory to the maps"
     " in it, until the device has finished. Any score of a hundred that differs from a float64 direct sum"
     " fails the case.",
-    grids={"quick": cases([256, 512], ["fftw", "mkl", "scipy", "cufft", *ADDED]),
+    grids={"quick": cases([256, 512], ["fftw", "mkl", "scipy", CUFFT, *ADDED]),
            "default": cases([512, 1024, 2048]) + cases(4096, LARGE),
            "paper": cases([512, 1024, 2048, 4096, 8192])},
     setup=setup, run=run, check=check, skip=skip,

@@ -8,7 +8,10 @@ import time
 from types import SimpleNamespace
 
 from gembench.data.workload import Pace, Workload, egg_bank
+from gembench.study.declare.cases import case_key
+from gembench.study.declare.devices import no_gpus
 from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.declare.needs import no_cores, no_memory
 
 BANK = 14_630  # templates of the paper's measurement
 CORES = os.cpu_count() or 1
@@ -25,30 +28,11 @@ ARRAYS = 6  # of n^2 numbers that a CPU thread holds at its most, by engine.plan
 
 
 def skip(case):
-    """Why the case cannot run here."""
-    return no_gpu(case) if case.device == "gpu" else no_cores(case)
-
-
-def no_gpu(case):
-    """Why there are not as many GPUs."""
-    from gembench.engine.gpu import device
-
-    reason = device.unavailable()
-    if reason:
-        return reason
-    count = device.count()
-    return f"this machine has {count} GPU(s)" if case.devices > count else ""
-
-
-def no_cores(case):
-    """Why there are not as many cores, or not enough memory."""
-    from gembench.machine import memory
-
-    if case.devices > CORES:
-        return f"this machine has {CORES} cores"
-    need = case.devices * ARRAYS * case.n**2 * {"float32": 4, "float64": 8}[case.precision] / 2**30
-    there = memory() / 2**30
-    return f"{case.devices} threads need {need:.0f} GiB of {there:.0f}" if need > 0.9 * there else ""
+    """Why there are not as many GPUs, or not as many cores and the memory for them."""
+    if case.device == "gpu":
+        return no_gpus(case.devices)
+    numbers = case.devices * ARRAYS * case.n**2
+    return no_cores(case.devices) or no_memory(f"{case.devices} threads", numbers, case.precision)
 
 
 def setup(case):
@@ -102,25 +86,26 @@ def metrics(output, inputs, case):
 
     steady = output.pace.done[output.pace.threads - 1 :]
     rate, dead = rate_and_dead_time(steady, output.seconds, len(inputs.work.bank))
-    told = {"templates": len(inputs.work.bank), "seconds_in_all": output.seconds, "fitted_rate": rate,
-            "dead_seconds": dead, "library": inputs.search.library.name}
-    return told | gpu_metrics(inputs, case, rate, dead) if case.device == "gpu" else told
+    values = {"templates": len(inputs.work.bank), "seconds_in_all": output.seconds, "fitted_rate": rate,
+              "dead_seconds": dead, "library": inputs.search.library.name}
+    return values | gpu_metrics(inputs, case, rate, dead) if case.device == "gpu" else values
 
 
 def gpu_metrics(inputs, case, rate, dead):
     """Bytes against a copy, stages, the paper's whole job, and the read-bound timeline where they belong."""
     from gembench.study.gpu import profile, timeline
 
-    told = {"layout": str(inputs.search.plan.layout)}
+    values = {"layout": str(inputs.search.plan.layout)}
     if case.devices == 1:
-        told |= profile.stages(inputs.search, inputs.work) | profile.traffic(inputs.search, inputs.work, rate)
+        values |= profile.stages(inputs.search, inputs.work)
+        values |= profile.traffic(inputs.search, inputs.work, rate)
         if case.n == 2048:
-            told |= timeline.klh(1 / rate, dead)
+            values |= timeline.klh(1 / rate, dead)
     if case.n == 4096 and case.batch == "auto":
         bank = egg_bank(case.template, BANK, case.mask)
         options = {"device": gpu_names(case.devices), "dtype": case.precision, **gpu_options(case)}
-        told["whole_job_seconds"] = profile.whole_job(bank, inputs.work.micrograph, **options)
-    return told
+        values["whole_job_seconds"] = profile.whole_job(bank, inputs.work.micrograph, **options)
+    return values
 
 
 def rates(time, case):
@@ -141,7 +126,7 @@ def cases(n, device=("cpu", "gpu"), precision="float32", mask="own", devices=1, 
 def declared(cpu_sizes):
     """Every question of the study, with the CPU asked at these sizes only."""
     every = sorted({16, CORES} - {1})  # 16: so that rows of such a machine are known elsewhere
-    asked = [
+    questions = [
         *cases(SMALL + LARGE, "gpu", PRECISIONS), *cases(cpu_sizes, "cpu", PRECISIONS),
         *cases(cpu_sizes, "cpu", PRECISIONS, devices=every), *cases(2048, "cpu", devices=[4, 8]),
         *cases([2048, 4096], "gpu", devices=[2, 4]),
@@ -149,7 +134,7 @@ def declared(cpu_sizes):
         *cases(4096, "gpu", batch=[1, 4, 16, 64]),
         *cases([2048, 4096], "gpu", mask=["own", "disc"], spectra="half"),
     ]
-    return [case for number, case in enumerate(asked) if case not in asked[:number]]  # 8 may be all cores
+    return list({case_key(case): case for case in questions}.values())  # 8 may be all cores
 
 
 experiment = Experiment(

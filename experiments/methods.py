@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +10,7 @@ from gembench.data.workload import FAINT, VISIBLE, Pace, Workload, egg_bank
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.machine import cores
 from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.measure.transforms import share_of_transforms
 
 LOWPASS = 20.0  # A, of the micrographs that the banded method searches, as RELION is run
 PIXEL_SIZE = 2.2  # A, KLH's
@@ -76,14 +76,14 @@ def check(output, inputs, case):
     work, search, reference = inputs
     if STEPS[case.step].method != "banded":
         return work.check(output[0], "float32")
-    mine, exact = (find_picks(maps, search.bank, PEAKS, "") for maps in (output[0], reference))
-    if len(mine) != len(exact):
-        raise ValueError(f"{len(mine)} picks, {len(exact)} by the method exact")
-    distance = np.hypot(mine.x - exact.x, mine.y - exact.y).max(initial=0)
+    picks, exact = (find_picks(maps, search.bank, PEAKS, "") for maps in (output[0], reference))
+    if len(picks) != len(exact):
+        raise ValueError(f"{len(picks)} picks, {len(exact)} by the method exact")
+    distance = np.hypot(picks.x - exact.x, picks.y - exact.y).max(initial=0)
     if distance > 1:
         raise ValueError(f"a pick is {distance:.1f} px from where the method exact has it")
-    return {"picks": len(mine), "pick_distance": distance,
-            "pick_score_difference": np.abs(mine.score - exact.score).max(initial=0)}
+    return {"picks": len(picks), "pick_distance": distance,
+            "pick_score_difference": np.abs(picks.score - exact.score).max(initial=0)}
 
 
 def seconds(output, inputs, case):
@@ -94,56 +94,18 @@ def seconds(output, inputs, case):
     return output[1].seconds_per_template
 
 
-class Clocked:
-    """An FFT library that adds up the seconds of its whole transforms."""
-
-    def __init__(self, library):
-        self.library, self.seconds = library, 0.0
-
-    def __getattr__(self, name):
-        return getattr(self.library, name)
-
-    def rfft2(self, *arguments):
-        """A forward transform, timed."""
-        return self.timed(self.library.rfft2, arguments)
-
-    def irfft2(self, *arguments):
-        """An inverse transform, timed."""
-        return self.timed(self.library.irfft2, arguments)
-
-    def timed(self, transform, arguments):
-        """What the transform gives."""
-        start = time.perf_counter()
-        try:
-            return transform(*arguments)
-        finally:
-            self.seconds += time.perf_counter() - start
-
-
-def share_of_transforms(work, step, rounds=3):
-    """What of a search's time its whole transforms take, on one thread: the median share and its range."""
-    shares = []
-    with opened(step, work.bank) as search:
-        search.library = Clocked(search.library)
-        search.run(work.micrograph)  # plans are made, pages touched
-        for _ in range(rounds):
-            search.library.seconds = 0.0
-            search.run(work.micrograph)
-            shares.append(search.library.seconds / search.statistics.seconds)
-    return {"share_of_transforms": float(np.median(shares)),
-            "share_of_transforms_interval": [min(shares), max(shares)]}
-
-
 def metrics(output, inputs, case):
     """Transforms counted, what of the paper's time they take, and how far the maps are from float64's."""
     maps, (work, search, reference) = output[0], inputs
     counts, difference = search.statistics.counts, np.abs(maps.score - reference.score)
-    told = {"method": STEPS[case.step].method, "templates": len(search.bank)}
-    if told["method"] == "banded":
-        return told
-    if told["method"] == "paper":
-        told |= share_of_transforms(work, STEPS[case.step])
-    return told | {
+    step = STEPS[case.step]
+    values = {"method": step.method, "templates": len(search.bank)}
+    if step.method == "banded":
+        return values
+    if step.method == "paper":
+        with opened(step, work.bank) as clocked:
+            values |= share_of_transforms(clocked, work.micrograph)
+    return values | {
         "forward": counts.forward, "inverse": counts.inverse, "transforms": counts.forward + counts.inverse,
         "score_difference": difference.max(), "score_difference_rms": np.sqrt(np.mean(difference**2)),
         "index_differences": np.count_nonzero(maps.index != reference.index),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from gembench.data.workload import OneTemplate, Workload, egg_bank
-from gembench.engine.fft import LIBRARIES, PREFERENCE
+from gembench.engine.fft import PREFERENCE
 from gembench.engine.fft.sizes import fast_size
+from gembench.study.declare.devices import CUFFT, no_library
 from gembench.study.declare.experiment import Experiment, grid
 
 NAMES = list(PREFERENCE)
-GPU = "cufft"
 SIZES = [2047, 2049, 2187, 2208]  # 23 * 89, 3 * 683, 3^7 and 2^5 * 3 * 23
 CAMERAS = ["3838x3710", "5760x4092"]  # width x height of the frames of two direct detectors
 
@@ -27,18 +27,14 @@ def padded_to(size):
 
 def skip(case):
     """Why the library cannot be used here."""
-    if case.library in LIBRARIES:
-        return LIBRARIES[case.library].unavailable()
-    from gembench.engine.gpu import device
-
-    return device.unavailable()
+    return no_library(case.library)
 
 
 def setup(case):
     """A micrograph's spectra, of its own size or padded, and a template of 160 x 160 pixels."""
     shape = shape_of(case)
     work = Workload.make(shape, egg_bank(min(160, shape[0] // 4), 1))
-    if case.library == GPU:
+    if case.library == CUFFT:
         from gembench.data.one_template import OneTemplateOnGPU
 
         padded = (fast_size(shape[0]), fast_size(shape[1]))
@@ -68,8 +64,8 @@ experiment = Experiment(
     " is padded gets zeros up to the even size, without prime factors above 7, whose row transforms cost"
     " least (gembench/engine/fft/sizes.py); every size here has a better one.",
     grids={"quick": cases([509, 514], ["fftw", "mkl"]),
-           "default": cases(SIZES, ["mkl", "scipy", GPU]) + cases(CAMERAS[0], ["mkl", GPU]),
-           "paper": cases([*SIZES, *CAMERAS], [*NAMES, GPU])},
+           "default": cases(SIZES, ["mkl", "scipy", CUFFT]) + cases(CAMERAS[0], ["mkl", CUFFT]),
+           "paper": cases([*SIZES, *CAMERAS], [*NAMES, CUFFT])},
     setup=setup, run=run, check=check, skip=skip,
     compare="padded", baseline=False, rounds=2, columns=["padded_to"],
 )

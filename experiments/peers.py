@@ -55,9 +55,9 @@ def speed_setup(case):
     """One planted micrograph, and as many turns of one template as show the picker's pace."""
     from gembench.peers.speed import speed_task, turns_for
 
-    wanted = (LOWPASSED if case.lowpass else TURNS).get(case.picker, 36)
+    least = (LOWPASSED if case.lowpass else TURNS).get(case.picker, 36)
     task = speed_task(
-        PEERS[case.picker], case.n, case.template, case.mask, turns_for(wanted, threads(case)),
+        PEERS[case.picker], case.n, case.template, case.mask, turns_for(least, threads(case)),
         lowpass=case.lowpass, threads=threads(case),
     )
     if task.peer.prepares:
@@ -107,9 +107,9 @@ def metrics(output, inputs, case):
     from gembench.peers.program import memory_here
 
     held = (output if case.task == "speed" else inputs).memory or memory_here()
-    told = {"version": inputs.peer.version(), "templates_turned_by": inputs.peer.turns,
-            "memory_mib": held / 2**20}
-    return told | ({"templates": output.templates} if case.task == "speed" else inputs.metrics())
+    values = {"version": inputs.peer.version(), "templates_turned_by": inputs.peer.turns,
+              "memory_mib": held / 2**20}
+    return values | ({"templates": output.templates} if case.task == "speed" else inputs.metrics())
 
 
 def speed(n, template, kinds=(("own", 0), ("disc", 0), ("disc", 20)), used=("one", "all")):

@@ -152,9 +152,9 @@ def _picks(rows, picked=()):
                        textcoords="offset points", va="center", fontsize="small")
     for place, (name, total) in enumerate(paper.items(), len(rows)):
         if name in picked:
-            found, made = picked[name]
-            for share, text in ((found / MARKED, f"recall {found / MARKED:.2f}"),
-                                (found / made, f"precision {found / made:.2f}")):
+            true, made = picked[name]
+            for share, text in ((true / MARKED, f"recall {true / MARKED:.2f}"),
+                                (true / made, f"precision {true / made:.2f}")):
                 style.paper_value(left, share, place, text, offset=(0, 5))
         if timed:
             style.paper_value(right, total / 82, place, f"{seconds_text(total / 82)}, the paper's")

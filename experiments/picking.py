@@ -8,14 +8,15 @@ import numpy as np
 from gembench.data import klh
 from gembench.data.annotated import SIMULATED, not_asked_for
 from gembench.engine.peaks import PeakSettings
-from gembench.evaluate import at_other_halfs_threshold, match, precision_recall_ribbon, roc_ribbon
+from gembench.evaluate import at_other_halfs_threshold, precision_recall_ribbon, roc_ribbon
 from gembench.io.images.micrographs import read_micrograph
 from gembench.io.names import micrograph_key
 from gembench.machine import cores
 from gembench.picking.prepare import filtered
 from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.picking.evidence import evidence_of_picks
 from gembench.study.picking.judged import check_scores, distances, judged, within
-from gembench.study.picking.shares import open_inputs
+from gembench.study.picking.shares import against_exact, open_inputs
 from gembench.study.picking.views import most_tops, pictured, ring_metrics
 
 THRESHOLD = 0.3  # the paper's; its ROC also needs the picks below it
@@ -43,11 +44,6 @@ def skip(case):
     return not_asked_for(case.data, klh.NAME)
 
 
-def evidence_of(case):
-    """Picks on micrographs of our simulator say nothing of real ones."""
-    return "simulated data" if case.data == SIMULATED else "measured"
-
-
 def setup(case):
     """Micrographs and banks: two views, turned; with symmetry only as far as the turns differ."""
     symmetry = klh.SYMMETRY if case.symmetry else None
@@ -69,7 +65,7 @@ def run(inputs, case):
 
 def check(output, inputs, case):
     """The scores of the picks on each bank's first micrograph are the formula's, summed in float64."""
-    picks = {micrograph_key(found.micrograph): found for found in output[0]}
+    picks = {micrograph_key(several.micrograph): several for several in output[0]}
     for share in inputs.shares:
         micrograph = read_micrograph(share.paths[0], pixel_size=inputs.data.pixel_size)
         image, shift, _ = filtered(micrograph.data, inputs.settings)
@@ -78,18 +74,18 @@ def check(output, inputs, case):
 
 def truth_of(output, inputs, case):
     """The annotations; with gEMpicker's settings, those beyond its border are nobody's to find."""
-    marks = {micrograph_key(known.micrograph): known for known in inputs.data.truth}
+    marks = {micrograph_key(several.micrograph): several for several in inputs.data.truth}
     border = 0.0
     if case.protocol == "gempicker":
         border = inputs.settings.peaks.border + inputs.shares[0].bank.box[0] // 2
-    return [within(marks[micrograph_key(found.micrograph)], shape, border)
-            for found, shape in zip(*output[:2], strict=True)]
+    return [within(marks[micrograph_key(picks.micrograph)], shape, border)
+            for picks, shape in zip(*output[:2], strict=True)]
 
 
 def metrics(output, inputs, case):
     """Counts and statistics in the words of the paper's benchmark, and whose annotations they rest on."""
     picks, truth = output[0], truth_of(output, inputs, case)
-    kept, thresholds = [found[found.score >= THRESHOLD] for found in picks], [THRESHOLD]
+    kept, thresholds = [several[several.score >= THRESHOLD] for several in picks], [THRESHOLD]
     if case.protocol not in FIXED:
         kept, thresholds = at_other_halfs_threshold(picks, lambda some: judged(some, truth), RECALL)
     result, every = (judged(some, truth, resamples=1000) for some in (kept, picks))
@@ -103,30 +99,13 @@ def metrics(output, inputs, case):
         "templates": len(inputs.shares[0].bank), "judged_micrographs": count,
         "seconds_per_micrograph": seconds, "projected_82_seconds": klh.MICROGRAPHS * seconds,
         "processor_82_seconds": klh.MICROGRAPHS * output[3] / count,
-        "picks_of_all_micrographs": sum(int((found.view == klh.SIDE).sum()) for found in picks),
+        "picks_of_all_micrographs": sum(int((several.view == klh.SIDE).sum()) for several in picks),
         "annotations": inputs.data.described(klh.VIEWS[klh.SIDE]), "templates_from": inputs.made,
         "work": f"{count} micrographs, {len(inputs.shares[0].bank)} templates, method"
                 f" {inputs.settings.method}, {cores()} cores",
         **(ring_metrics(inputs) if drawn(case) else {}),
-        **(against_exact(inputs) if case.protocol == "banded" else {}),
+        **(against_exact(inputs, SAME) if case.protocol == "banded" else {}),
     }
-
-
-def against_exact(inputs):
-    """How the picks of the method banded differ from those of exact, on all micrographs together."""
-    peaks = replace(inputs.settings.peaks, threshold=SAME)
-    both = [inputs.picked(replace(inputs.settings, method=method, peaks=peaks))
-            for method in ("banded", "exact")]
-    compared = missed = added = 0
-    furthest = 0.0
-    for banded, exact in zip(*both, strict=True):
-        same = match(banded.picks, exact.picks, 1.0)
-        compared += len(exact.picks)
-        missed += len(exact.picks) - len(same.truth)
-        added += len(banded.picks) - len(same.pick)
-        furthest = max(furthest, float(same.distance.max(initial=0)))
-    return {"compared_with_exact": compared, "missed_of_exact": missed, "not_of_exact": added,
-            "furthest_from_exact_px": furthest}
 
 
 def drawn(case):
@@ -147,7 +126,7 @@ def arrays(output, inputs, case):
             stored |= {f"{name}_at": around.at, f"{name}_low": around.low, f"{name}_high": around.high}
     if drawn(case):
         name = most_tops(inputs).name
-        picks = next(found for found in output[0] if micrograph_key(found.micrograph) == name)
+        picks = next(several for several in output[0] if micrograph_key(several.micrograph) == name)
         stored |= pictured(inputs, picks[picks.score >= THRESHOLD])
     return stored
 
@@ -179,7 +158,7 @@ experiment = Experiment(
     " micrographs the threshold that finds 98 % on the other half; banded, the same by the method banded for"
     " picks above 0.4; its picks above 0.25 are compared with those of exact.",
     grids={"quick": cases(9, "2013-method", simulated=2, real=2), "default": FULL, "paper": FULL},
-    evidence=evidence_of, setup=setup, run=run, check=check, skip=skip, metrics=metrics, arrays=arrays,
+    evidence=evidence_of_picks, setup=setup, run=run, check=check, skip=skip, metrics=metrics, arrays=arrays,
     rounds=1, warmups=0, time_limit=3600,
     columns=(*STATISTICS, "n_placed", "placed_distance_px", "templates", "seconds_per_micrograph",
              "processor_82_seconds", "missed_of_exact", "work", "annotations", "templates_from"),

@@ -6,6 +6,7 @@ import os
 
 from gembench.data.workload import Pace, Workload, egg_bank
 from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.declare.needs import no_cores, no_memory
 from gembench.study.measure import arithmetic
 
 BANK = 14_630  # templates of the paper's measurement, to which the total is projected
@@ -16,15 +17,9 @@ THREADS = [1, 2, 3, 4, 6, 8, 12, 16]
 
 
 def skip(case):
-    """Why there can be no such search here."""
-    import psutil
-
-    if case.threads > CORES:
-        return f"this machine has {CORES} cores"
-    # whole spectra, products and padded maps of every thread, of all the cases that alternate
-    need = sum(n for n in THREADS if n <= CORES) * ARRAYS[case.method] * case.n**2 * 4 / 2**30
-    there = psutil.virtual_memory().total / 2**30
-    return f"all numbers of threads together need {need:.0f} GiB of {there:.0f}" if need > 0.9 * there else ""
+    """Why there are not as many cores, or not the memory for all numbers of threads, which alternate."""
+    arrays = sum(n for n in THREADS if n <= CORES) * ARRAYS[case.method]
+    return no_cores(case.threads) or no_memory("all numbers of threads together", arrays * case.n**2)
 
 
 def setup(case):
@@ -63,11 +58,11 @@ def of_the_producer(case):
 def metrics(output, inputs, case):
     """How the queue behaved, in seconds summed over threads, and what as many threads do without it."""
     search = inputs[1]
-    told = search.statistics
+    queue = search.statistics
     return of_the_producer(case) | {
-        "templates": told.counts.templates, "queue_depth": search.queue_depth,
-        "queue_depth_reached": told.deepest_queue, "producer_wait": told.producer_wait,
-        "consumer_wait": told.consumer_wait, "seconds_in_all": told.seconds,
+        "templates": queue.counts.templates, "queue_depth": search.queue_depth,
+        "queue_depth_reached": queue.deepest_queue, "producer_wait": queue.producer_wait,
+        "consumer_wait": queue.consumer_wait, "seconds_in_all": queue.seconds,
         "arithmetic": arithmetic.flops(case.threads),
     }
 

@@ -26,8 +26,8 @@ def judged(
     picks: Sequence[Picks], truth: Sequence[Picks], threshold: float | None = None, resamples: int = 0
 ) -> Evaluation:
     """Side views against the annotations of the same micrographs; unsure marks count neither way."""
-    names = {micrograph_key(found.micrograph) for found in picks}
-    marks = [known for known in truth if micrograph_key(known.micrograph) in names]
+    names = {micrograph_key(several.micrograph) for several in picks}
+    marks = [several for several in truth if micrograph_key(several.micrograph) in names]
     return evaluate(picks, marks, klh.RADIUS, labels=[klh.VIEWS[klh.SIDE]], ignore_labels=("unsure", OUTSIDE),
                     views=[klh.SIDE], threshold=threshold, resamples=resamples)
 
@@ -43,15 +43,15 @@ def distances(picks: Sequence[Picks], data: Annotated) -> dict[str, Any]:
 
     n_placed: how many of these marks a pick is on
     """
-    found: list[float] = []
-    marks = {micrograph_key(known.micrograph): known for known in data.truth}
+    pixels: list[float] = []
+    truth = {micrograph_key(marks.micrograph): marks for marks in data.truth}
     for picked in picks:
-        known = marks.get(micrograph_key(picked.micrograph))
-        if known is not None:
-            placed = known[(known.label == klh.VIEWS[klh.SIDE]) & data.placed(known)]
-            found += match(picked[picked.view == klh.SIDE], placed, klh.RADIUS).distance.tolist()
-    mean = float(np.mean(found)) if len(found) >= ENOUGH else None
-    return {"n_placed": len(found), "placed_distance_px": mean}
+        marks = truth.get(micrograph_key(picked.micrograph))
+        if marks is not None:
+            placed = marks[(marks.label == klh.VIEWS[klh.SIDE]) & data.placed(marks)]
+            pixels += match(picked[picked.view == klh.SIDE], placed, klh.RADIUS).distance.tolist()
+    mean = float(np.mean(pixels)) if len(pixels) >= ENOUGH else None
+    return {"n_placed": len(pixels), "placed_distance_px": mean}
 
 
 def check_scores(picks: Picks, image: NDArray[np.floating], bank: TemplateBank) -> None:

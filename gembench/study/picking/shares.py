@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from gembench.data import klh
 from gembench.data.annotated import SIMULATED, Annotated, annotated, annotated_set
 from gembench.engine.bank import TemplateBank
+from gembench.evaluate import match
 from gembench.io.names import micrograph_key
 from gembench.machine import cores
 from gembench.picking.picker import Picked, Picker
@@ -65,6 +66,26 @@ def open_inputs(name: str, micrographs: int, templates: str, **settings: Any) ->
         return Inputs(data, chosen, [Share(data.micrographs, bank)], MADE[templates])
     shares, made = _halves(data, chosen, symmetric=templates == "halves")
     return Inputs(data, chosen, shares, made)
+
+
+def against_exact(inputs: Inputs, least: float) -> dict[str, float]:
+    """How the picks of banded that score `least` differ from those of exact, all micrographs together.
+
+    A pick is the same within a pixel.
+    """
+    peaks = replace(inputs.settings.peaks, threshold=least)
+    both = [inputs.picked(replace(inputs.settings, method=method, peaks=peaks))
+            for method in ("banded", "exact")]
+    compared = missed = added = 0
+    furthest = 0.0
+    for banded, exact in zip(*both, strict=True):
+        same = match(banded.picks, exact.picks, 1.0)
+        compared += len(exact.picks)
+        missed += len(exact.picks) - len(same.truth)
+        added += len(banded.picks) - len(same.pick)
+        furthest = max(furthest, float(same.distance.max(initial=0)))
+    return {"compared_with_exact": compared, "missed_of_exact": missed, "not_of_exact": added,
+            "furthest_from_exact_px": furthest}
 
 
 def _halves(data: Annotated, settings: PickSettings, *, symmetric: bool) -> tuple[list[Share], str]:

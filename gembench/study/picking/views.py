@@ -51,7 +51,7 @@ class Example:
 def examples(inputs: Inputs) -> list[Example]:
     """The micrographs with most annotations, searched once."""
     if inputs.examples is None:
-        marks = {micrograph_key(known.micrograph): known for known in inputs.data.truth}
+        marks = {micrograph_key(several.micrograph): several for several in inputs.data.truth}
         banks = {path: share.bank for share in inputs.shares for path in share.paths}
         most = sorted(banks, key=lambda path: -len(marks[micrograph_key(path)]))[:EXAMPLES]
         inputs.examples = [_example(inputs, path, banks[path], marks[micrograph_key(path)]) for path in most]
@@ -83,12 +83,13 @@ def ring_metrics(inputs: Inputs) -> dict[str, float]:
     """
     shown = examples(inputs)
     margin = inputs.shares[0].bank.box[0] // 2 + RINGS[1]
-    rings = compare_rings([(one.maps[klh.SIDE], one.tops) for one in shown], RINGS, margin)
+    rings = compare_rings([(example.maps[klh.SIDE], example.tops) for example in shown], RINGS, margin)
     if rings is None:
         return {}
     values = {"ring_contrast": rings.contrast, "top_views": float(rings.places),
               "ring_contrast_random": rings.random, "ring_contrast_random_high": rings.random_high}
-    centres = [np.array([score[tuple(one.tops.T)] for score in one.maps]) for one in shown if one.annotated]
+    centres = [np.array([score[tuple(example.tops.T)] for score in example.maps])
+               for example in shown if example.annotated]
     if centres:
         side, top = np.concatenate(centres, axis=1)
         searched = (side > 0) | (top > 0)  # beyond, a mask leaves the frame and there is no score
@@ -103,7 +104,7 @@ def pictured(inputs: Inputs, picks: Picks) -> dict[str, Array]:
     view, whose first pixel (x, y) is `corner`, by `ZOOM_BIN`. Positions are pixels of the filtered image.
     """
     shown = most_tops(inputs)
-    found = picks.shifted(shown.shift, shown.shift)
+    placed = picks.shifted(shown.shift, shown.shift)
     assert shown.bank.masks is not None
     x, y = _corner(shown)
     near = (slice(y, y + ZOOM), slice(x, x + ZOOM))
@@ -113,7 +114,7 @@ def pictured(inputs: Inputs, picks: Picks) -> dict[str, Array]:
            for name, image in _small(shown.image[near], [m[near] for m in shown.maps], ZOOM_BIN).items()},
         "templates": np.stack([share.bank.templates for share in inputs.shares]).astype(np.float32),
         "masks": shown.bank.masks.astype(np.uint8), "tops": shown.tops[:, ::-1], "marks": shown.marks.xy,
-        "picks": np.column_stack([found.xy, found.view]), "pixel_size": np.array(inputs.data.pixel_size),
+        "picks": np.column_stack([placed.xy, placed.view]), "pixel_size": np.array(inputs.data.pixel_size),
         "corner": np.array([x, y]),
         "ring_radius": np.array([_highest_ring(shown, top) for top in shown.tops]),
     }
@@ -149,4 +150,4 @@ def _corner(shown: Example) -> tuple[int, int]:
 
 def most_tops(inputs: Inputs) -> Example:
     """The example with most top views."""
-    return max(examples(inputs), key=lambda one: len(one.tops))
+    return max(examples(inputs), key=lambda example: len(example.tops))
