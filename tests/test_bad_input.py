@@ -186,7 +186,7 @@ PREPARED = {  # what is made, micrographs, options, parts of the line
     "NaN in a template": (lambda: mrc(np.full((1, BOX, BOX), np.nan, np.float32), "t.mrcs"), [],
                           {"templates": "t.mrcs"}, ["t.mrcs: 256 of 256 pixels are NaN"]),
     "constant template": (lambda: write_stack("t.mrcs", np.ones((1, BOX, BOX)), 2.0), [],
-                          {"templates": "t.mrcs"}, ["t.mrcs", "template 0"]),
+                          {"templates": "t.mrcs"}, ["t.mrcs", "every template has one value"]),
     "empty mask": (lambda: write_stack("m.mrcs", np.zeros((1, BOX, BOX)), 2.0), [], {"masks": "m.mrcs"},
                    ["m.mrcs", "mask 0 is empty"]),
     "mask of another shape": (lambda: write_stack("m.mrcs", np.ones((1, BOX, BOX + 2)), 2.0), [],

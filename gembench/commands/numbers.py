@@ -87,6 +87,18 @@ def views(text: str) -> list[int]:
     return [view(part) for part in text.split(",") if part.strip()]
 
 
+def symmetry(text: str) -> tuple[int, ...]:
+    """`2,0` as the folds of each view; 0 is a disc."""
+    try:
+        folds = tuple(int(n) for n in text.split(","))
+    except ValueError:
+        message = f"'{_short(text)}' is not a number for each view such as 2,0"
+        raise argparse.ArgumentTypeError(message) from None
+    if max(folds) > 360:
+        raise argparse.ArgumentTypeError(f"{max(folds)} is above 360: give 0 for a disc")
+    return folds
+
+
 def size(text: str) -> int:
     """Bytes of a size such as 800M or 4G, in units of 1024."""
     parts = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.commands.numbers import angle_step, folder, many, pixels, real, size, threads
+from gembench.commands.numbers import angle_step, folder, many, pixels, real, size, symmetry, threads
 from gembench.commands.study import add_plugins
 from gembench.errors import InputError
 
@@ -61,6 +61,8 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
                        help="the same for masks, one a view or one for all (default: the largest disc)")
     group.add_argument("--pixel-size", metavar="A", type=real, required=True,
                        help="A/px of micrographs and templates")
+    group.add_argument("--ignore-header", action="store_true",
+                       help="take --pixel-size whatever the headers of the files say")
     group.add_argument("--contrast", choices=("dark", "bright"), default="dark",
                        help="how particles look in the micrographs (default: dark)")
     group.add_argument("--template-contrast", choices=("dark", "bright"),
@@ -77,7 +79,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
                        help="degrees between the in-plane turns of a template")
     group.add_argument("--interpolation", choices=("bilinear", "cubic"), default="bilinear",
                        help="how templates are turned (default: bilinear)")
-    group.add_argument("--symmetry", metavar="N,N,...", type=_symmetry,
+    group.add_argument("--symmetry", metavar="N,N,...", type=symmetry,
                        help="of each view in the plane: 1, 2, ... or 0 for a disc; spares equal turns"
                        " (default: every turn)")
     group.add_argument("--average", metavar="K", type=pixels, default=4,
@@ -216,15 +218,17 @@ def _pick_on_ranks(args: argparse.Namespace, communicator: MPI.Intracomm) -> int
 def _arguments(args: argparse.Namespace) -> tuple[Sources, Outputs, PickSettings, Resources]:
     """What the arguments say, for the package that picks."""
     from gembench.engine.peaks import PeakSettings
+    from gembench.io.checks import Insisted
     from gembench.io.coordinates.star.optics import Optics
     from gembench.picking.settings import Outputs, PickSettings, Resources, Sources
 
     peaks = PeakSettings(args.peaks, args.threshold, args.high_threshold, args.distance or 0.0, args.border,
                          args.max_picks)
+    pixel_size = Insisted(args.pixel_size) if args.ignore_header else args.pixel_size
     settings = PickSettings(
-        args.pixel_size, args.angle_step, args.contrast, args.template_contrast, args.interpolation,
-        args.symmetry, args.average, args.lowpass, args.clip, args.method, args.precision, args.edges, peaks,
-        args.spectra, mask_distance=args.distance is None,
+        pixel_size, args.angle_step, args.contrast, args.template_contrast, args.interpolation, args.symmetry,
+        args.average, args.lowpass, args.clip, args.method, args.precision, args.edges, peaks, args.spectra,
+        mask_distance=args.distance is None,
     )
     return (
         Sources(args.micrographs, args.templates, args.masks, args.exclude, args.include, args.leave_out),
@@ -268,14 +272,3 @@ def _say(args: argparse.Namespace, text: str) -> None:
     """Print a line, unless only warnings and errors are wanted."""
     if not args.quiet:
         print(text)
-
-
-def _symmetry(text: str) -> tuple[int, ...]:
-    try:
-        folds = tuple(int(n) for n in text.split(","))
-    except ValueError:
-        message = f"'{text}' is not a number for each view such as 2,0"
-        raise argparse.ArgumentTypeError(message) from None
-    if max(folds) > 360:
-        raise argparse.ArgumentTypeError(f"{max(folds)} is above 360: give 0 for a disc")
-    return folds

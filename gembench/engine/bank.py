@@ -72,6 +72,7 @@ class TemplateBank:
     symmetry: of each view in the plane: n if it repeats after 360 / n degrees, 0 if at every angle; only
         angles below the first repeat are used. None for no symmetry
     pixel_size: A/px, None if unknown
+    numbers: what picks call each view, as where the file it is from holds others too; None for 0, 1, ...
 
     Raises InputError for an empty mask, a mask of another shape, a template constant under its mask,
     and for values that are not finite.
@@ -83,6 +84,7 @@ class TemplateBank:
     interpolation: Interpolation = "bilinear"
     pixel_size: float | None = None
     symmetry: tuple[int, ...] | None = None
+    numbers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         templates = np.asarray(self.templates, np.float64)
@@ -94,7 +96,7 @@ class TemplateBank:
             raise InputError("templates hold NaN or infinite values: remove them")
         masks = _checked_masks(self.masks, templates.shape)
         for view, (template, mask) in enumerate(zip(templates, masks, strict=True)):
-            normalised_weights(template, mask, f"template {view}")
+            normalised_weights(template, mask, f"template {self.numbers[view] if self.numbers else view}")
         angles = np.atleast_1d(np.asarray(self.angles, np.float64))
         if angles.ndim != 1 or not angles.size or not np.isfinite(angles).all():
             raise InputError(f"angles have shape {angles.shape}: give one or more finite numbers of degrees")
@@ -128,6 +130,11 @@ class TemplateBank:
     def view(self, index: ArrayLike) -> Array:
         """The unrotated template of each bank index."""
         return np.asarray(np.searchsorted(self._starts, np.asarray(index), "right") - 1)
+
+    def number(self, index: ArrayLike) -> Array:
+        """What picks call the view of each bank index."""
+        view = self.view(index)
+        return view if self.numbers is None else np.asarray(self.numbers)[view]
 
     def psi(self, index: ArrayLike) -> Array:
         """The in-plane angle of each bank index, degrees."""

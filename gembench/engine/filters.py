@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -124,19 +125,21 @@ def contrast_margin(template: Array, mask: Array) -> float:
 
 
 def matched_contrast(
-    templates: Array, masks: Array, micrograph: Contrast, given: Contrast | None = None
+    templates: Array, masks: Array, micrograph: Contrast, given: Contrast | None = None,
+    numbers: Sequence[int] | None = None,
 ) -> tuple[Array, list[int]]:
     """The templates (v, h, w) with the micrograph's contrast, and which of them were inverted for it.
 
     given: the templates' contrast; None asks `template_contrast`. Raises InputError where that cannot tell.
+    numbers: what the error calls them; None for 0, 1, ...
     """
     matched, inverted = templates.copy(), []
     for view, (template, mask) in enumerate(zip(templates, masks, strict=True)):
         contrast = given or template_contrast(template, mask)
         if contrast is None:
             raise InputError(
-                f"template {view} does not show whether its particle is dark or bright:"
-                " say so with --template-contrast dark or bright"
+                f"template {numbers[view] if numbers else view} does not show whether its particle is dark or"
+                " bright: say so with --template-contrast dark or bright"
             )
         if contrast != micrograph:
             matched[view] = -template

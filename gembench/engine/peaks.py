@@ -77,7 +77,7 @@ def find_picks(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings, micro
     dy, dx = _quadratic_offsets(maps, rows, columns) if settings.subpixel else (0.0, 0.0)
     return Picks(
         micrograph=micrograph, x=columns + dx, y=rows + dy, score=maps.score[rows, columns], template=index,
-        view=bank.view(index), psi=bank.psi(index), pixel_size=bank.pixel_size,
+        view=bank.number(index), psi=bank.psi(index), pixel_size=bank.pixel_size,
     )
 
 

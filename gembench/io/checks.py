@@ -24,6 +24,11 @@ _BINARY = re.compile("[\0-\x08\x0e-\x1a\ufffe\uffff]")  # no text of any encodin
 
 # Two pixel sizes that differ by no more are one: headers and people round; 1 % moves a pick 20 px over 2048.
 PIXEL_SIZE_TOLERANCE = 0.01
+NANOMETRE = 10.0  # A: some programs write the cell's size in nm
+
+
+class Insisted(float):
+    """A pixel size in A/px that holds whatever the headers of files say."""
 
 
 def content_hash(path: str | Path) -> str:
@@ -95,14 +100,17 @@ def settle_pixel_size(
     header: A/px; None, 0 or not finite if the file does not say
     given: A/px; None if the user does not say
 
-    The two must agree within 1 %. A header of exactly 1.0 is what many programs write when they do not
-    know: a given value wins over it, with a warning; alone it is taken, with a warning.
+    The two must agree within 1 %, unless the user has `Insisted`. A header of exactly 1.0 is what many
+    programs write when they do not know, and one of a tenth is in nm: a given value wins over them, with a
+    warning; alone 1.0 is taken, with a warning.
 
     Raises InputError if the two disagree, if `given` is not positive, or if neither is known and
     `required`.
     """
     if given is not None and not (math.isfinite(given) and given > 0):
         raise InputError(f"{path}: pixel size {given:g} A/px was given; give a positive number")
+    if isinstance(given, Insisted):
+        return float(given)
     known = header if header is not None and math.isfinite(header) and header > 0 else None
     if known is None:
         if given is None and required:
@@ -119,5 +127,17 @@ def settle_pixel_size(
         log.warning("%s: pixel size 1.0 A/px in the header is taken for a placeholder; "
                     "the given %g A/px is used", path, given)
         return given
+    if abs(NANOMETRE * known - given) <= PIXEL_SIZE_TOLERANCE * given:
+        log.warning("%s: pixel size %g A/px in the header is taken for nm; the given %g A/px is used", path,
+                    known, given)
+        return given
     raise InputError(f"{path}: pixel size is {known:g} A/px in the header but {given:g} A/px was given;"
-                     " correct the one that is wrong")
+                     " correct the one that is wrong, or let `gembench pick` --ignore-header")
+
+
+def require_one_section(path: Path, sections: int) -> None:
+    """Raise InputError for a file of several images where a micrograph is needed."""
+    if sections != 1:
+        raise InputError(f"{path}: holds {sections} sections where one image is needed: a movie wants motion"
+                         " correction first, or the average of its frames; a stack of micrographs is to be"
+                         " split")

@@ -56,31 +56,54 @@ def load_bank(
 ) -> tuple[TemplateBank, list[int]]:
     """The bank for these settings, and the templates whose contrast was inverted to match the micrographs.
 
-    templates, masks: .mrcs stacks or folders of images. The contrast of templates is the settings', else what
-    their file says, else what they look like. Raises InputError if they cannot be used together.
+    templates, masks: .mrcs stacks or folders of images. Templates without any contrast, as 2-D classes have
+    that nothing fell into, are left out with a warning; the others keep their numbers. The contrast of
+    templates is the settings', else what their file says, else what they look like.
+
+    Raises InputError if they cannot be used together, or none shows anything.
     """
     views, _ = read_stack(templates, pixel_size=settings.pixel_size)
     shapes = read_stack(masks, pixel_size=settings.pixel_size)[0] if masks is not None else None
+    numbers, symmetry = _shown(templates, views), settings.symmetry
+    if len(numbers) < len(views):
+        if shapes is not None and len(shapes) == len(views):
+            shapes = shapes[numbers]
+        if symmetry is not None and len(symmetry) == len(views):
+            symmetry = tuple(symmetry[number] for number in numbers)
+        views = views[numbers]
     try:
-        bank = TemplateBank(views, shapes)
+        bank = TemplateBank(views, shapes, numbers=tuple(numbers))
     except InputError as error:
         raise InputError(f"{templates}{f' with {masks}' if masks else ''}: {error}") from None
     assert bank.masks is not None
     contrast = settings.template_contrast or stack_contrast(templates)
     try:
-        matched, inverted = matched_contrast(bank.templates, bank.masks, settings.contrast, contrast)
+        matched, inverted = matched_contrast(bank.templates, bank.masks, settings.contrast, contrast,
+                                             numbers)
     except InputError as error:
         raise InputError(f"{templates}: {error}") from None
     if contrast is None:
         for view in inverted:
             margin = contrast_margin(bank.templates[view], bank.masks[view])
             log.warning("%s: template %d is inverted, its particle seems not %s by %.2f of its standard"
-                        " deviation: if that is wrong, give --template-contrast, or masks", templates, view,
-                        settings.contrast, abs(margin))
+                        " deviation: if that is wrong, give --template-contrast, or masks", templates,
+                        numbers[view], settings.contrast, abs(margin))
     angles = grid_angles(settings.angle_step)
     return TemplateBank(
-        matched, bank.masks, angles, settings.interpolation, settings.pixel_size, settings.symmetry
-    ), inverted
+        matched, bank.masks, angles, settings.interpolation, settings.pixel_size, symmetry, tuple(numbers)
+    ), [numbers[view] for view in inverted]
+
+
+def _shown(templates: str | Path, views: Array) -> list[int]:
+    """The numbers of the views (v, h, w) that show anything; raises InputError if there are none."""
+    empty = views.min(axis=(1, 2)) == views.max(axis=(1, 2))
+    if empty.all():
+        raise InputError(f"{templates}: every template has one value throughout; give templates that show"
+                         " particles")
+    if empty.any():
+        log.warning("%s: templates without any contrast are left out, as empty classes are: %s (%d of %d)",
+                    templates, ", ".join(map(str, np.flatnonzero(empty)[:10])), empty.sum(), len(views))
+    return [int(number) for number in np.flatnonzero(~empty)]
 
 
 def default_distance(bank: TemplateBank) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.errors import InputError
+from gembench.io.checks import require_one_section
 from gembench.io.names import extension
 from gembench.io.source import parsing, require_file, require_memory
 
@@ -84,8 +85,7 @@ def _only_series(path: Path, tiff: Any) -> Any:
     series = tiff.series[0]
     sections = int(np.prod([n for n, axis in zip(series.shape, series.axes, strict=True)
                             if axis not in "YXS"])) * len(tiff.series)
-    if sections != 1:
-        raise InputError(f"{path}: holds {sections} sections where one image is needed; split it")
+    require_one_section(path, sections)
     return series
 
 
@@ -130,15 +130,8 @@ def _opened(path: Path) -> Iterator[Any]:
             raise InputError(f"{path}: is not a readable image (no PNG, JPEG or TIFF inside); write or copy"
                              " it again") from error
         with image:
-            _require_one_frame(path, image)
+            require_one_section(path, getattr(image, "n_frames", 1))
             yield image
-
-
-def _require_one_frame(path: Path, image: Any) -> None:
-    """Raise InputError if a Pillow image holds several frames or pages."""
-    frames = getattr(image, "n_frames", 1)
-    if frames != 1:
-        raise InputError(f"{path}: holds {frames} sections where one image is needed; split it")
 
 
 def _grey(path: Path, pixels: NDArray[Any]) -> NDArray[Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gembench.errors import InputError
-from gembench.io.checks import FloatImage, as_float32, settle_pixel_size
+from gembench.io.checks import FloatImage, as_float32, require_one_section, settle_pixel_size
 from gembench.io.images.find import find_micrographs, require_known
 from gembench.io.images.imageload import image_shape, load_image
 from gembench.io.images.mrcload import load_mrc, mrc_shape
@@ -61,9 +61,7 @@ def read_pixels(path: Path) -> tuple[FloatImage, float | None]:
     require_known(path)
     if extension(path) in MRC_EXTENSIONS:
         content = load_mrc(path)
-        if content.data.ndim != 2:
-            raise InputError(f"{path}: holds {content.data.shape[0]} sections where one image is needed;"
-                             " average or split it")
+        require_one_section(path, content.data.shape[0] if content.data.ndim != 2 else 1)
         return as_float32(path, content.data), content.pixel_size
     return as_float32(path, load_image(path)), None
 
@@ -78,6 +76,5 @@ def read_shape(path: str | Path) -> tuple[int, int]:
     if extension(path) in IMAGE_EXTENSIONS:
         return image_shape(path)
     sections, rows, columns = mrc_shape(path)
-    if sections != 1:
-        raise InputError(f"{path}: holds {sections} sections where one image is needed; average or split it")
+    require_one_section(path, sections)
     return rows, columns

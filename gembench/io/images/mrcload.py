@@ -48,6 +48,8 @@ def load_mrc(path: Path) -> MrcContent:
     """
     with _opened(path, header_only=False) as mrc:
         data = mrc.data
+        if data.ndim > 3 and data.shape[0] == 1:  # of one volume, or of one section
+            data = data[0]
         if data.ndim > 3:
             raise InputError(f"{path}: holds a stack of volumes {data.shape}; give one image or volume")
         if data.ndim == 3 and data.shape[0] == 1:
@@ -119,7 +121,7 @@ def _decompressed(path: Path, *, header_only: bool) -> bytes | None:
     is_plain = start[_MAP_ID] == b"MAP " or start[:2] not in (_GZIP, _BZIP2)
     if is_plain:
         size = _claimed_size(start, header_only=header_only)
-        _require_size(path, size, path.stat().st_size)
+        _require_size(path, start, size, path.stat().st_size)
         require_memory(path, 0 if header_only else 2 * size, f"{size} bytes")
         return None
     with (gzip.open if start[:2] == _GZIP else bz2.open)(path) as unpacked:
@@ -130,28 +132,39 @@ def _decompressed(path: Path, *, header_only: bool) -> bytes | None:
         while (left := size - sum(map(len, parts))) > 0 and (part := unpacked.read(min(left, _PIECE))):
             parts.append(part)
         content = b"".join(parts)
-        _require_size(path, size, len(content))
+        _require_size(path, start, size, len(content))
         if not header_only and unpacked.read(1):
             log.warning("%s: holds more than the %d bytes of its header's image", path, size)
     return content
 
 
-def _require_size(path: Path, claimed: int, size: int) -> None:
+def _require_size(path: Path, start: bytes, claimed: int, size: int) -> None:
+    """Raise InputError if a file that begins with `start` claims more bytes than it has."""
+    extended = _parts(start)[0] if len(start) == _HEADER else 0
+    if extended < 0:
+        raise InputError(f"{path}: the MRC header speaks of {extended} bytes of extended header (nsymbt);"
+                         " write or copy it again")
     if claimed > size:
-        raise InputError(f"{path}: is not a whole MRC file (its header speaks of {claimed} bytes, and it has"
-                         f" {size}); write or copy it again")
+        part = f", {extended} of them in an extended header (nsymbt)," if extended else ","
+        raise InputError(f"{path}: is not a whole MRC file (its header speaks of {claimed} bytes{part} and it"
+                         f" has {size}); write or copy it again")
 
 
 def _claimed_size(start: bytes, *, header_only: bool) -> int:
     """Bytes of the file that its first bytes speak of; of the first alone if they are no header."""
     if len(start) < _HEADER:
         return len(start)
+    extended, pixels = _parts(start)
+    return _HEADER + max(0, extended) + (0 if header_only else pixels)
+
+
+def _parts(start: bytes) -> tuple[int, int]:
+    """Bytes of extended header and of pixels that a header speaks of; none if it is no header."""
     for order in "<>":
         nx, ny, nz, mode = (int(n) for n in np.frombuffer(start, f"{order}i4", 4))
-        extended = max(0, int(np.frombuffer(start, f"{order}i4", 1, 92)[0]))
         if mode in _BYTES and min(nx, ny, nz) > 0:
-            return _HEADER + extended + (0 if header_only else int(_BYTES[mode] * nx * ny * nz))
-    return _HEADER
+            return int(np.frombuffer(start, f"{order}i4", 1, 92)[0]), int(_BYTES[mode] * nx * ny * nz)
+    return 0, 0
 
 
 def _opened_old_style(path: Path, source: Path | bytes, refusal: Exception, *, header_only: bool) -> Any:
