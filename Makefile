@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 comma  := ,
 READY  := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: help experiments quick paper test test-gpu check bench regressions asv gpu-bundle clean
+.PHONY: help experiments quick paper test test-gpu test-kernels check bench regressions asv gpu-bundle clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,9 @@ test: $(READY)  ## Run the tests
 
 test-gpu: $(READY)  ## Run the tests that need a CUDA device (EXTRAS=dev,gpu)
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/python -m pytest -m gpu --durations=5 tests/engine/gpu
+
+test-kernels: $(READY)  ## Run the GPU's kernels of every size and precision on an emulated device
+	$(BIN)/python -m pytest -m "exhaustive and not gpu" --durations=5 tests/engine/gpu
 
 check: $(READY)  ## Lint and type-check
 	$(BIN)/ruff check gembench experiments tests

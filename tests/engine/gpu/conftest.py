@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from gembench.engine.gpu import device
+from gembench.engine.gpu.layouts import SIZES, held_points
 from gembench.io.images.mrc import write_mrc, write_stack
 
 
@@ -47,6 +48,28 @@ sys.modules["cupy"] = emulated.module()
 """
 LIMIT = 60  # seconds that a test may take; the slowest compiles a few kernels and takes ten
 GRACE = 15  # seconds more, after which the whole run ends: a thread in the driver cannot be interrupted
+
+
+# What `make test` compiles: several transforms of a warp, one, and several warps of a transform; exchanges
+# within warps and in the block; every number of points a thread; one pair a group and two; both precisions.
+LEAN = {
+    "float32": {(64, 8), (128, 8), (128, 16), (256, 16), (512, 8), (512, 32), (1024, 16), (2048, 8)},
+    "float64": {(64, 8), (2048, 16)},
+}
+
+
+def pytest_generate_tests(metafunc):
+    """Tests of `transform`, (size, dtype, held), take every one that there is."""
+    if "transform" not in metafunc.fixturenames:
+        return
+    parameters = []
+    for dtype, lean in LEAN.items():
+        shapes = [(size, held) for size in SIZES for held in held_points(size, dtype)]
+        assert lean.issubset(shapes)
+        for size, held in shapes:
+            marks = [] if (size, held) in lean else pytest.mark.exhaustive
+            parameters.append(pytest.param((size, dtype, held), marks=marks, id=f"{size}-{dtype}-{held}"))
+    metafunc.parametrize("transform", parameters)
 
 
 @pytest.fixture(scope="session")

@@ -244,7 +244,7 @@ def compiled(code: str) -> Path:
     if not path.exists():
         file = path.with_suffix(f".{threading.get_ident()}.cpp")
         file.write_text(source)
-        command = [GXX, "-std=c++17", "-O2", "-ffp-contract=off", *ONE_SITE, "-shared", "-fPIC", "-w", "-o",
+        command = [GXX, "-std=c++17", "-O1", "-ffp-contract=off", *ONE_SITE, "-shared", "-fPIC", "-w", "-o",
                    str(file.with_suffix(".so")), str(file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from gembench.engine.gpu.kernels import Kernels, Shape, names, search_source
 from gembench.engine.gpu.layouts import SIZES, held_points
@@ -47,8 +46,8 @@ class Bench:
 SHAPES = [(size, dtype, held) for dtype in BOUND for size in SIZES for held in held_points(size, dtype)]
 
 
-@pytest.mark.parametrize(("size", "dtype", "held"), SHAPES)
-def test_columns_of_every_size(cupy, size, dtype, held):
+def test_columns_of_every_size(cupy, transform):
+    size, dtype, held = transform
     rng = np.random.default_rng(size)
     bench = Bench(cupy, size, dtype, held)
     for height in (1, size // 3, size):
@@ -70,9 +69,9 @@ def test_halves_hold_what_numpy_s_halves_hold(cupy):
     np.testing.assert_array_equal(found[0].copy().view(np.float16), expected)
 
 
-@pytest.mark.parametrize(("size", "dtype", "held"), SHAPES)
-def test_rows_there_and_back(cupy, size, dtype, held):
+def test_rows_there_and_back(cupy, transform):
     """A micrograph's rows forward, and a sigma map's rows, from the sums that it is made of, inverse."""
+    size, dtype, held = transform
     rng = np.random.default_rng(size)
     bench = Bench(cupy, size, dtype, held)
     shape = bench.shape
