@@ -38,17 +38,17 @@ def score_map(ax: Axes, score: Array, *, title: str = "", limit: float | None = 
     return shown
 
 
-def picks(ax: Axes, found: Picks, radius: float, *, names: tuple[str, ...] = ()) -> None:
+def picks(ax: Axes, shown: Picks, radius: float, *, names: tuple[str, ...] = ()) -> None:
     """Circles of `radius` pixels around picks, a colour for each view, with a legend of the views' names."""
     from matplotlib.patches import Circle
 
-    for view in sorted(set(found.view.tolist())):
+    for view in sorted(set(shown.view.tolist())):
         colour = VIEW_COLOURS[view % len(VIEW_COLOURS)]
         name = names[view] if 0 <= view < len(names) else f"view {view}"
-        for number, (x, y) in enumerate(found[found.view == view].xy):
+        for number, (x, y) in enumerate(shown[shown.view == view].xy):
             ax.add_patch(Circle((x, y), radius, fill=False, color=colour, linewidth=1.1,
                                 label=name if number == 0 else None))
-    if len(found):
+    if len(shown):
         ax.legend(loc="upper right", framealpha=0.85, frameon=True, handlelength=1)
 
 

@@ -199,11 +199,11 @@ class TemplateBank:
             raise InputError(f"share {part} of {parts}: give a number from 0 to {parts - 1}")
         order = np.array(list(self.search_order()), np.int64)
         disc = np.array(self.disc_views)[self.view(order)]
-        mine = np.zeros(len(order), bool)
+        own = np.zeros(len(order), bool)
         for kind, place in ((~disc, part), (disc, parts - 1 - part)):  # what is odd evens out
             places = np.flatnonzero(kind)
-            mine[places[place * len(places) // parts : (place + 1) * len(places) // parts]] = True
-        return [int(index) for index in order[mine]]
+            own[places[place * len(places) // parts : (place + 1) * len(places) // parts]] = True
+        return [int(index) for index in order[own]]
 
     @property
     def reach(self) -> int:

@@ -114,9 +114,9 @@ def _judged(pair: Pair, radius: float, method: Method) -> Judged:
 
 def _pooled(ranked: Sequence[Judged]) -> Ranking:
     """One ranking of all picks that are true or false."""
-    kept = [one.outcome != IGNORED for one in ranked]
+    kept = [part.outcome != IGNORED for part in ranked]
     return Ranking.pooled(
-        [one.score[keep] for one, keep in zip(ranked, kept, strict=True)],
-        [one.outcome[keep] == TRUE for one, keep in zip(ranked, kept, strict=True)],
-        [one.n_truth for one in ranked],
+        [part.score[keep] for part, keep in zip(ranked, kept, strict=True)],
+        [part.outcome[keep] == TRUE for part, keep in zip(ranked, kept, strict=True)],
+        [part.n_truth for part in ranked],
     )

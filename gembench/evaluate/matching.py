@@ -45,9 +45,9 @@ def match(picks: Picks, truth: Picks, radius: float, method: Method = "optimal")
     """
     if not 0 <= radius < np.inf:
         raise InputError(f"matching radius {radius:g} px: give a finite distance of 0 px or more")
-    for given in (picks, truth):
-        if not np.isfinite(given.xy).all():
-            raise InputError(f"{given.micrograph}: a position is not finite: remove that line")
+    for several in (picks, truth):
+        if not np.isfinite(several.xy).all():
+            raise InputError(f"{several.micrograph}: a position is not finite: remove that line")
     if method == "optimal":
         return _optimal(*_candidates(picks, truth, radius), radius)
     if method == "greedy":
@@ -67,9 +67,9 @@ def judge(
     """
     outcome = np.full(len(picks), FALSE, np.int8)
     distance = np.full(len(picks), np.nan)
-    found = match(picks, truth, radius, method)
-    outcome[found.pick] = TRUE
-    distance[found.pick] = found.distance
+    pairs = match(picks, truth, radius, method)
+    outcome[pairs.pick] = TRUE
+    distance[pairs.pick] = pairs.distance
     left = np.flatnonzero(outcome == FALSE)
     outcome[left[match(picks[left], unsure, radius, method).pick]] = IGNORED
     return outcome, distance

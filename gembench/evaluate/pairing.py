@@ -65,17 +65,17 @@ def pair_up(
     for key in sorted(annotated, key=path_key):
         marks = annotated[key]
         nothing = Picks(marks.micrograph, np.empty(0), np.empty(0))
-        found = picked[partners.of[key]] if key in partners.of else nothing
-        _check_pixel_size(found, marks)
+        picks_here = picked[partners.of[key]] if key in partners.of else nothing
+        _check_pixel_size(picks_here, marks)
         unsure = np.isin(marks.label, list(ignore_labels))
-        wanted = ~unsure if labels is None else np.isin(marks.label, list(labels))
-        unsure &= ~wanted  # a label that is asked for counts, also if it is ignored by default
-        pairs.append(Pair(marks.micrograph, _of_views(found, views), marks[wanted], marks[unsure]))
+        counted = ~unsure if labels is None else np.isin(marks.label, list(labels))
+        unsure &= ~counted  # a label that is asked for counts, also if it is ignored by default
+        pairs.append(Pair(marks.micrograph, _of_views(picks_here, views), marks[counted], marks[unsure]))
     if not any(len(pair.truth) for pair in pairs):
         present = sorted({str(label) or "(none)" for marks in truth for label in marks.label})
-        asked = "any but the ignored ones" if labels is None else ", ".join(sorted(labels)) or "(none)"
+        label_names = "any but the ignored ones" if labels is None else ", ".join(sorted(labels)) or "(none)"
         raise InputError(
-            f"truth: no particle with label {asked} (it has: {', '.join(present) or 'no annotation'}):"
+            f"truth: no particle with label {label_names} (it has: {', '.join(present) or 'no annotation'}):"
             " give other labels or other annotations"
         )
     return Pairing(

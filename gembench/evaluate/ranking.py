@@ -73,8 +73,8 @@ class Ranking:
 
     def precision_recall(self) -> PrecisionRecall:
         """The curve, from the highest score down; recall is relative to all annotated particles."""
-        found = np.cumsum(self.true)[self.last]
-        return PrecisionRecall(self.score[self.last], found / (self.last + 1), found / self.n_truth.sum())
+        hits = np.cumsum(self.true)[self.last]
+        return PrecisionRecall(self.score[self.last], hits / (self.last + 1), hits / self.n_truth.sum())
 
     def roc(self) -> Roc | None:
         """The receiver operating characteristic as Figure 8 of the gEMpicker paper draws it.
@@ -112,10 +112,10 @@ class Ranking:
 
     def _average_precision(self, weights: Weights) -> FloatArray:
         counted = weights[:, self.micrograph]
-        found = np.cumsum(counted * self.true, axis=1)[:, self.last]
+        hits = np.cumsum(counted * self.true, axis=1)[:, self.last]
         made = np.cumsum(counted, axis=1)[:, self.last]
-        precision = found / np.maximum(made, 1)
-        gain = np.diff(found, axis=1, prepend=0)
+        precision = hits / np.maximum(made, 1)
+        gain = np.diff(hits, axis=1, prepend=0)
         return ratio((precision * gain).sum(axis=1), weights @ self.n_truth)
 
     def _auc(self, weights: Weights) -> FloatArray:

@@ -39,11 +39,11 @@ class Judged:
 
     def to_dict(self) -> dict[str, Any]:
         """The counts of this micrograph, JSON-ready."""
-        found = self.count(TRUE)
+        hits = self.count(TRUE)
         return {
             "micrograph": self.micrograph, "n_picks": len(self.outcome), "n_truth": self.n_truth,
-            "true_positives": found, "false_positives": self.count(FALSE), "ignored": self.count(IGNORED),
-            "missed": self.n_truth - found,
+            "true_positives": hits, "false_positives": self.count(FALSE), "ignored": self.count(IGNORED),
+            "missed": self.n_truth - hits,
         }
 
 
@@ -77,10 +77,10 @@ class Evaluation:
     def _counts(self) -> tuple[Counts, Counts, Counts, FloatArray]:
         """True, false and annotated particles and total distance in pixels, each (micrographs,)."""
         return (
-            np.array([one.count(TRUE) for one in self.judged]),
-            np.array([one.count(FALSE) for one in self.judged]),
-            np.array([one.n_truth for one in self.judged]),
-            np.array([np.nansum(one.distance) for one in self.judged]),
+            np.array([part.count(TRUE) for part in self.judged]),
+            np.array([part.count(FALSE) for part in self.judged]),
+            np.array([part.n_truth for part in self.judged]),
+            np.array([np.nansum(part.distance) for part in self.judged]),
         )
 
     @property
@@ -106,12 +106,12 @@ class Evaluation:
     @property
     def ignored(self) -> int:
         """Picks matched with an annotation that counts neither way."""
-        return sum(one.count(IGNORED) for one in self.judged)
+        return sum(part.count(IGNORED) for part in self.judged)
 
     @property
     def n_picks(self) -> int:
         """Picks at the threshold: true, false and ignored."""
-        return sum(len(one.outcome) for one in self.judged)
+        return sum(len(part.outcome) for part in self.judged)
 
     @property
     def precision(self) -> float:
@@ -156,7 +156,7 @@ class Evaluation:
     @property
     def distances(self) -> FloatArray:
         """Distance of each true pick to its particle, pixels."""
-        distance: FloatArray = np.concatenate([one.distance for one in self.judged])
+        distance: FloatArray = np.concatenate([part.distance for part in self.judged])
         return distance[~np.isnan(distance)]
 
     @cached_property
@@ -187,15 +187,15 @@ class Evaluation:
 
     def _weighted(self, weights: Counts) -> dict[str, FloatArray]:
         """Every statistic for each row of `weights` (rows, micrographs), how often a micrograph counts."""
-        found, false, n_truth, distance = (weights @ column for column in self._counts)
+        hits, false, n_truth, distance = (weights @ column for column in self._counts)
         undefined = np.full(len(weights), np.nan)
-        precision = ratio(found, found + false)
+        precision = ratio(hits, hits + false)
         return {
             "precision": precision,
-            "recall": ratio(found, n_truth),
-            "fdr": ratio(false, found + false),
-            "f1": ratio(2 * found, found + false + n_truth),
-            "mean_distance_px": ratio(distance, found),
+            "recall": ratio(hits, n_truth),
+            "fdr": ratio(false, hits + false),
+            "f1": ratio(2 * hits, hits + false + n_truth),
+            "mean_distance_px": ratio(distance, hits),
             "average_precision": self.ranking.average_precision(weights) if self.ranking else undefined,
             "auc": self.ranking.auc(weights) if self.ranking else undefined,
         }
@@ -214,7 +214,7 @@ class Evaluation:
         result["micrographs_without_picks"] = self.micrographs_without_picks
         result["unscored"] = self.unscored
         result["n_micrographs"] = len(self.judged)
-        result["micrographs"] = [one.to_dict() for one in self.judged]
+        result["micrographs"] = [part.to_dict() for part in self.judged]
         if curves:
             points = {"precision_recall_curve": self.precision_recall, "roc_curve": self.roc}
             result |= {name: curve and curve._asdict() for name, curve in points.items()}

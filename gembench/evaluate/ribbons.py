@@ -56,11 +56,11 @@ def precision_recall_ribbon(ranking: Ranking, resamples: int = 500, seed: int = 
     heights = []
     for weights in resampled(len(ranking.n_truth), resamples, seed):
         counted = weights[ranking.micrograph]
-        found, annotated = int(counted[ranking.true].sum()), int(weights @ ranking.n_truth)
-        if found:
+        hits, annotated = int(counted[ranking.true].sum()), int(weights @ ranking.n_truth)
+        if hits:
             precision, share, _ = precision_recall_curve(ranking.true, ranking.score, sample_weight=counted)
             # From the lowest recall up, without scikit-learn's own point of precision 1 at recall 0.
-            recall, precision = share[::-1][1:] * found / annotated, precision[::-1][1:]
+            recall, precision = share[::-1][1:] * hits / annotated, precision[::-1][1:]
             place = np.minimum(np.searchsorted(recall, at - 1e-12), len(recall) - 1)
             heights.append(np.where(at <= recall[-1] + 1e-12, precision[place], 0.0))
     return _ribbon(at, heights)

@@ -23,8 +23,8 @@ def field_of(name: str) -> str:
     ('01nov26b.006.005'); any other name is its own field.
     """
     key = micrograph_key(name)
-    found = _LEGINON.fullmatch(key)
-    return found[1] if found else key
+    parts = _LEGINON.fullmatch(key)
+    return parts[1] if parts else key
 
 
 def split_halves(
@@ -55,16 +55,17 @@ def at_other_halfs_threshold(
 
     A single micrograph is its own other half. Returns picks, one list a micrograph, and both thresholds.
     """
-    halves = split_halves([one.micrograph for one in picks])
+    halves = split_halves([several.micrograph for several in picks])
     kept: list[Picks] = []
     thresholds: list[float] = []
     for chosen, reported in (halves, halves[::-1]):
         names = chosen or reported
-        judged = judge([one for one in picks if one.micrograph in names])
+        judged = judge([several for several in picks if several.micrograph in names])
         curve = judged.precision_recall
         most = float(curve.recall.max(initial=0.0)) if curve is not None else 0.0
         thresholds.append(threshold_for_recall(judged, min(recall, most)) if most else 1.0)
-        kept += [one[one.score >= thresholds[-1]] for one in picks if one.micrograph in reported]
+        kept += [several[several.score >= thresholds[-1]] for several in picks
+                 if several.micrograph in reported]
     return kept, thresholds
 
 

@@ -77,9 +77,9 @@ def _worst(evaluation: Evaluation) -> Table:
     table.add_column("Micrograph", overflow="fold")
     for heading in ("Particles", "Found", "Missed", "False"):
         table.add_column(heading, justify="right")
-    counts = [one.to_dict() for one in evaluation.judged]
-    wrong = [one for one in counts if one["missed"] + one["false_positives"]]
-    for one in sorted(wrong, key=lambda one: -one["missed"] - one["false_positives"])[:_WORST]:
-        numbers = (one["n_truth"], one["true_positives"], one["missed"], one["false_positives"])
-        table.add_row(Text(one["micrograph"]), *map(str, numbers))
+    counts = [part.to_dict() for part in evaluation.judged]
+    wrong = [row for row in counts if row["missed"] + row["false_positives"]]
+    for row in sorted(wrong, key=lambda row: -row["missed"] - row["false_positives"])[:_WORST]:
+        numbers = (row["n_truth"], row["true_positives"], row["missed"], row["false_positives"])
+        table.add_row(Text(row["micrograph"]), *map(str, numbers))
     return table

@@ -122,7 +122,7 @@ def processor_seconds() -> float:
     import resource
 
     times = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(one.ru_utime + one.ru_stime for one in times)
+    return sum(usage.ru_utime + usage.ru_stime for usage in times)
 
 
 def peer(name: str) -> type[Peer]:
@@ -141,13 +141,13 @@ def index_of(bank: TemplateBank, view: int, psi: Array) -> Array:
     A view with symmetry n is alike at angles 360 / n apart; where it is alike at all, every angle is near.
     """
     symmetry = 1 if bank.symmetry is None else bank.symmetry[view]
-    known = np.flatnonzero(bank.view(np.arange(len(bank))) == view)
+    indices = np.flatnonzero(bank.view(np.arange(len(bank))) == view)
     if symmetry == 0:
-        return np.full(np.shape(psi), known[0], np.int32)
+        return np.full(np.shape(psi), indices[0], np.int32)
     period = 360 / symmetry
     angles, place = np.unique(psi, return_inverse=True)
-    apart = np.abs((angles[:, None] - bank.psi(known) + period / 2) % period - period / 2)
-    return np.asarray(known[apart.argmin(axis=1)][place], np.int32).reshape(np.shape(psi))
+    apart = np.abs((angles[:, None] - bank.psi(indices) + period / 2) % period - period / 2)
+    return np.asarray(indices[apart.argmin(axis=1)][place], np.int32).reshape(np.shape(psi))
 
 
 def even_step(bank: TemplateBank) -> float:

@@ -38,8 +38,8 @@ class GEMpicker(Program):
         with self.folder() as folder:
             write_inputs(folder, micrograph, self.bank, self.pixel_size)
             once, _ = self.call(folder, *arguments(0, 360, self.threads, self.bank.box[0], self.least_score))
-            given = arguments(0, int(step), self.threads, self.bank.box[0], self.least_score)
-            seconds, memory = self.call(folder, *given)
+            words = arguments(0, int(step), self.threads, self.bank.box[0], self.least_score)
+            seconds, memory = self.call(folder, *words)
             picking = arguments(1, int(step), self.threads, self.bank.box[0], self.least_score)
             picked, _ = self.call(folder, *picking)
             result = folder / "result" / "pik_coord" / f"{NAME}.txt"

@@ -65,11 +65,11 @@ class TemplateByTemplate(Library):
         folding = threading.Lock()
 
         def work(template: RotatedTemplate) -> None:
-            found = np.ascontiguousarray(self.correlate(image, template), np.float32)
-            (height, width), (y, x) = found.shape, template.offset
+            scores = np.ascontiguousarray(self.correlate(image, template), np.float32)
+            (height, width), (y, x) = scores.shape, template.offset
             place = np.s_[-y : height - y, -x : width - x]
             with folding:
-                merge(score[place], index[place], found, np.full(found.shape, template.index, np.int32))
+                merge(score[place], index[place], scores, np.full(scores.shape, template.index, np.int32))
                 pace()
 
         with ThreadPoolExecutor(self.threads) as pool:

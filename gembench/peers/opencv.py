@@ -27,7 +27,7 @@ class OpenCV(TemplateByTemplate):
         cv2 = import_module(self.module)
         cv2.setNumThreads(1)  # its threads do little here; ours run over the templates
         image = template.weights * np.float32(template.mask.sum())
-        found = cv2.matchTemplate(
+        scores = cv2.matchTemplate(
             micrograph, image, cv2.TM_CCOEFF_NORMED, mask=template.mask.astype(np.float32)
         )
-        return np.asarray(np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0))
+        return np.asarray(np.nan_to_num(scores, nan=0.0, posinf=0.0, neginf=0.0))

@@ -114,8 +114,8 @@ def rules(kind: type[Peer], bank: TemplateBank) -> PeakSettings:
 
 def judged(picks: Sequence[Picks], truth: Sequence[Picks], resamples: int = 0) -> Evaluation:
     """Side views against the annotations of the same micrographs."""
-    names = {micrograph_key(found.micrograph) for found in picks}
-    marks = [known for known in truth if micrograph_key(known.micrograph) in names]
+    names = {micrograph_key(several.micrograph) for several in picks}
+    marks = [several for several in truth if micrograph_key(several.micrograph) in names]
     return evaluate(picks, marks, klh.RADIUS, labels=[klh.VIEWS[klh.SIDE]], views=[klh.SIDE],
                     resamples=resamples)
 
@@ -131,7 +131,7 @@ def statistics(
     if threshold is None:
         kept, thresholds = at_other_halfs_threshold(picks, lambda some: judged(some, truth), RECALL)
     else:
-        kept, thresholds = [found[found.score >= threshold] for found in picks], [threshold]
+        kept, thresholds = [several[several.score >= threshold] for several in picks], [threshold]
     result = judged(kept, truth, resamples=1000)
     numbers = {name: getattr(result, name.removesuffix("_px")) for name in STATISTICS}
     return {
@@ -144,7 +144,7 @@ def statistics(
 
 def _interval_of_picks(result: Evaluation, resamples: int = 1000) -> tuple[float, float] | None:
     """The 95 % interval of the number of picks, by drawing micrographs anew."""
-    counts = np.array([len(one.outcome) for one in result.judged])
+    counts = np.array([len(part.outcome) for part in result.judged])
     if len(counts) < 2:
         return None
     return interval(np.asarray(resampled(len(counts), resamples, 0) @ counts, np.float64))

@@ -66,11 +66,11 @@ def _run(
     command: Sequence[str], folder: Path, words: str, start: float, clock: Any
 ) -> tuple[float, int, int, str]:
     """Seconds, peak memory, exit code and last line of a command."""
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as output:
-        given.write(words.encode())
-        given.seek(0)
+    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as output:
+        source.write(words.encode())
+        source.seek(0)
         process = subprocess.Popen(
-            command, cwd=folder, stdin=given, stdout=output, stderr=subprocess.STDOUT
+            command, cwd=folder, stdin=source, stdout=output, stderr=subprocess.STDOUT
         )
         memory = 0
         while True:
@@ -96,16 +96,16 @@ def peak_memory(pid: int) -> int:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
         return 0
-    found = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
+    line = re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE)
+    return int(line[1]) * 1024 if line else 0
 
 
 def memory_here() -> int:
     """Largest resident memory so far of this process and of those it keeps, added up, in bytes."""
     import psutil
 
-    mine = psutil.Process()
-    return sum(peak_memory(one.pid) for one in (mine, *mine.children(recursive=True)))
+    own = psutil.Process()
+    return sum(peak_memory(process.pid) for process in (own, *own.children(recursive=True)))
 
 
 def enlarged(image: Array, shape: tuple[int, int]) -> Array:

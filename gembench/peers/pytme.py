@@ -37,8 +37,8 @@ class PyTME(Library):
         views = bank.view(np.arange(len(bank)))
         for view in range(len(bank.templates)):
             indices = np.flatnonzero(views == view)
-            found, turn = self._view(image, view, bank.psi(indices), pace)
-            merge(score, index, found, np.where(turn < 0, -1, indices[turn]).astype(np.int32))
+            scores, turn = self._view(image, view, bank.psi(indices), pace)
+            merge(score, index, scores, np.where(turn < 0, -1, indices[turn]).astype(np.int32))
         maps = finished(ScoreMap(score, index))
         seconds = self.clock() - start
         steady = pace.steady(seconds, len(bank))

@@ -42,8 +42,8 @@ class Relion(Program):
     @classmethod
     def version(cls) -> str:
         said = subprocess.run([cls.programs[0], "--version"], capture_output=True, text=True, check=False)
-        found = re.search(r"version:?\s*([\d.]+)", said.stdout + said.stderr)
-        return found[1] if found else "unknown"
+        number = re.search(r"version:?\s*([\d.]+)", said.stdout + said.stderr)
+        return number[1] if number else "unknown"
 
     def match(self, micrograph: Array) -> Matched:
         bank, step = self.bank, even_step(self.bank)

@@ -61,9 +61,9 @@ class Task:
         return 1.0
 
 
-def turns_for(wanted: int, threads: int) -> int:
-    """The least number of turns that divides TURNS evenly, is at least `wanted` and idles no thread."""
-    least = max(wanted, 3 * threads if threads > 1 else 0)
+def turns_for(at_least: int, threads: int) -> int:
+    """The least number of turns that divides TURNS evenly, is at least `at_least` and idles no thread."""
+    least = max(at_least, 3 * threads if threads > 1 else 0)
     return next((n for n in range(least, TURNS) if TURNS % n == n % threads == 0), TURNS)
 
 

@@ -163,7 +163,7 @@ class _Aligner:
     def _turned_spectra(self, reference: Array, angles: Array) -> Array:
         """Spectra of the reference at every angle, normalised under the disc."""
         turned = (normalised_weights(rotate(reference, psi), self.mask, "the average") for psi in angles)
-        return np.stack([_spectrum(one, self.images.shape[1:]) for one in turned])
+        return np.stack([_spectrum(image, self.images.shape[1:]) for image in turned])
 
     def _pose(self, spectra: Array, i: int) -> tuple[float, float, float, float]:
         """psi, shift (y, x) and score of one image: all coarse angles, then the fine ones about the best."""

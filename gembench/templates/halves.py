@@ -80,7 +80,7 @@ def _write(
     marks = [truth[micrograph_key(path)] for path in data.micrographs if path.name in names]
     averages = []
     for view, (label, chosen) in enumerate(zip(views, settings, strict=True)):
-        places = [known.xy[known.label == label] for known in marks]
+        places = [picks.xy[picks.label == label] for picks in marks]
         if not any(map(len, places)):
             places = places_of_view(data, view, images, marks, distance)
         averages.append(_average(label, chosen, images, places))
@@ -114,14 +114,14 @@ def places_of_view(
                         for path in (data.templates, data.masks))
     bank = TemplateBank(templates, masks, symmetry=(0,))
     search = open_search(bank)
-    found = []
+    places = []
     for image, known in zip(images, marks, strict=True):
         smooth, shift = filters.average(image, 4)
         picks = find_picks(search.run(smooth), bank, PeakSettings(threshold=LEAST, distance=distance))
-        found.append(_away(picks.shifted(-shift, -shift), known, distance))
-    scores = np.sort(np.concatenate([picks.score for picks in found]))[::-1]
+        places.append(_away(picks.shifted(-shift, -shift), known, distance))
+    scores = np.sort(np.concatenate([picks.score for picks in places]))[::-1]
     least = scores[min(MOST, len(scores)) - 1] if len(scores) else 0.0
-    return [picks[picks.score >= least].xy for picks in found]
+    return [picks[picks.score >= least].xy for picks in places]
 
 
 def _away(picks: Picks, marks: Picks, distance: float) -> Picks:

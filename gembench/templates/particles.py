@@ -149,20 +149,20 @@ def _of(option: str, label: str, labels: list[str]) -> list[str]:
 
 def _with_files(of: Particles, labels: list[str]) -> list[tuple[Path, Picks]]:
     """The picks of every micrograph that has any to average, with the micrograph's file."""
-    found = read_coordinates(of.picks)
+    tables = read_coordinates(of.picks)
     for label in labels:
-        if not any(_chosen(picks, label).any() for picks in found):
-            known = sorted({str(name) for picks in found for name in picks.label if name})
+        if not any(_chosen(picks, label).any() for picks in tables):
+            known = sorted({str(name) for picks in tables for name in picks.label if name})
             remedy = f"choose from {', '.join(known)}" if known else "give coordinates of labelled particles"
             which = "" if label == ALL else f" with label {label}"
             raise InputError(f"{of.picks}: no picks{which}; {remedy}")
     files = {micrograph_key(path): path for path in find_micrographs([of.micrographs])}
-    wanted = [picks for picks in found if any(_chosen(picks, label).any() for label in labels)]
-    for picks in wanted:
+    labelled = [picks for picks in tables if any(_chosen(picks, label).any() for label in labels)]
+    for picks in labelled:
         if micrograph_key(picks.micrograph) not in files:
             raise InputError(f"{of.micrographs}: micrograph {picks.micrograph} is not in this folder; add"
                              " it or leave out its picks")
-    return [(files[micrograph_key(picks.micrograph)], picks) for picks in wanted]
+    return [(files[micrograph_key(picks.micrograph)], picks) for picks in labelled]
 
 
 def _chosen(picks: Picks, label: str) -> Array:

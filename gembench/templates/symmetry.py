@@ -29,11 +29,11 @@ class Symmetry:
     @classmethod
     def parse(cls, text: str) -> Symmetry:
         """From '2' (two-fold), '2m' (and mirrored), 'm' (mirrored only); raises InputError otherwise."""
-        found = re.fullmatch(r"([1-9]\d*)?(m?)", text)
-        if not text or not found or len(found[1] or "") > 3 or int(found[1] or 1) > 360:
+        parts = re.fullmatch(r"([1-9]\d*)?(m?)", text)
+        if not text or not parts or len(parts[1] or "") > 3 or int(parts[1] or 1) > 360:
             raise InputError(f"symmetry '{text}' is unknown: give a number of folds such as 2 (at most 360),"
                              " with an m (2m) for a mirror besides, or m alone")
-        return cls(int(found[1] or 1), bool(found[2]))
+        return cls(int(parts[1] or 1), bool(parts[2]))
 
     def average(self, image: Array) -> Array:
         """The mean of an image (h, w) over the symmetry about its centre pixel."""
@@ -56,8 +56,8 @@ def rotational_average(image: Array) -> Array:
     shared += np.bincount(inner.ravel() + 1, (outer_share * image).ravel(), inner.max() + 2)
     weight = np.bincount(inner.ravel(), (1 - outer_share).ravel(), inner.max() + 2)
     weight += np.bincount(inner.ravel() + 1, outer_share.ravel(), inner.max() + 2)
-    known = np.flatnonzero(weight > 0)
-    averaged: Array = np.interp(radius, known, shared[known] / weight[known])
+    covered = np.flatnonzero(weight > 0)
+    averaged: Array = np.interp(radius, covered, shared[covered] / weight[covered])
     return averaged
 
 
@@ -116,8 +116,8 @@ def best_shift(image: Array, other: Array, reach: int, along_y: int | None = Non
 
     disc = disc_mask((image.shape[0], image.shape[1]))
     spectra = []
-    for one in (image, other):
-        centred = np.where(disc, one - one[disc].mean(), 0.0)
+    for each in (image, other):
+        centred = np.where(disc, each - each[disc].mean(), 0.0)
         spectra.append(fft.rfft2(centred / np.linalg.norm(centred), [2 * n for n in image.shape]))
     correlation = np.roll(fft.irfft2(spectra[0] * spectra[1].conj()), (reach + 1, reach + 1), (0, 1))
     rows = reach if along_y is None else along_y

@@ -52,9 +52,9 @@ def cores_of_rank(communicator: MPI.Intracomm) -> int:
     if not hasattr(os, "sched_getaffinity"):
         share = cores() / node.size
     else:
-        mine = os.sched_getaffinity(0)
-        everyone = node.allgather(mine)
-        share = sum(1 / sum(core in one for one in everyone) for core in mine)
+        own = os.sched_getaffinity(0)
+        everyone = node.allgather(own)
+        share = sum(1 / sum(core in affinity for affinity in everyone) for core in own)
     node.Free()
     return max(1, int(share + 1e-9))
 

@@ -27,16 +27,16 @@ def fresh_maps(shape: tuple[int, int], rank: int, ranks: int, seed: int) -> Scor
 
 def expected(shape: tuple[int, int], nodes: Sequence[int], ranks: int, seed: int) -> dict[int, ScoreMap]:
     """The serial fold of the first ranks' maps, by how many they are."""
-    total, known = fresh_maps(shape, 0, ranks, seed), {}
+    total, maps = fresh_maps(shape, 0, ranks, seed), {}
     for rank in range(1, max(nodes)):
         other = fresh_maps(shape, rank, ranks, seed)
         merge(total.score, total.index, other.score, other.index)
         if rank + 1 in nodes:
-            known[rank + 1] = ScoreMap(total.score.copy(), total.index.copy())
-    return known
+            maps[rank + 1] = ScoreMap(total.score.copy(), total.index.copy())
+    return maps
 
 
-def same(found: ScoreMap, wanted: ScoreMap) -> bool:
+def same(maps: ScoreMap, exact: ScoreMap) -> bool:
     """Whether maps are equal byte by byte."""
-    return (np.array_equal(found.score.view(np.int32), wanted.score.view(np.int32))
-            and np.array_equal(found.index, wanted.index))
+    return (np.array_equal(maps.score.view(np.int32), exact.score.view(np.int32))
+            and np.array_equal(maps.index, exact.index))

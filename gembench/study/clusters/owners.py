@@ -29,9 +29,9 @@ def runner() -> str:
 
 def orphaned(name: str) -> bool:
     """Whether a name is one of ours and its owner is no more."""
-    found = _NAME.fullmatch(name)
-    if not found:
+    parts = _NAME.fullmatch(name)
+    if not parts:
         return False
     with suppress(psutil.NoSuchProcess):
-        return owner(int(found[1])) != f"gembench-{found[1]}-{found[2]}"
+        return owner(int(parts[1])) != f"gembench-{parts[1]}-{parts[2]}"
     return True

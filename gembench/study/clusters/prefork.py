@@ -22,11 +22,11 @@ def rank(path: str, plan: str) -> int:
     """The client: ask for a rank in place of this process; returns its exit code, 1 if it was killed."""
     numbers = [1, 2, *([int(os.environ["PMI_FD"])] if "PMI_FD" in os.environ else [])]
     spaces = [os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in ("net", "mnt")]
-    asked = {"environment": dict(os.environ), "numbers": numbers, "plan": plan, "folder": str(Path.cwd())}
+    request = {"environment": dict(os.environ), "numbers": numbers, "plan": plan, "folder": str(Path.cwd())}
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
         socket.send_fds(connection, [b"?"], numbers + spaces)
-        connection.sendall(json.dumps(asked).encode() + MARK)
+        connection.sendall(json.dumps(request).encode() + MARK)
         answer = connection.recv(1)
     return answer[0] if answer else 1
 
@@ -68,7 +68,7 @@ def _reap() -> None:
             return
 
 
-def _become(module, connection, files, asked) -> None:  # type: ignore[no-untyped-def]
+def _become(module, connection, files, request) -> None:  # type: ignore[no-untyped-def]
     """In the fork: take over what the client has, run the program as a rank, and never return."""
     import fcntl
     import threading
@@ -82,14 +82,14 @@ def _become(module, connection, files, asked) -> None:  # type: ignore[no-untype
         kept = fcntl.fcntl(connection.detach(), fcntl.F_DUPFD, FIRST_FREE)
         files = [fcntl.fcntl(file, fcntl.F_DUPFD, FIRST_FREE) for file in files]
         *files, network, mounts = files
-        for file, number in zip(files, asked["numbers"], strict=True):
+        for file, number in zip(files, request["numbers"], strict=True):
             os.dup2(file, number)
         _enter(mounts, network)
-        os.chdir(asked["folder"])
+        os.chdir(request["folder"])
         os.environ.clear()
-        os.environ.update(asked["environment"])
+        os.environ.update(request["environment"])
         threading.Thread(target=_end_with_client, args=(kept,), daemon=True).start()
-        _run(module, asked["plan"])
+        _run(module, request["plan"])
         code = 0
     except BaseException:
         traceback.print_exc()

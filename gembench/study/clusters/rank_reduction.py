@@ -95,7 +95,7 @@ def one_round(plan: dict[str, Any], n: int, communicators: dict[int, MPI.Intraco
     world = MPI.COMM_WORLD
     fresh = fresh_maps((n, n), world.rank, world.size, number)
     work = ScoreMap(np.empty_like(fresh.score), np.empty_like(fresh.index))
-    wanted = expected((n, n), plan["nodes"], world.size, number) if world.rank == 0 else {}
+    exact = expected((n, n), plan["nodes"], world.size, number) if world.rank == 0 else {}
     for nodes, communicator in communicators.items():
         sleep_until(world.Ibarrier())
         if communicator == MPI.COMM_NULL:
@@ -114,7 +114,7 @@ def one_round(plan: dict[str, Any], n: int, communicators: dict[int, MPI.Intraco
             measured, result = timed(communicator, maps, name, threads, plan["link"])
             memory = peak_memory(communicator)
             if result is not None:
-                right = same(result, wanted[nodes])
+                right = same(result, exact[nodes])
                 tell(nodes=nodes, strategy=name, threads=threads, round=number, right=right, **measured,
                      **memory)
 

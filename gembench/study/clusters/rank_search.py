@@ -111,7 +111,7 @@ def main() -> None:
     micrographs = [np.roll(first.micrograph, 16 * shift, 1) for shift in range(most)]
     engines = Engines(bank, plan["keep"])
     communicators = {count: first_ranks(count) for count in sorted({case[0] for case in plan["cases"]})}
-    wanted = reference(first, micrographs) if world.rank == 0 else []
+    exact = reference(first, micrographs) if world.rank == 0 else []
     for number in range(plan["rounds"] + 1):
         for nodes, mode, count in plan["cases"][:: 1 if number % 2 else -1]:
             sleep_until(world.Ibarrier())
@@ -128,7 +128,7 @@ def main() -> None:
             reducing = reduction_seconds(communicator, clocks) if clocks else 0.0
             if number and world.rank == 0:
                 tell(nodes=nodes, distribute=mode, micrographs=count, round=number, seconds=seconds,
-                     reduction_seconds=reducing, right=sorted(sums) == sorted(wanted[:count]), **memory)
+                     reduction_seconds=reducing, right=sorted(sums) == sorted(exact[:count]), **memory)
     sleep_until(world.Ibarrier())
 
 

@@ -31,9 +31,9 @@ def folder() -> Path:
     for old in everyone.iterdir():
         if orphaned(old.name):
             shutil.rmtree(old, ignore_errors=True)
-    mine = everyone / runner()
-    mine.mkdir(exist_ok=True)
-    return mine
+    own = everyone / runner()
+    own.mkdir(exist_ok=True)
+    return own
 
 
 def sheet(key: str, number: int, measure: Callable[[], list[Entry]]) -> list[Entry]:

@@ -136,11 +136,11 @@ def select(experiment: str, cases: Iterable[Case], chosen: Mapping[str, Value]) 
     if selected or not chosen:
         return selected
     for axis, value in chosen.items():
-        known = {format_value(case[axis]) for case in cases if axis in case}
-        if not known:
+        values = {format_value(case[axis]) for case in cases if axis in case}
+        if not values:
             axes = ", ".join(dict.fromkeys(name for case in cases for name in case))
             raise InputError(f"{experiment}: no axis {axis}; the axes are {axes}")
         if not any(matches(case, {axis: value}) for case in cases):
-            wanted = f"{axis}={format_value(value)}"
-            raise InputError(f"{experiment}: no case has {wanted}; choose from {', '.join(sorted(known))}")
+            text = f"{axis}={format_value(value)}"
+            raise InputError(f"{experiment}: no case has {text}; choose from {', '.join(sorted(values))}")
     raise InputError(f"{case_name(experiment, chosen)}: no case has all these values; see `gembench list`")

@@ -24,9 +24,9 @@ def commit(folder: Path) -> tuple[str | None, bool | None]:
 
     A copy that left its checkout says where it came from in GEMBENCH_COMMIT, with -dirty after it if so.
     """
-    told = os.environ.get("GEMBENCH_COMMIT")
-    if told:
-        return told.removesuffix("-dirty"), told.endswith("-dirty")
+    revision = os.environ.get("GEMBENCH_COMMIT")
+    if revision:
+        return revision.removesuffix("-dirty"), revision.endswith("-dirty")
     head = output_of("git", "rev-parse", "HEAD", folder=folder)
     if head is None:
         return None, None

@@ -78,10 +78,10 @@ class Suite:
 
     def commit(self, revision: str) -> str:
         """The full hash of a revision. Raises InputError if there is none."""
-        found = self.git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
-        if not found:
+        hashed = self.git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+        if not hashed:
             raise InputError(f"'{revision}' is no commit here: give a branch, a tag or a hash")
-        return found
+        return hashed
 
     def asv(self, *command: str, quiet: bool = False) -> int:
         """Run asv; its exit code."""

@@ -247,8 +247,8 @@ def read_run(path: Path) -> list[Row]:
         return []
     run = lines[0]
     if run.get("schema") != SCHEMA:
-        found = f"schema {run.get('schema')!r}, this gembench reads {SCHEMA}"
-        raise InputError(f"{path}:1: {found}; use the gembench that wrote it")
+        problem = f"schema {run.get('schema')!r}, this gembench reads {SCHEMA}"
+        raise InputError(f"{path}:1: {problem}; use the gembench that wrote it")
     try:
         run = _run_record(run)
     except ValueError as error:

@@ -80,11 +80,11 @@ class Measurement:
         start = time.perf_counter()
         output = hook("run", run, inputs, case)
         seconds = time.perf_counter() - start
-        found = hook("check", self.experiment.check, output, inputs, case)
-        if found is False:
+        checked = hook("check", self.experiment.check, output, inputs, case)
+        if checked is False:
             raise HookError("check: returned False")
-        if isinstance(found, Mapping):
-            self.metrics.update(found)
+        if isinstance(checked, Mapping):
+            self.metrics.update(checked)
         self.output = output
         if self.experiment.seconds:
             seconds = float(hook("seconds", self.experiment.seconds, output, inputs, case))

@@ -96,7 +96,7 @@ def load_measurements(folder: Path, machine: str, commit: str) -> dict[str, Meas
                 if path.name != "machine.json"]
     return {_full_name(name, label): measurement
             for content, measured in contents if content["commit_hash"] == commit
-            for name, found in measured.items() for label, measurement in found.items()}
+            for name, by_label in measured.items() for label, measurement in by_label.items()}
 
 
 def _unit(benchmark: Any) -> str:
@@ -108,8 +108,8 @@ def load_history(folder: Path) -> list[Series]:
 
     A file that asv did not write is left out, and a warning names it.
     """
-    known = folder / "benchmarks.json"
-    about = _read(known) if known.exists() else {}
+    index = folder / "benchmarks.json"
+    about = _read(index) if index.exists() else {}
     points: dict[tuple[str, str], list[tuple[float, str, float]]] = {}
     units: dict[str, str] = {}
     for path in sorted(folder.glob("*/*.json")):
@@ -120,14 +120,14 @@ def load_history(folder: Path) -> list[Series]:
         except InputError as error:  # it spoils neither the other files nor the page
             log.warning("%s", error)
             continue
-        for name, found in measured.items():
-            for label, measurement in found.items():
+        for name, by_label in measured.items():
+            for label, measurement in by_label.items():
                 benchmark = _full_name(name, label)
                 units[benchmark] = _unit(about.get(name))
                 stamp = (float(content["date"]), str(content["commit_hash"])[:8], measurement.value)
                 points.setdefault((benchmark, path.parent.name), []).append(stamp)
     return [
         Series(benchmark, machine, units[benchmark],
-               tuple((commit, value) for _, commit, value in sorted(found)))
-        for (benchmark, machine), found in sorted(points.items())
+               tuple((commit, value) for _, commit, value in sorted(values)))
+        for (benchmark, machine), values in sorted(points.items())
     ]

@@ -26,11 +26,11 @@ def _keys(cases: Sequence[Case]) -> set[str]:
     return {case_key(case) for case in cases}
 
 
-def _one_selector(wanted: Sequence[Case], cases: Sequence[Case]) -> Case | None:
-    """The fewest axis values that select just `wanted` from `cases`; None if none do."""
-    chosen = Case({axis: value for axis, value in wanted[0].items()
-                   if all(matches(case, {axis: value}) for case in wanted)})
-    keys = _keys(wanted)
+def _one_selector(missing: Sequence[Case], cases: Sequence[Case]) -> Case | None:
+    """The fewest axis values that select just `missing` from `cases`; None if none do."""
+    chosen = Case({axis: value for axis, value in missing[0].items()
+                   if all(matches(case, {axis: value}) for case in missing)})
+    keys = _keys(missing)
     if _keys([case for case in cases if matches(case, chosen)]) != keys:
         return None
     for axis in list(chosen):
@@ -40,15 +40,15 @@ def _one_selector(wanted: Sequence[Case], cases: Sequence[Case]) -> Case | None:
     return chosen
 
 
-def selectors(wanted: Sequence[Case], cases: Sequence[Case]) -> list[Case]:
-    """A short list of axis values that together select just `wanted` from `cases`."""
-    single = _one_selector(wanted, cases)
+def selectors(missing: Sequence[Case], cases: Sequence[Case]) -> list[Case]:
+    """A short list of axis values that together select just `missing` from `cases`."""
+    single = _one_selector(missing, cases)
     if single is not None:
         return [single]
-    best = list(wanted)
-    for axis in wanted[0]:
+    best = list(missing)
+    for axis in missing[0]:
         parts: dict[str, list[Case]] = {}
-        for case in wanted:
+        for case in missing:
             parts.setdefault(case_key(Case({axis: case.get(axis)})), []).append(case)
         found = [_one_selector(part, cases) for part in parts.values()]
         complete = [chosen for chosen in found if chosen is not None]
@@ -63,21 +63,21 @@ def gaps(experiment: Experiment, rows: Sequence[Row], machines: Sequence[str], g
     grid: `quick`, or anything else for the default and the paper grid together
     """
     names = ("quick",) if grid == "quick" else ("default", "paper")
-    found = []
+    missing = []
     for machine in machines:
-        known = {case_key(row.case): row for row in rows if row.machine == machine}
+        stored = {case_key(row.case): row for row in rows if row.machine == machine}
         seen: set[str] = set()
         for name in names:
             groups: dict[str, list[Case]] = {}
             for case in experiment.grids[name]:
-                row = known.get(case_key(case))
+                row = stored.get(case_key(case))
                 if case_key(case) in seen or (row and row.ok):
                     continue
                 reason = f"{row.status}: {row.reason}" if row else f"the {name} grid was not run"
                 groups.setdefault(reason, []).append(case)
             seen |= _keys(experiment.grids[name])
-            found += [_gap(experiment, machine, name, reason, cases) for reason, cases in groups.items()]
-    return found
+            missing += [_gap(experiment, machine, name, reason, cases) for reason, cases in groups.items()]
+    return missing
 
 
 def _gap(experiment: Experiment, machine: str, grid: str, reason: str, cases: list[Case]) -> Gap:

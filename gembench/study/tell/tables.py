@@ -119,7 +119,7 @@ def table_of(
     code: if given and only some of the rows are of it, a column says of which
     """
     metrics, compare, baseline = shown_metrics(experiment, rows), experiment.compare, baseline_of(experiment)
-    known = {(row.machine, case_key(row.case)): row for row in rows}
+    row_of = {(row.machine, case_key(row.case)): row for row in rows}
     unique = {case_key(row.case): row.case for row in rows}
     cases = [case for group in group_by_arms(unique.values(), compare) for case in group]
     axes = sorted(dict.fromkeys(axis for case in cases for axis in case), key=lambda axis: axis == compare)
@@ -131,8 +131,8 @@ def table_of(
     for case in cases:
         cells: list[Cell] = []
         for machine in machines:
-            row = known.get((machine, case_key(case)))
-            base = known.get((machine, case_key(Case({**case, compare: baseline})))) if compare else None
+            row = row_of.get((machine, case_key(case)))
+            base = row_of.get((machine, case_key(Case({**case, compare: baseline})))) if compare else None
             cells += _cells(row, base, bool(compare), metrics)
             if mixed:
                 cells.append(Cell(mixed.text(row) if row else ""))

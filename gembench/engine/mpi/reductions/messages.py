@@ -55,10 +55,10 @@ def wait_until(ready: Callable[[], bool]) -> None:
 
 def fold(score: Array, index: Array, other_score: Array, other_index: Array, threads: int = 1) -> None:
     """Fold other maps, (n,), into `score` and `index`, (n,), on so many threads; ties keep the lowest."""
-    def one(part: slice) -> None:
+    def fold_part(part: slice) -> None:
         merge(*(array[None, part] for array in (score, index, other_score, other_index)))
 
-    in_parts(one, score.size, min(threads, score.size // SLICE))
+    in_parts(fold_part, score.size, min(threads, score.size // SLICE))
 
 
 def in_parts(function: Callable[[slice], None], size: int, parts: int) -> None:

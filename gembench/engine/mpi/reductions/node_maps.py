@@ -38,16 +38,16 @@ class NodeMaps:
         self.dtype = np.dtype(dtype)
         pixels = shape[0] * shape[1]
         indices_at = HEAD + _pages(pixels * self.dtype.itemsize)
-        self.scores = [np.frombuffer(one, self.dtype, pixels, HEAD)[None] for one in memory]
-        self.indices = [np.frombuffer(one, np.int32, pixels, indices_at)[None] for one in memory]
+        self.scores = [np.frombuffer(block, self.dtype, pixels, HEAD)[None] for block in memory]
+        self.indices = [np.frombuffer(block, np.int32, pixels, indices_at)[None] for block in memory]
         self.score = self.scores[node.rank].reshape(shape)
         self.index = self.indices[node.rank].reshape(shape)
 
     def are(self, score: Array, index: Array) -> bool:
         """Whether these maps are this rank's."""
         return all(
-            given.ctypes.data == own.ctypes.data and given.nbytes == own.nbytes
-            for given, own in ((score, self.score), (index, self.index))
+            maps.ctypes.data == own.ctypes.data and maps.nbytes == own.nbytes
+            for maps, own in ((score, self.score), (index, self.index))
         )
 
 
@@ -61,9 +61,9 @@ def node_maps(node: MPI.Intracomm, shape: tuple[int, int], dtype: DTypeLike) -> 
         if file is not None:
             with mmap.mmap(file, size) as own:
                 own[:TOKEN] = token
-        told = node.allgather((os.getpid(), file, token))
+        files = node.allgather((os.getpid(), file, token))
         with suppress(OSError):
-            memory = [_opened(process, other, known, size) for process, other, known in told]
+            memory = [_opened(process, other, secret, size) for process, other, secret in files]
         seen = node.allgather(len(memory) == node.size)
     finally:
         if file is not None:

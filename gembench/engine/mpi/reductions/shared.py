@@ -130,14 +130,14 @@ def _fold_on_node(node: MPI.Intracomm, window: _Window, score: Array, index: Arr
             window.wait_for(0, window.chunk - BUFFERS)
         else:
             window.wait_for(node.rank + 1, window.chunk)
-        mine = scores[:, part], indices[:, part]
+        own = scores[:, part], indices[:, part]
         passing = window.buffer(part.stop - part.start, score.dtype)
         if last:
-            passing[0][:], passing[1][:] = mine
+            passing[0][:], passing[1][:] = own
         elif node.rank:
-            merge(*passing, *mine)
+            merge(*passing, *own)
         else:
-            merge(*mine, *passing)
+            merge(*own, *passing)
         window.advance(node.rank)
 
 
@@ -148,9 +148,9 @@ def _fold_slice(node: MPI.Intracomm, maps: NodeMaps) -> None:
     first, *others = zip(maps.scores, maps.indices, strict=True)
     for part in pieces(stop - start, CHUNK // (maps.dtype.itemsize + 4)):
         where = np.s_[:, start + part.start : start + part.stop]
-        mine = first[0][where], first[1][where]
+        better = first[0][where], first[1][where]
         for score, index in others:
-            merge(*mine, score[where], index[where])
+            merge(*better, score[where], index[where])
 
 
 @dataclass
@@ -177,12 +177,12 @@ class _Nodes:
 
 def _nodes(communicator: MPI.Intracomm, root: int) -> _Nodes:
     """The nodes of a communicator, found at the first reduction and kept with it."""
-    known = cast("dict[int, _Nodes] | None", communicator.Get_attr(_keyval()))
-    if known is None:
-        communicator.Set_attr(_keyval(), known := {})
-    if root not in known:
-        known[root] = _find_nodes(communicator, root)
-    return known[root]
+    by_root = cast("dict[int, _Nodes] | None", communicator.Get_attr(_keyval()))
+    if by_root is None:
+        communicator.Set_attr(_keyval(), by_root := {})
+    if root not in by_root:
+        by_root[root] = _find_nodes(communicator, root)
+    return by_root[root]
 
 
 def _find_nodes(communicator: MPI.Intracomm, root: int) -> _Nodes:
@@ -206,6 +206,6 @@ def _keyval() -> int:
     return _KEYVALS[0]
 
 
-def _forget(communicator: MPI.Comm, keyval: int, known: dict[int, _Nodes]) -> None:
-    for nodes in known.values():
+def _forget(communicator: MPI.Comm, keyval: int, by_root: dict[int, _Nodes]) -> None:
+    for nodes in by_root.values():
         nodes.free()

@@ -49,11 +49,11 @@ def _operation(dtype: np.dtype[Any], threads: int) -> Callable[..., None]:
     size = BLOCK * (dtype.itemsize + 4)
 
     def operation(incoming: MPI.buffer, inout: MPI.buffer, _: MPI.Datatype) -> None:
-        maps = [np.asarray(one).view(kind).reshape(-1, size // np.dtype(kind).itemsize)
-                for one in (inout, incoming) for kind in (dtype, np.int32)]
+        maps = [np.asarray(maps_of).view(kind).reshape(-1, size // np.dtype(kind).itemsize)
+                for maps_of in (inout, incoming) for kind in (dtype, np.int32)]
         count = len(maps[0])
         parts = min(threads, count * BLOCK // SLICE)
-        in_parts(lambda part: _merge(*(one[part] for one in maps)), count, parts)
+        in_parts(lambda part: _merge(*(part_of[part] for part_of in maps)), count, parts)
 
     return operation
 

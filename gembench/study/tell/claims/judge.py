@@ -70,16 +70,16 @@ def judge(claim: Claim, rows: Sequence[Row], machine: str, experiment: Experimen
     missing: NotTestableError | None = None
     for where in ({}, *claim.stand_in):
         try:
-            found = evaluation(claim.expression, _selected(rows, {**claim.select, **where}))
+            evaluated = evaluation(claim.expression, _selected(rows, {**claim.select, **where}))
         except RowsFailedError as error:
             return Verdict(claim, machine, "not judged", reason=f"the rows failed: {error}")
         except NotTestableError as error:
             missing = missing or error
             continue
         remark = f"by the rows with {describe(where)}" if where else ""
-        if claim.any_pixels and any(row.evidence == "simulated data" for row in found.rows):
+        if claim.any_pixels and any(row.evidence == "simulated data" for row in evaluated.rows):
             remark = f"{remark or 'on simulated micrographs'}: a speed, which no pixel changes"
-        return _verdict(claim, machine, found, remark)
+        return _verdict(claim, machine, evaluated, remark)
     assert missing is not None
     if experiment is None:
         return Verdict(claim, machine, "not testable here",
@@ -89,21 +89,21 @@ def judge(claim: Claim, rows: Sequence[Row], machine: str, experiment: Experimen
     return Verdict(claim, machine, "not testable here", reason=str(missing), command=command)
 
 
-def _verdict(claim: Claim, machine: str, found: Evaluation, remark: str) -> Verdict:
+def _verdict(claim: Claim, machine: str, evaluated: Evaluation, remark: str) -> Verdict:
     """The verdict of a value with its range and the rows it was read from."""
-    evidence, reason = weakest(claim, found.rows), ""
-    remark = "; ".join(filter(None, [remark, *_what_was_judged(found.rows)]))
+    evidence, reason = weakest(claim, evaluated.rows), ""
+    remark = "; ".join(filter(None, [remark, *_what_was_judged(evaluated.rows)]))
     if not claim.judged:
         verdict, reason = "not judged", claim.why
     else:
-        verdict = place(claim, found.value)
-        bounds = _bounds(claim, found.low, found.high, evidence)
+        verdict = place(claim, evaluated.value)
+        bounds = _bounds(claim, evaluated.low, evaluated.high, evidence)
         if bounds:
             reason = f"its range holds the bound {' and '.join(f'{bound:g}' for bound in bounds)}"
             verdict = "unsettled"
         elif evidence in WEAKER:
             verdict = WEAKER[evidence] if verdict == "reproduced" else "not reproduced"
-    return Verdict(claim, machine, verdict, evidence, found.value, found.low, found.high, reason,
+    return Verdict(claim, machine, verdict, evidence, evaluated.value, evaluated.low, evaluated.high, reason,
                    remark=remark)
 
 

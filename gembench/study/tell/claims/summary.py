@@ -50,7 +50,7 @@ def summaries(judged: Judged) -> list[Summary]:
     counts: dict[str, Counter[tuple[str, str]]] = {}
     for verdict in (verdict for verdicts in judged for verdict in verdicts):
         counts.setdefault(verdict.machine, Counter())[verdict.verdict, verdict.evidence] += 1
-    return [Summary(machine, len(judged), found) for machine, found in counts.items()]
+    return [Summary(machine, len(judged), verdicts) for machine, verdicts in counts.items()]
 
 
 def ledger_json(judged: Judged) -> dict[str, Any]:

@@ -31,9 +31,9 @@ def value(row: Row, name: str) -> Any:
     return row.case.get(name, row.metrics.get(name))
 
 
-def chosen(rows: Iterable[Row], **wanted: Any) -> list[Row]:
+def chosen(rows: Iterable[Row], **values: Any) -> list[Row]:
     """The measured rows with these values."""
-    return [row for row in rows if row.ok and all(value(row, name) == wish for name, wish in wanted.items())]
+    return [row for row in rows if row.ok and all(value(row, name) == wish for name, wish in values.items())]
 
 
 def lines(
