@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from scipy import ndimage
 
+from gembench.cli import main
 from gembench.engine.picks import Picks
 from gembench.io.coordinates import read_coordinates, write_coordinates
 from gembench.io.images.mrc import read_stack, write_mrc, write_stack
@@ -119,3 +123,74 @@ def test_our_box_file_is_extracted(project: Path) -> None:
     for box, psi in zip(boxes, PLANTED.psi, strict=True):
         match = np.fft.ifft2(np.fft.fft2(box) * np.conj(np.fft.fft2(letter(psi)))).real
         assert match.argmax() == 0
+
+
+# What `gembench pick` writes
+
+OPTICS = ("--voltage", "120", "--cs", "2.0", "--amplitude-contrast", "0.1")
+
+
+def planted_file(name: str) -> Path:
+    """A micrograph on which the same letter lies, upright, at all places of `PLANTED`."""
+    image = np.random.default_rng(5).normal(0, 0.1, (384, 400)).astype(np.float32)
+    for x, y in PLANTED.xy.astype(int):
+        image[y - C:y + C, x - C:x + C] += letter(0)
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, image)
+    else:
+        write_mrc(path, image, PIXEL)
+    Path("micrographs.star").write_text(MICROGRAPHS.replace("m.mrc", name).replace("one 1", "opticsGroup1 1"))
+    return path
+
+
+def average(boxes: np.ndarray, path: Path) -> np.ndarray:
+    """The mean of extracted boxes, in our frame: RELION turns TIFF files over, about row C of a box."""
+    mean = boxes.mean(axis=0)
+    return np.roll(mean[::-1], 1, axis=0) if path.suffix == ".tif" else mean
+
+
+def off_centre(image: np.ndarray) -> list[int]:
+    """How far, x and y, the letter lies from pixel (C, C) of a box."""
+    match = np.fft.fftshift(np.fft.ifft2(np.fft.fft2(image) * np.conj(np.fft.fft2(letter(0)))).real)
+    y, x = np.unravel_index(match.argmax(), match.shape)
+    return [int(x) - C, int(y) - C]
+
+
+def cut_off(picks: Picks, path: Path) -> list[list[int]]:
+    """How far, x and y, particles lie from the pixels that RELION extracts: it cuts its fractions off."""
+    rows = 384 - 1 if path.suffix == ".tif" else 0
+    y = rows - np.trunc(rows - picks.y) if rows else np.trunc(picks.y)
+    pixels = np.stack([np.trunc(picks.x), y], axis=1)
+    nearest = [int(np.hypot(*(PLANTED.xy - at).T).argmin()) for at in picks.xy]
+    return [[int(n) for n in row] for row in PLANTED.xy[nearest] - pixels]
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("name", ["m.mrc", "m.tif", "MotionCorr/job002/Movies/Foil_1.mrc",
+                                  "MotionCorr/job002/Movies/Foil_1.tif"])
+def test_what_is_picked_is_what_relion_extracts(project: Path, name: str, again: bool) -> None:
+    path = planted_file(name)
+    options = ("--templates", "refs.mrcs", "--pixel-size", "4", "--angle-step", "360", "--contrast", "bright",
+               "--average", "1", "--threshold", "0.7", "--threads", "1", "--fft", "scipy", "--quiet")
+    assert main(["pick", name, *options, *OPTICS, "-o", "out"]) == 0
+    inner = path.relative_to("MotionCorr/job002") if path.parts[0] == "MotionCorr" else path
+    if again:  # from the optics and particles of our own file alone
+        relion("preprocess", "--i", "micrographs.star", "--reextract_data_star", "out/picks.star",
+               "--part_dir", "parts/", "--part_star", "parts.star", "--extract", "--extract_size", str(BOX))
+    else:
+        relion("preprocess", "--i", "micrographs.star", "--coord_dir", "out/", "--coord_suffix", ".star",
+               "--part_dir", "parts/", "--part_star", "parts.star", "--extract", "--extract_size", str(BOX))
+    boxes, _ = read_stack(Path("parts") / inner.with_suffix(".mrcs"))
+    assert len(boxes) == len(PLANTED)
+    (picks,) = read_coordinates("out/picks.star")
+    assert np.abs(picks.xy - PLANTED.xy[[int(np.hypot(*(PLANTED.xy - at).T).argmin()) for at in picks.xy]]
+                  ).max() < 0.2
+    assert [off_centre(average(box[None], path)) for box in boxes] == cut_off(picks, path)
+    assert np.abs(off_centre(average(boxes, path))).max() <= 1
+    write_coordinates("truth.csv", [replace(PLANTED, micrograph=name)])
+    for written in ("out", "out/picks.star", "out/autopick.star"):
+        assert main(["score", "--picks", written, "--truth", "truth.csv", "--radius", "1", "--resamples", "0",
+                     "--json", "s.json", "--quiet"]) == 0
+        assert json.loads(Path("s.json").read_text())["true_positives"] == len(PLANTED)
