@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gembench.cli import main
+from gembench.io.images.mrc import write_mrc
 
 XY = [(120.5, 340.25), (400, 512), (777.75, 88), (910, 930)]
 SCORES = [0.91, 0.85, 0.62, 0.4]
@@ -306,8 +307,6 @@ def test_a_diameter_makes_no_corner(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def frames(name: str = "mics") -> str:
-    from gembench.io.images.mrc import write_mrc
-
     for n in (1, 2):
         Path(name).mkdir(exist_ok=True)
         write_mrc(f"{name}/m{n}.mrc", np.zeros((1024, 1536), np.float32) + n, 1.5)
@@ -577,3 +576,36 @@ def test_a_malformed_coordinate_file_is_not_left_out(capsys: pytest.CaptureFixtu
     put("picks/m1.txt", "120 340\n400 512\n777\n")
     put("picks/m2.txt", "120 340\n")
     assert "m1.txt:3: '777' is not a row" in refused(capsys, "picks")
+
+
+def test_a_field_of_any_length_is_one_line_or_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """Python's reader of tables refuses fields of more than 131,072 characters."""
+    put("m1.csv", "x,y,score,comment\n" + "".join(f"{x},{y},0.5,{'a' * 140000}\n" for x, y in XY))
+    assert counts("m1.csv", TRUTH_1) == (4, 4, 1)
+    assert "'" + "a" * 141000 not in refused(capsys, put("m1.csv", "x,y\n1," + "a" * 140000 + "\n"), TRUTH_1)
+
+
+@pytest.mark.parametrize("size", [180, 181])
+def test_confidences_of_boxes_from_the_bottom_are_ranked(size: int) -> None:
+    """As REPIC's examples of Topaz have them; the average precision is summed here by itself."""
+    random = np.random.default_rng(4)
+    true = random.uniform(100, 400, (40, 2)).round()
+    false = random.uniform(100, 400, (20, 2)).round()
+    picked = np.concatenate([true[:30] + random.integers(-6, 7, (30, 2)), false])
+    confidence = random.permutation(np.concatenate([random.normal(2, 1, 30), random.normal(0, 1, 20)]))
+    boxes = [f"{x - size // 2:.0f}\t{511 - y - size // 2:.0f}\t{size}\t{size}\t{float(value)!r}"
+             for (x, y), value in zip(picked, confidence, strict=True)]
+    put("topaz/m1.box", "\n".join(boxes) + "\n")
+    put("truth/m1.csv", "X-Coordinate,Y-Coordinate,Diameter\n" + "".join(f"{x},{y},12\n" for x, y in true))
+    free, precision, hits = np.ones(len(true), bool), 0.0, 0
+    for rank, at in enumerate(np.argsort(-confidence), 1):
+        distance = np.where(free, np.hypot(*(true - picked[at]).T), np.inf)
+        if distance.min() <= 12:
+            free[distance.argmin()] = False
+            hits += 1
+            precision += hits / rank
+    Path("mics").mkdir()
+    write_mrc("mics/m1.mrc", np.arange(512 * 512, dtype=np.float32).reshape(512, 512), 2.0)
+    result = score("topaz", "truth", "--radius", "12", "--flip-y", "picks", "--micrographs", "mics")
+    assert hits > 20
+    np.testing.assert_allclose(result["average_precision"], precision / len(true), atol=1e-9)

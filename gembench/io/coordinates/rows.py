@@ -47,9 +47,13 @@ def is_number(text: str) -> bool:
 
 def malformed(path: Path, line: int, row: Sequence[str], needed: str) -> InputError:
     """The error for a row that is not what the format asks for."""
+    return InputError(f"{path}:{line}: '{_shown(row)}' is not {needed}; correct or delete the row")
+
+
+def _shown(row: Sequence[str]) -> str:
+    """The beginning of a row."""
     text = " ".join(row)
-    shown = text if len(text) <= 160 else text[:160] + "..."
-    return InputError(f"{path}:{line}: '{shown}' is not {needed}; correct or delete the row")
+    return text if len(text) <= 160 else text[:160] + "..."
 
 
 def numbers(path: Path, line: int, row: Sequence[str], columns: Sequence[str], needed: str) -> list[float]:
@@ -59,7 +63,7 @@ def numbers(path: Path, line: int, row: Sequence[str], columns: Sequence[str], n
     except ValueError as error:
         raise malformed(path, line, row, needed) from error
     if not all(map(math.isfinite, values)):
-        raise InputError(f"{path}:{line}: '{' '.join(row)}' holds a number that is not finite;"
+        raise InputError(f"{path}:{line}: '{_shown(row)}' holds a number that is not finite;"
                          " correct or delete the row")
     return values
 

@@ -120,7 +120,7 @@ class _Sheet:
         body = "\n" * start + "\n".join([first, *lines[start + 1:]])
         if delimiter == " ":
             body = re.sub(r"[ \t]+", " ", re.sub(r"(?m)^[ \t]+|[ \t]+$", "", body))
-        heading = next((row for row in csv.reader(io.StringIO(first), delimiter=delimiter) if row), [])
+        heading: list[str] = next((row for row in _reader(first, delimiter) if row), [])
         comma = delimiter != "," and any(
             _DECIMAL_COMMA.fullmatch(cell.strip()) for line in lines[start + 1:start + 20]
             for cell in line.split(delimiter))
@@ -128,7 +128,7 @@ class _Sheet:
 
     def rows(self, path: Path, last: int) -> Iterator[tuple[int, list[str]]]:
         """Line number and cells of the rows below the heading; blank rows and comments are passed over."""
-        reader = csv.reader(io.StringIO(self.text), delimiter=self.delimiter)
+        reader = _reader(self.text, self.delimiter)
         seen_heading = False
         try:
             for row in reader:
@@ -145,6 +145,12 @@ class _Sheet:
         except csv.Error as error:
             place = f"{path}:{reader.line_num}"
             raise InputError(f"{place}: is not a table ({error}); correct the row") from error
+
+
+def _reader(text: str, delimiter: str) -> Any:
+    """Python's reader of tables, which else refuses cells of more than 131,072 characters."""
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    return csv.reader(io.StringIO(text), delimiter=delimiter)
 
 
 def _is_preamble(line: str) -> bool:
