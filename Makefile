@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 comma  := ,
 READY  := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: help experiments quick paper test test-gpu test-kernels check bench regressions asv gpu-bundle clean
+.PHONY: help experiments quick paper test fuzz test-gpu test-kernels check bench regressions asv gpu-bundle clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ paper: $(READY)  ## The same at the paper's sizes
 
 test: $(READY)  ## Run the tests
 	$(BIN)/python -m pytest
+
+fuzz: $(READY)  ## Damaged files to every reader: 100,000 cases, below half an hour
+	$(BIN)/python tests/attacks/fuzz.py --cases 100000
 
 test-gpu: $(READY)  ## Run the tests that need a CUDA device (EXTRAS=dev,gpu)
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/python -m pytest -m gpu --durations=5 tests/engine/gpu

@@ -17,6 +17,7 @@ from gembench import __version__
 from gembench.commands import COMMANDS
 from gembench.errors import InputError, StalledError
 from gembench.plugins import load_plugins
+from gembench.text import printable
 
 
 class _Parser(argparse.ArgumentParser):
@@ -150,7 +151,7 @@ class _Warnings(logging.Handler):
             text, count = self.repeats[kind]
             self.repeats[kind] = (text, count + 1)
             return
-        text = record.getMessage()
+        text = printable(record.getMessage(), sys.maxsize)
         print(f"gembench: warning: {text}", file=sys.stderr)
         self.repeats[kind] = (text.removeprefix(f"{file}: "), 0)
 

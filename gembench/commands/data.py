@@ -37,6 +37,7 @@ def add_parser(subparsers: Any) -> None:
     action = actions.add_parser("fetch", help="download a public set into the cache")
     action.add_argument("name", metavar="NAME", help="as `gembench data list` gives it, such as klh")
     action.add_argument("--url", metavar="URL", help="another address of the same archive")
+    action.add_argument("--sha256", metavar="HEX", help="what the archive's SHA-256 must be")
     action.add_argument("--quiet", action="store_true", help="show no progress and no summary")
     action.set_defaults(run=run_fetch)
 
@@ -104,13 +105,13 @@ def run_fetch(args: argparse.Namespace) -> int:
     show = not args.quiet and sys.stderr.isatty()
     bar = DownloadBar(args.name, sys.stderr) if show else None
     try:
-        found, digest = fetch_set(args.name, args.url, progress=bar or False)
+        found, digest = fetch_set(args.name, args.url, bar or False, args.sha256)
     finally:
         if bar is not None:
             bar.close()
     if not args.quiet:
         print(f"{args.name}: {len(found.micrographs)} micrographs in {found.folder}")
-        print(f"sha256 {digest} (no checksum is published: note it to recognise the same archive again)")
+        print(f"sha256 {digest}" + ("" if args.sha256 else " (none is published: note it for --sha256)"))
     return 0
 
 

@@ -257,7 +257,8 @@ def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
             print(f"gembench: error: {outcome.error}", file=sys.stderr)
     if run.folder.finished:
         summary = run.folder.folder / SUMMARY
-        _say(args, f"{run.total} picks on {len(run.folder.finished)} micrographs: {summary}")
+        lost = f", {len(failed)} not picked" if failed else ""
+        _say(args, f"{run.total} picks on {len(run.folder.finished)} micrographs{lost}: {summary}")
         if args.page is not None:
             from gembench.commands.view import pick_page
 

@@ -86,6 +86,8 @@ def add_judging(parser: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score the picks; print, store and draw what was asked for."""
+    if args.radius == 0:
+        raise InputError("radius 0 px: no pick lies exactly on a mark; give a distance above 0")
     from gembench.evaluate import evaluate
 
     if args.page is not None and args.micrographs is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import re
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,34 +17,44 @@ from typing import Any
 
 from gembench.data.sets import KNOWN, RECORD, DataSet, cache_folder, open_set
 from gembench.errors import InputError
-from gembench.io.atomic import atomic_text, make_folder
+from gembench.io.atomic import atomic_text, make_folder, part_of, remove_parts
 from gembench.io.names import IMAGE_EXTENSIONS, MRC_EXTENSIONS, extension, micrograph_key
 
+MOST_GROWTH = 20  # what an archive may unpack to, over its own size; packed micrographs grow two- to fivefold
+ALLOWANCE = 256 * 2**20  # bytes that any archive may unpack to
 
-def fetch_set(name: str, url: str | None = None, progress: Any = False) -> tuple[DataSet, str]:
+
+def fetch_set(
+    name: str, url: str | None = None, progress: Any = False, sha256: str | None = None
+) -> tuple[DataSet, str]:
     """Download a known set into the cache; returns it and the archive's SHA-256.
 
     name: a key of `KNOWN` with an address
     url: another address of the same archive (.tar, .tar.gz, ...)
     progress: handed to pooch's downloader: an object with total, update, reset and close, or False
+    sha256: of the archive; none is published, so that without it none is checked
 
-    No checksum of the archive is published, so none can be checked. Raises InputError if the set is not
-    known or not downloadable, already there, the download fails, or the archive is damaged or unsafe.
+    Raises InputError if the set is not known or not downloadable, already there, the download fails, the
+    archive is another than `sha256` says, or it is damaged, unsafe or too large.
     """
     import pooch
 
     known = KNOWN.get(name)
     if known is None:
         raise InputError(f"{name}: no such data set; choose one of {', '.join(KNOWN)}")
-    address = url or known.url
+    address = known.url if url is None else url
     if address is None:
         raise InputError(f"{name}: cannot be downloaded here; get it from {known.source} and run"
                          f" `gembench data import DIR --name {name}`")
+    if not address:
+        raise InputError("--url: is empty; give the archive's address, or leave it out")
     with _new_set(name) as (scratch, folder):
         archive = _download(address, scratch, name, progress)
         digest = str(pooch.file_hash(str(archive)))
+        if sha256 is not None and digest != sha256.lower():
+            raise InputError(f"{address}: its SHA-256 is {digest}, not {sha256}; do not use this archive")
         _unpack(archive, address, folder / "micrographs")
-        _check_shapes(folder / "micrographs")
+        _check_shapes(folder / "micrographs", address)
         atomic_text(folder / RECORD, json.dumps({"pixel_size": known.pixel_size, "source": address,
                                                  "sha256": digest}) + "\n")
     return open_set(cache_folder() / name), digest
@@ -91,14 +101,17 @@ def _new_set(name: str) -> Iterator[tuple[Path, Path]]:
     if target.exists():
         raise InputError(f"{target}: the set is there already; remove the folder or choose another name")
     make_folder(cache_folder())
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=cache_folder()) as scratch:
-        folder = make_folder(Path(scratch) / name)
-        try:
-            yield Path(scratch), folder
-            folder.rename(target)
-        except OSError as error:
-            raise InputError(f"{target}: cannot be written: {error.strerror or error}; free space or set"
-                             " another cache folder") from error
+    remove_parts(cache_folder())
+    scratch = make_folder(part_of(cache_folder()))
+    try:
+        folder = make_folder(scratch / name)
+        yield scratch, folder
+        folder.rename(target)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}; free space or set"
+                         " another cache folder") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _download(address: str, folder: Path, name: str, progress: Any) -> Path:
@@ -120,14 +133,22 @@ def _download(address: str, folder: Path, name: str, progress: Any) -> Path:
 
 
 def _unpack(archive: Path, address: str, folder: Path) -> None:
-    """Write the archive's micrographs into `folder`, flat; refuses names that point elsewhere and links."""
+    """Write the archive's micrographs into `folder`, flat.
+
+    Refuses names that point elsewhere, links, and more than such an archive can hold.
+    """
     make_folder(folder)
+    most = ALLOWANCE + MOST_GROWTH * archive.stat().st_size
+    total = 0
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
+                _require_safe(member, address, folder)
+                total += member.size
+                if total > most:
+                    raise InputError(f"{address}: unpacks to more than {MOST_GROWTH} times its size; do not"
+                                     " use this archive")
                 path = PurePosixPath(member.name)
-                if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-                    raise InputError(f"{address}: unsafe member '{member.name}'; do not use this archive")
                 if not member.isfile() or extension(path.name) not in MRC_EXTENSIONS + IMAGE_EXTENSIONS:
                     continue
                 content = tar.extractfile(member)
@@ -137,16 +158,33 @@ def _unpack(archive: Path, address: str, folder: Path) -> None:
     except FileExistsError as error:
         raise InputError(f"{address}: holds two files called {Path(error.filename).name}; unpack it by hand"
                          " and import the folder") from error
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, EOFError, ValueError, zlib.error) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{address}: not a whole tar archive ({error}); fetch again") from error
 
 
-def _check_shapes(folder: Path) -> None:
-    """Raise InputError unless the folder holds micrographs whose headers can be read."""
+def _require_safe(member: tarfile.TarInfo, address: str, folder: Path) -> None:
+    """Raise InputError for a member that is no file or folder inside `folder`."""
+    path = PurePosixPath(member.name)
+    is_safe = not path.is_absolute() and ".." not in path.parts and (member.isfile() or member.isdir())
+    try:
+        tarfile.data_filter(member, str(folder))
+    except (tarfile.TarError, ValueError):  # a NUL in the name
+        is_safe = False
+    if not is_safe or member.size < 0:
+        raise InputError(f"{address}: unsafe member '{member.name}'; do not use this archive")
+
+
+def _check_shapes(folder: Path, address: str) -> None:
+    """Raise InputError, naming the archive, unless the folder holds micrographs with readable headers."""
     from gembench.io.images.micrographs import find_micrographs, read_shape
 
-    for path in find_micrographs([folder]):
-        read_shape(path)
+    try:
+        for path in find_micrographs([folder]):
+            read_shape(path)
+    except InputError as error:
+        raise InputError(f"{address}: {str(error).replace(f'{folder}/', '')}") from error
 
 
 def _checked(paths: list[Path], pixel_size: float | None) -> tuple[dict[Path, tuple[int, int]], float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +14,10 @@ from numpy.typing import NDArray
 from gembench.data.sets import RECORD, DataSet, cache_folder, find_set
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
+from gembench.io.checks import read_text
 from gembench.io.coordinates import read_coordinates
 from gembench.io.names import micrograph_key
+from gembench.io.typed import read_json
 
 SIMULATED = "simulated"
 SIMULATED_SEED = 2013
@@ -126,9 +127,11 @@ def _sources(path: Path, truth: Sequence[Picks]) -> dict[str, NDArray[np.str_]]:
     if path.suffix.lower() != ".csv":
         return {}
     found: defaultdict[str, list[str]] = defaultdict(list)
-    with path.open(newline="", encoding="utf-8") as table:
-        for row in csv.DictReader(table):
+    try:
+        for row in csv.DictReader(read_text(path).splitlines()):
             found[micrograph_key(row.get("micrograph") or "")].append((row.get("source") or "").strip())
+    except csv.Error as error:
+        raise InputError(f"{path}: is no table ({error}); correct it") from error
     fits = all(len(found[micrograph_key(marks.micrograph)]) == len(marks) for marks in truth)
     return {key: np.array(values) for key, values in found.items()} if fits else {}
 
@@ -136,7 +139,7 @@ def _sources(path: Path, truth: Sequence[Picks]) -> dict[str, NDArray[np.str_]]:
 def _makers(found: DataSet, sources: Mapping[str, NDArray[np.str_]]) -> str:
     """Who annotated a set: as its record says, or gembench's own readers, who note what was proposed."""
     record = found.folder / RECORD
-    if record.is_file() and (said := json.loads(record.read_text()).get("annotations")):
+    if record.is_file() and (said := read_json(record, "a set's record").get("annotations")):
         return str(said)
     proposed = any((source == CANDIDATE).any() for source in sources.values())
     return MAKERS if proposed else f'by whom is not said ("annotations" in {RECORD} would say it)'

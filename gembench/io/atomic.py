@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -60,7 +61,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: cannot be written: {_REMEDIES[errno.EISDIR]}")
-    temporary = path.with_name(f"{_PART}{_host()}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+    temporary = part_of(path.parent, path.suffix)
     try:
         temporary.touch(exist_ok=False)  # mode follows the umask, which tempfile's would not
     except OSError as error:
@@ -80,6 +81,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def part_of(folder: Path, suffix: str = "") -> Path:
+    """A new name for what is unfinished in a folder; `remove_parts` removes it once this process is gone."""
+    return folder / f"{_PART}{_host()}-{os.getpid()}-{secrets.token_hex(4)}{suffix}"
+
+
 def _to_disk(path: Path) -> None:
     """Wait until what was written of a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
@@ -96,7 +102,11 @@ def remove_parts(folder: Path) -> None:
     """Remove what processes of this host that no longer run have left half-written in a folder."""
     for path in folder.glob(f"{_PART}{_host()}-*"):
         pid = path.name.removeprefix(f"{_PART}{_host()}-").partition("-")[0]
-        if pid.isdecimal() and not is_alive(int(pid)):
+        if not pid.isdecimal() or is_alive(int(pid)):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink(missing_ok=True)
 
 

@@ -39,6 +39,11 @@ def require_file(path: Path) -> None:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
+def is_file(path: Path) -> bool:
+    """Whether a name from a file of others is that of a file; it may be one that no file can have."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path's raises OSError for a name that is too long
+
+
 def _kind(mode: int) -> str:
     if stat.S_ISFIFO(mode):
         return "pipe"

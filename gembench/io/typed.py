@@ -1,9 +1,10 @@
-"""JSON of others: parsed within bounds, and its fields of the types that their readers rely on."""
+"""JSON and TOML of others: parsed within bounds, and its fields of the types that their readers rely on."""
 
 from __future__ import annotations
 
 import json
 import math
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from gembench.io.source import require_file, require_memory
 
 DIGITS = 19  # of a whole number: those of 64 bits
 GROWTH = 12  # bytes of Python objects a byte of JSON becomes, at the most
+LARGEST_TOML = 2**20  # bytes; the largest we write by hand has a tenth
 REQUIRED = object()
 
 
@@ -58,6 +60,21 @@ def read_json(path: Path, what: str, *, nan: bool = False) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not {what} ({error}); restore the file or remove it") from error
     return content
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """The tables of a TOML file of at most a megabyte; raises InputError, naming file and reason."""
+    require_file(path)
+    if path.stat().st_size > LARGEST_TOML:
+        raise InputError(f"{path}: not a file of at most {LARGEST_TOML >> 20} MiB; give {what}")
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: nested too deep; mend the file") from error
+    except ValueError as error:  # not UTF-8, not TOML, a number of thousands of digits
+        raise InputError(f"{path}: not TOML: {error}; mend the file") from error
 
 
 @dataclass(frozen=True)

@@ -207,22 +207,22 @@ class PickFolder:
         if self._run is not None:
             self.leave()
             self._run = None
-        picks = [self.picks(key, folders=True) for key in self.finished]
-        if not self._is_summary(picks):
+        picks = {key: self.picks(key, folders=True) for key in self.finished}
+        if not self._is_summary(list(picks.values())):
             with locked(self.folder):
                 self._refresh()
-                picks = [self.picks(key, folders=True) for key in self.finished]
+                picks = {key: self.picks(key, folders=True) for key in self.finished}
                 if picks:
                     self._write_summary(picks)
-        return sum(map(len, picks))
+        return sum(map(len, picks.values()))
 
-    def _write_summary(self, picks: list[Picks]) -> None:
-        """Write autopick.star and picks.star."""
-        stars = [self.star(key).as_posix() for key in self.finished]
-        write_list(self.folder / LIST, zip([one.micrograph for one in picks], stars, strict=True))
-        shapes = {one.micrograph: self.record["micrographs"][key].get("shape")
-                  for one, key in zip(picks, self.finished, strict=True)}
-        write_star(self.folder / SUMMARY, picks, optics=self.optics,
+    def _write_summary(self, picks: dict[str, Picks]) -> None:
+        """Write autopick.star and picks.star of these micrographs; others may be finished meanwhile."""
+        write_list(self.folder / LIST, [(part.micrograph, self.star(key).as_posix())
+                                        for key, part in picks.items()])
+        shapes = {part.micrograph: self.record["micrographs"][key].get("shape")
+                  for key, part in picks.items()}
+        write_star(self.folder / SUMMARY, list(picks.values()), optics=self.optics,
                    shape=(lambda name: tuple(shapes[name])) if all(shapes.values()) else None)
 
     def _is_summary(self, picks: list[Picks]) -> bool:

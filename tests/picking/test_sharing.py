@@ -261,3 +261,17 @@ def test_a_process_is_its_number_and_its_start() -> None:
     assert may_run(me | {"host": "elsewhere", "pid": -5})
     assert not may_run(me | {"pid": 2**40})
     assert not may_run(me | {"pid": "12"})
+
+
+def test_picks_that_another_run_stores_meanwhile_wait_for_its_own_summary(tmp_path, monkeypatch):
+    """The list of what is finished is taken once: it grows while the summary is written."""
+    folder = PickFolder(tmp_path / "out", {"a": 1}, micrographs=[tmp_path / "m1.mrc"])
+    keys = iter([["m1"], ["m1"], ["m1", "m2"], ["m1", "m2"], ["m1", "m2"]])
+    monkeypatch.setattr(PickFolder, "finished", property(lambda _: next(keys)))
+    monkeypatch.setattr(folder, "picks", lambda key, **_: Picks(f"{key}.mrc", [1.0], [2.0]))
+    folder.record["micrographs"]["m1"] = {"file": "m1.mrc"}
+    (tmp_path / "out").mkdir(exist_ok=True)
+    monkeypatch.setattr(folder, "_refresh", lambda: None)
+    assert folder.finish() == 1
+    (stored,) = read_coordinates(tmp_path / "out" / "picks.star")
+    assert stored.micrograph == "m1.mrc"

@@ -13,9 +13,9 @@ from gembench.engine.picks import FloatArray, Picks
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_path
 from gembench.io.coordinates.notes import Notes
-from gembench.io.coordinates.rows import Names, NotCoordinatesError, by_micrograph, usable_scores
+from gembench.io.coordinates.rows import Names, NotCoordinatesError, by_micrograph, indices, usable_scores
 from gembench.io.coordinates.star.write import Shape
-from gembench.io.source import require_file
+from gembench.io.source import parsing, require_file
 
 _X, _Y = "location/center_x_frac", "location/center_y_frac"
 _MICROGRAPH, _SHAPE = "location/micrograph_path", "location/micrograph_shape"
@@ -44,17 +44,17 @@ def read_cryosparc(path: Path, micrograph: str, notes: Notes, shape: Shape | Non
         return []
     frame = _frames(path, rows, micrograph, shape)
     score = next((name for name in _SCORES if name in fields), None)
-    view = np.asarray(rows[_TEMPLATE], np.float64) if _TEMPLATE in fields else np.full(len(rows), -1.0)
-    x, y = np.asarray(rows[_X], np.float64), np.asarray(rows[_Y], np.float64)
+    view = _column(path, rows, _TEMPLATE) if _TEMPLATE in fields else np.full(len(rows), -1.0)
+    x, y = _column(path, rows, _X), _column(path, rows, _Y)
     if not (np.isfinite(x) & np.isfinite(y)).all():
         at = int(np.argmin(np.isfinite(x) & np.isfinite(y)))
         raise InputError(f"{path}: row {at} has a position that is not finite; correct or delete it")
     picks = Picks(
         "", x * frame[:, 1], y * frame[:, 0],
-        usable_scores(path, np.asarray(rows[score], np.float64), notes) if score else np.empty(0),
-        view=np.clip(view, -1, 2**31 - 1).astype(np.int32),
+        usable_scores(path, _column(path, rows, score), notes) if score else np.empty(0),
+        view=indices(path, _TEMPLATE, np.maximum(view, -1)),
     )
-    sizes = np.asarray(rows[_PIXEL], np.float64) if _PIXEL in fields else np.full(len(rows), np.nan)
+    sizes = _column(path, rows, _PIXEL) if _PIXEL in fields else np.full(len(rows), np.nan)
     return by_micrograph(path, _names(rows, micrograph), picks, np.where(sizes > 0, np.round(sizes, 6),
                                                                          np.nan))
 
@@ -86,14 +86,19 @@ def _load(path: Path) -> NDArray[Any]:
         if handle.read(len(_COMPRESSED)) == _COMPRESSED:
             raise InputError(f"{path}: is cryoSPARC's compressed form; save it by cryosparc-tools'"
                              " Dataset.load(...).save(..., format=1), or export the job")
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError, SyntaxError, TypeError, OverflowError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: is not a whole .cs file ({reason}); copy or export it again") from error
+    with parsing(path, "a whole .cs file"), path.open("rb") as handle:
+        rows = np.load(handle, allow_pickle=False)
     if not isinstance(rows, np.ndarray) or rows.ndim != 1:
         raise NotCoordinatesError(f"{path}: is not a table of cryoSPARC; give a .cs file of particles")
     return rows
+
+
+def _column(path: Path, rows: NDArray[Any], name: str) -> FloatArray:
+    """The numbers (n,) of a field."""
+    values = rows[name]
+    if values.ndim != 1 or values.dtype.kind not in "fiu":
+        raise InputError(f"{path}: field {name} holds no number a row; copy or export the file again")
+    return values.astype(np.float64)
 
 
 def _frames(path: Path, rows: NDArray[Any], micrograph: str, shape: Shape | None) -> FloatArray:

@@ -14,6 +14,7 @@ from gembench.io.atomic import atomic_text
 from gembench.io.checks import read_text
 from gembench.io.coordinates.notes import Notes
 from gembench.io.coordinates.rows import NotCoordinatesError, usable_scores
+from gembench.io.typed import parse_json
 
 _BY_HAND = "manual"  # what EMAN2 writes where nothing else is known
 _BOX = 'a box [x, y, "how it was made"], or with a score behind'
@@ -57,8 +58,10 @@ def write_eman(path: Path, picks: Picks, box_size: int | None) -> None:
 
 def _boxes(path: Path) -> list[Any]:
     try:
-        content = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
+        content = parse_json(read_text(path), nan=True)
+    except InputError:
+        raise
+    except ValueError as error:
         raise InputError(f"{path}: is not JSON ({str(error).splitlines()[0]}); copy it again") from error
     boxes = content.get("boxes") if isinstance(content, dict) else None
     if boxes is None and isinstance(content, dict):

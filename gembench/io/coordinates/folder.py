@@ -10,6 +10,7 @@ from gembench.io.coordinates.notes import Notes
 from gembench.io.coordinates.star.read import MICROGRAPH
 from gembench.io.coordinates.star.scan import scan_loops
 from gembench.io.names import COORDINATE_EXTENSIONS, with_slashes
+from gembench.io.source import is_file
 
 _LISTED = "rlnMicrographCoordinates"
 _OWN_RECORD = "run.json"  # of `gembench pick`
@@ -66,7 +67,7 @@ def _find(path: Path, name: str) -> Path | None:
     parts = name.split("/")
     beside = [path.parent.joinpath(*parts[n:]) for n in range(1, len(parts))]  # of a folder that was moved
     places = [Path(name), *(folder / name for folder in path.absolute().parents), *beside]
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if is_file(place)), None)
 
 
 def _files(folder: Path, paths: Iterable[Path], notes: Notes) -> list[Path]:

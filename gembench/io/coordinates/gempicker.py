@@ -9,6 +9,7 @@ directions.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from gembench.engine.picks import FloatArray, Picks
 from gembench.io.atomic import atomic_text
 from gembench.io.checks import log, read_text
 from gembench.io.coordinates.box import need_box_size
-from gembench.io.coordinates.rows import is_number, malformed, numbers
+from gembench.io.coordinates.rows import indices, is_number, malformed, numbers
 
 _COLUMNS = 7
 _ROW = "a gEMpicker row of 7 columns (name, score, X, Y, box, reference, angle)"
@@ -57,11 +58,11 @@ def read_gempicker(path: Path, micrograph: str, width: int) -> Picks:
             raise malformed(path, line, row, _ROW)
         picked.append(numbers(path, line, row, row[1:], _ROW))
     heading = lines[0].split()
-    if heading and heading[0].isdigit() and int(heading[0]) != len(picked):
+    if heading and re.fullmatch("[0-9]{1,9}", heading[0]) and int(heading[0]) != len(picked):
         log.warning("%s: the heading says %s picks but there are %d; is the file whole?",
                     path, heading[0], len(picked))
     score, column_3, column_4, _, reference, angle = np.array(picked).reshape(-1, 6).T
-    view = reference.astype(np.int32) - 1
+    view = indices(path, "reference", reference - 1)
     return Picks(micrograph, width - column_4, column_3, score, view=view, psi=_reversed(angle))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.engine.picks import FloatArray, Picks
+from gembench.engine.picks import FloatArray, IntArray, Picks
 from gembench.errors import InputError
 from gembench.io.checks import read_text
 from gembench.io.coordinates.notes import Notes
@@ -77,6 +77,19 @@ def usable_scores(path: Path, values: FloatArray, notes: Notes) -> FloatArray:
                 " ranked")
         notes.add(path, text, int(np.count_nonzero(unknown)), len(values))
     return np.where(unknown, np.nan, values)
+
+
+def indices(path: Path, name: str, values: FloatArray) -> IntArray:
+    """The whole numbers (n,) of a column as they are stored, -1 for NaN.
+
+    Raises InputError for a number that 32 bits do not hold.
+    """
+    filled = np.nan_to_num(values, nan=-1.0)
+    wrong = np.abs(filled) >= 2.0**31
+    if wrong.any():
+        raise InputError(f"{path}: {name} {filled[np.argmax(wrong)]:g} is beyond a number of 32 bits;"
+                         " correct or delete the row")
+    return filled.astype(np.int32)
 
 
 @dataclass(frozen=True)

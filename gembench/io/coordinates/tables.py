@@ -19,7 +19,14 @@ from gembench.io.atomic import atomic_text
 from gembench.io.checks import read_text
 from gembench.io.coordinates.columns import Columns, find_columns, is_heading, plain_name
 from gembench.io.coordinates.notes import Notes
-from gembench.io.coordinates.rows import Names, by_micrograph, malformed, numbers, usable_scores
+from gembench.io.coordinates.rows import (
+    Names,
+    by_micrograph,
+    indices,
+    malformed,
+    numbers,
+    usable_scores,
+)
 from gembench.io.coordinates.star.read import relion_view
 from gembench.io.coordinates.star.write import Shape
 
@@ -233,7 +240,7 @@ def _to_picks(
         return np.asarray(cells.get(name, unknown), np.float64)
 
     def index(name: str) -> IntArray:
-        return np.nan_to_num(number(name), nan=-1.0).astype(np.int32)
+        return indices(path, name, number(name))
 
     x, y = _centres(columns, {name: number(name) for name in columns.geometry})
     if len(columns.geometry) == 4:
@@ -243,7 +250,7 @@ def _to_picks(
     score = number("score")
     if not np.isnan(score).all():  # annotations have none, and an empty column says no more
         score = usable_scores(path, score, notes)
-    view = index("view") if "view" in cells else relion_view(number("class_number"))
+    view = index("view") if "view" in cells else relion_view(path, number("class_number"))
     label = np.asarray(cells.get("label", [""] * n), np.str_)
     picks = Picks("", x, y, score, index("template"), view, number("psi"), label)
     if n == 0 and "micrograph" not in cells:

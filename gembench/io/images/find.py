@@ -22,6 +22,7 @@ from gembench.io.names import (
     path_key,
     with_slashes,
 )
+from gembench.io.source import is_file
 
 FOLDER_EXTENSIONS = (".mrc", *IMAGE_EXTENSIONS)
 KNOWN = "MRC (also .gz, .bz2), TIFF, PNG or JPEG"
@@ -171,7 +172,7 @@ def _listed(path: Path, notes: Notes) -> list[Path]:
     missing: list[Path] = []
     for name in map(with_slashes, dict.fromkeys(names)):
         places = [Path(name), *(folder / name for folder in path.absolute().parents)]
-        here = next((place for place in places if place.is_file()), None)
+        here = next((place for place in places if is_file(place)), None)
         if here is None:
             missing.append(Path(name))
         else:

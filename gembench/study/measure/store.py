@@ -24,7 +24,7 @@ from typing import Any, Self, TextIO
 from gembench.errors import InputError
 from gembench.io.atomic import make_folder
 from gembench.io.checks import log
-from gembench.io.source import require_file, require_memory
+from gembench.io.source import parsing, require_file, require_memory
 from gembench.io.typed import GROWTH, checked, parse_json
 from gembench.study.declare.cases import Case, case_key, case_name
 from gembench.study.declare.grid import grid_class
@@ -106,11 +106,11 @@ class Row:
         if not self.arrays_file:
             return {}
         path = self.path.with_suffix("") / self.arrays_file
-        try:
-            with np.load(path) as stored:
-                return dict(stored)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read: {error}; copy it beside {self.path.name}") from error
+        if not path.is_file():
+            raise InputError(f"{path}: cannot be read: no such file; copy it beside {self.path.name}")
+        with (parsing(path, "a file of arrays"), path.open("rb") as handle,
+              np.load(handle, allow_pickle=False) as stored):
+            return dict(stored)
 
 
 def plain(value: Any) -> Any:

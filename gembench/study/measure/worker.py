@@ -52,7 +52,7 @@ def hook(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """
     try:
         return function(*arguments)
-    except Exception as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # a study that exits ends its case, no more
         traceback.print_exc()
         raise HookError(f"{name}: {type(error).__name__}: {error}".rstrip(": ")) from error
 

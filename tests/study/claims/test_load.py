@@ -98,5 +98,5 @@ def test_an_id_used_twice_is_refused(tmp_path: Path) -> None:
         load_claims(path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(InputError, match=r"not a file"):
+    with pytest.raises(InputError, match=r"where a file is needed"):
         load_claims(path)

@@ -99,7 +99,7 @@ def _optics_of(loop: Loop, loops: Sequence[Loop], place: tuple[int, int]) -> Loo
 def _by_group(path: Path, loop: Loop, optics: Loop, column: str) -> FloatArray:
     """The value of each row's optics group, NaN for a group that the table does not have."""
     sizes = optics.numbers([column])[column]
-    if not len(sizes):
+    if not np.isfinite(sizes).any():
         return np.full(len(loop), np.nan)
     if np.all(sizes == sizes[0]):
         return np.full(len(loop), sizes[0])

@@ -25,7 +25,14 @@ import numpy as np
 from gembench.engine.picks import FloatArray, IntArray, Picks
 from gembench.errors import InputError
 from gembench.io.coordinates.notes import Notes
-from gembench.io.coordinates.rows import UNSET, Names, NotCoordinatesError, by_micrograph, usable_scores
+from gembench.io.coordinates.rows import (
+    UNSET,
+    Names,
+    NotCoordinatesError,
+    by_micrograph,
+    indices,
+    usable_scores,
+)
 from gembench.io.coordinates.star.optics import pixel_sizes
 from gembench.io.coordinates.star.scan import Loop, scan_loops
 from gembench.io.names import extension
@@ -54,10 +61,9 @@ XMIPP = Dialect("xcoor", "ycoor", ("cost",), ("micrograph",))
 DIALECTS = (RELION, CRYOLO, XMIPP)
 
 
-def relion_view(class_number: FloatArray) -> IntArray:
+def relion_view(path: Path, class_number: FloatArray) -> IntArray:
     """RELION's class number, from 1, 0 or NaN if unknown, as our view, from 0, -1 if unknown."""
-    view: FloatArray = np.nan_to_num(np.maximum(class_number, 0) - 1, nan=-1.0)
-    return view.astype(np.int32)
+    return indices(path, "class", np.maximum(class_number, 0) - 1)
 
 
 def full_turn(psi: FloatArray) -> FloatArray:
@@ -145,8 +151,8 @@ def _read_relion(
     picks = Picks(
         "", columns[X], y,
         usable_scores(path, columns[score], notes) if score in loop.columns else np.empty(0),
-        view=relion_view(columns[CLASS]),
-        template=np.nan_to_num(columns[TEMPLATE], nan=-1.0).astype(np.int32), psi=full_turn(psi),
+        view=relion_view(path, columns[CLASS]),
+        template=indices(path, TEMPLATE, columns[TEMPLATE]), psi=full_turn(psi),
         label=np.array(label.distinct or [""], np.str_)[label.index],
     )
     return picks, names

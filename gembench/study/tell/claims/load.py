@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from gembench.errors import InputError
+from gembench.io.typed import read_toml
 from gembench.study.declare.experiment import EVIDENCE
 from gembench.study.tell.claims.claim import Claim
 from gembench.study.tell.claims.language import parse
@@ -21,7 +21,6 @@ _TEXTS = ("id", "where", "statement", "paper", "why", "experiment", "expression"
           "evidence", "note")
 _NEEDED = ("id", "where", "statement", "paper", "why")
 _KEYS = tuple(field.name for field in fields(Claim))
-LARGEST = 2**20  # bytes of a file of claims
 
 
 def load_claims(path: Path) -> list[Claim]:
@@ -49,16 +48,7 @@ def load_claims(path: Path) -> list[Claim]:
 
 def _entries(path: Path) -> list[Any]:
     """The tables of the file."""
-    if not path.is_file() or path.stat().st_size > LARGEST:
-        raise InputError(f"{path}: not a file of at most {LARGEST >> 20} MiB; give a file of claims")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}; check its permissions") from error
-    except RecursionError as error:
-        raise InputError(f"{path}: nested too deep; mend the file") from error
-    except ValueError as error:  # not UTF-8, not TOML, a number of thousands of digits
-        raise InputError(f"{path}: not TOML: {error}; mend the file") from error
+    content = read_toml(path, "a file of claims")
     entries = content.pop("claim", [])
     if not isinstance(entries, list) or content:
         raise InputError(f"{path}: holds something other than [[claim]] tables; mend the file")

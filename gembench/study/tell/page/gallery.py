@@ -12,20 +12,24 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from gembench.errors import InputError
+from gembench.io.typed import REQUIRED, TEXT, Kind, checked, list_of, read_toml
 from gembench.study.measure.store import Row
 from gembench.study.tell.claims import VERDICTS, Verdict
 from gembench.study.tell.code import Code
 from gembench.study.tell.page.sections import Drawing
 
-KEYS = {"name", "says", "experiment", "drawings", "lead"}
+KEYS: dict[str, tuple[Kind, Any]] = {
+    "name": (TEXT, REQUIRED), "says": (TEXT, REQUIRED), "experiment": (TEXT, REQUIRED),
+    "drawings": (list_of(TEXT), REQUIRED), "lead": (TEXT, REQUIRED),
+}
 
 
 @dataclass(frozen=True)
@@ -90,13 +94,17 @@ def load_figures(path: Path) -> list[PaperFigure]:
     """
     if not path.exists():
         return []
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("figure", [])
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not TOML: {error}; mend the file") from error
+    content = read_toml(path, "a file of figures")
+    entries = content.pop("figure", [])
+    if content or not isinstance(entries, list):
+        raise InputError(f"{path}: holds something other than [[figure]] tables; mend the file")
     for number, entry in enumerate(entries, 1):
-        if not isinstance(entry, dict) or set(entry) != KEYS:
+        if not isinstance(entry, dict) or set(entry) != set(KEYS):
             raise InputError(f"{path}: figure {number}: its keys must be {', '.join(sorted(KEYS))}")
+        try:
+            checked(entry, KEYS, "a figure")
+        except ValueError as error:
+            raise InputError(f"{path}: figure {number}: {error}; mend the file") from error
     return [PaperFigure(**entry) for entry in entries]
 
 
