@@ -32,8 +32,8 @@ paper: $(READY)  ## The same at the paper's sizes
 	$(BIN)/gembench figures --grid paper
 	$(BIN)/gembench report --grid paper
 
-test: $(READY)  ## Run the tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## Run the tests, one process a core
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
 
 fuzz: $(READY)  ## Damaged files to every reader: 100,000 cases, below half an hour
 	$(BIN)/python tests/attacks/fuzz.py --cases 100000

@@ -87,7 +87,7 @@ def test_the_report_and_the_list_say_it_of_a_real_run(
     experiment = load_experiment(folder / "toy.py")
     run_experiment(experiment, results, Settings(), tell=lambda line: None)
 
-    (folder / "claims.toml").write_text("")
+    (folder / "claims.toml").write_text("# none\n")
 
     def said() -> tuple[str, str]:
         rows = load_rows(results, "toy")
