@@ -127,7 +127,8 @@ def test_the_whole_maps_are_those_of_the_cpu(cupy, name, dtype):
     assert agree(maps, expected, TOLERANCE[dtype]) < 1e-3
 
 
-@pytest.mark.parametrize(("mask", "spectra"), [("own", "single"), ("disc", "single"), ("own", "half")])
+@pytest.mark.parametrize(("mask", "spectra"), [
+    ("own", "single"), ("disc", "single"), ("own", "half"), ("disc", "half")])
 def test_templates_of_the_paper_s_size(cupy, mask, spectra):
     """160^2 pixels, tiles of 512^2 points, two of them."""
     bank = egg_bank(160, 3, mask)
@@ -152,6 +153,20 @@ def test_every_layout_gives_the_same_scores(cupy, mask):
         same(gpu_search(micrograph, bank, devices=(0,), layout=Layout(64, 8, lanes, tiles)), plain)
     for size, held in ((128, 16), (256, 16), (512, 32)):
         agree(gpu_search(micrograph, bank, devices=(0,), layout=Layout(size, held)), expected, 2e-6)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("spectra", ["single", "half"])
+@pytest.mark.parametrize("mask", ["own", "disc"])
+def test_scores_by_every_transform_and_precision(cupy, transform, mask, spectra):
+    """A micrograph of odd sides and an odd number of templates, in tiles of 64 to 2048 points."""
+    size, dtype, held = transform
+    if spectra == "half" and dtype == "float64":
+        pytest.skip("half spectra go with float32")
+    bank = egg_bank(24, 5, mask)
+    micrograph = Workload.make((75, 91), bank).micrograph
+    maps = gpu_search(micrograph, bank, dtype=dtype, spectra=spectra, layout=Layout(size, held), devices=(0,))
+    agree(maps, search(micrograph, bank, dtype="float64"), HALF if spectra == "half" else TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("name", ["odd", "even", "mirrored"])

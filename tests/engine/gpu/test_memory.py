@@ -104,3 +104,29 @@ def test_bytes_moved_are_counted_for_the_paper_s_size():
     assert own.bytes_moved["products"] == 2 * 121 * 368 * 512 * 8 * 1.5
     assert own.bytes_moved["spectra"] == 2 * 121 * 512 * 512 * 8 * 1.5
     assert own.bytes_moved["maps"] == 4096**2 * 16 / 4
+
+
+def test_the_page_s_table_of_bytes_is_the_plan_s():
+    """Products, spectra and maps as the plan counts them; every exchange writes and reads shared memory."""
+    from pathlib import Path
+
+    import gembench
+    from gembench.engine.exact.plan import Plan
+    from gembench.engine.gpu.layouts import Layout
+
+    page = (Path(gembench.__file__).parent / "guide" / "gpus.md").read_text(encoding="utf-8")
+    base = Plan("exact", np.dtype(np.float32), (4096, 4096), (160, 160), "mask", 0, (512, 512), 1)
+    axis = plans.Axis(4096, 160, 8, 145, 0, 4095, 72, 4024)
+    rows = []
+    for mask, layouts in (("own", ((512, 8), (512, 32), (1024, 8), (1024, 32))),
+                          ("one disc", ((512, 8), (512, 32), (1024, 8), (1024, 16), (1024, 32)))):
+        for size, held in layouts:
+            own = mask == "own"
+            plan = plans.GPUPlan(base, "single", Layout(size, held), axis, axis, discs=not own, owns=own)
+            moved, shape = plan.bytes_moved, plan.shape
+            points = plan.tiles * size * (size + plan.step[0]) * (1.5 if own else 0.5)
+            exchanged = 2 * points * shape.exchanges * shape.complex_bytes
+            gigabytes = [moved["products"], moved["spectra"], moved["maps"], exchanged]
+            rows.append(f"| {mask} | {size} | {held} | {shape.exchanges} | {plan.tiles} | "
+                        + " | ".join(f"{value / 1e9:.2f}" for value in gigabytes) + " |")
+    assert [line for line in page.splitlines() if line.startswith(("| own", "| one disc"))] == rows

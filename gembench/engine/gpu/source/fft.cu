@@ -145,6 +145,31 @@ template <int SIGN, int R> __device__ inline void dft(Complex (&a)[R])
     }
 }
 
+// Multiply point i by w^i, i < FILLED, w = exp(SIGN 2 pi i / R).
+template <int SIGN, int R, int FILLED, int I = 0> __device__ inline void turn_filled(Complex (&a)[R / 2])
+{
+    a[I] = turn32<SIGN, I * (32 / R)>(a[I]);
+    if constexpr (I + 1 < FILLED) turn_filled<SIGN, R, FILLED, I + 1>(a);
+}
+
+// R points of which those from FILLED on are zeros, whatever a holds there: even and odd values are transforms of
+// half as many points.
+template <int SIGN, int R, int FILLED> __device__ inline void dft_filled(Complex (&a)[R])
+{
+    if constexpr (FILLED == R) {
+        dft<SIGN, R>(a);
+    } else {
+        Complex even[R / 2], odd[R / 2];
+        #pragma unroll
+        for (int i = 0; i < FILLED; ++i) even[i] = odd[i] = a[i];
+        turn_filled<SIGN, R, FILLED>(odd);
+        dft_filled<SIGN, R / 2, FILLED>(even);
+        dft_filled<SIGN, R / 2, FILLED>(odd);
+        #pragma unroll
+        for (int k = 0; k < R / 2; ++k) a[2 * k] = even[k], a[2 * k + 1] = odd[k];
+    }
+}
+
 // v[q + r * HELD / R] becomes the r-th value of the q-th transform of R points.
 template <int SIGN, int R> __device__ inline void butterflies(Complex (&v)[HELD])
 {
@@ -203,14 +228,21 @@ template <bool ROW> __device__ inline void exchanged()
         __syncthreads();
 }
 
+constexpr int FILLED = HELD / 4, FEW = FILLED * THREADS;
+
 // Every thread of the block must call, whatever it holds: a warp may have threads of several transforms.
 // roots: exp(2 pi i j / N), j = 0..N-1; ROW: see `row_exchange`; DONE: the points of the transforms that are finished
+// few: whether all points from FEW on are zeros, so that the first butterflies are smaller
 template <int SIGN, bool ROW, int DONE = 1>
-__device__ inline void transform(Complex (&v)[HELD], const Complex *roots, Exchange &shared, int t)
+__device__ inline void transform(
+    Complex (&v)[HELD], const Complex *roots, Exchange &shared, int t, bool few = false)
 {
     constexpr int R = N / DONE < HELD ? N / DONE : HELD, Q = HELD / R;
     if constexpr (DONE > 1) twiddles<SIGN, R, DONE>(v, roots, t);
-    butterflies<SIGN, R>(v);
+    if (DONE == 1 && few)
+        dft_filled<SIGN, HELD, FILLED>(v);
+    else
+        butterflies<SIGN, R>(v);
     if constexpr (DONE * R < N) {
         #pragma unroll
         for (int e = 0; e < HELD; ++e) {

@@ -8,11 +8,12 @@ extern "C" __global__ void set_batch(int *batch, int first, int pairs)
     batch[1] = pairs;
 }
 
-__device__ inline void transform_row(Complex (&v)[HELD], const Complex *roots, Complex *out)
+// few: see `transform`
+__device__ inline void transform_row(Complex (&v)[HELD], const Complex *roots, Complex *out, bool few = false)
 {
     Complex *shared = static_cast<Complex *>(shared_memory());
     Exchange exchange = row_exchange(shared);
-    transform<-1, true>(v, roots, exchange, threadIdx.x);
+    transform<-1, true>(v, roots, exchange, threadIdx.x, few);
     for (int e = 0; e < HELD; ++e)
         if (out) out[threadIdx.x + e * THREADS] = v[e];
 }
@@ -62,7 +63,8 @@ extern "C" __global__ void __launch_bounds__(THREADS * ROWS) template_rows(
             v[e] = {weight(bank, gain, k, row + g.top, x + g.left),
                     -weight(bank, gain, k + 1, row + g.top, x + g.left)};
     }
-    transform_row(v, roots, row < g.extent_y ? rows + ((long long)blockIdx.y * g.extent_y + row) * N : nullptr);
+    Complex *out = row < g.extent_y ? rows + ((long long)blockIdx.y * g.extent_y + row) * N : nullptr;
+    transform_row(v, roots, out, g.extent_x <= FEW);
 }
 
 __device__ SEPARATE bool covers(const Bank &bank, int k, int y, int x) { return mask_at(bank, k, y, x); }
@@ -83,7 +85,8 @@ extern "C" __global__ void __launch_bounds__(THREADS * ROWS) mask_rows(
         bool inside = row < g.extent_y && x < g.extent_x && covers(bank, k, row + g.top, x + g.left);
         v[e] = {inside ? Real(1.0 / records[k].count) : Real(0), 0};
     }
-    transform_row(v, roots, row < g.extent_y ? rows + ((long long)blockIdx.y * g.extent_y + row) * N : nullptr);
+    Complex *out = row < g.extent_y ? rows + ((long long)blockIdx.y * g.extent_y + row) * N : nullptr;
+    transform_row(v, roots, out, g.extent_x <= FEW);
 }
 
 // (unit, height, kx) to (unit, ky, kx), times scale; the rows from `height` on are zeros that are not read.
@@ -100,7 +103,7 @@ __device__ inline void transform_columns(
         int y = t + e * THREADS;
         v[e] = y < height ? rows[((long long)blockIdx.y * height + y) * N + x] : Complex{0, 0};
     }
-    transform<-1, false>(v, roots, exchange, t);
+    transform<-1, false>(v, roots, exchange, t, height <= FEW);
     #pragma unroll
     for (int e = 0; e < HELD; ++e)
         spectra[((long long)blockIdx.y * N + t + e * THREADS) * N + x] = Number::of(scale * v[e]);
