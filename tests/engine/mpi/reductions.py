@@ -111,7 +111,7 @@ def not_there(*memory):
 def main():
     found = outcomes("whole", [(1, 1), (203, 331)], [np.float32, np.float64])
     cut_small()
-    copy = WORLD.Dup()  # with a window of its own
+    copy = WORLD.Dup()  # whose nodes are found anew
     for _ in range(3):
         for own in ([], range(WORLD.size), [0], [WORLD.size - 1]):
             label = f"shared in pieces, arrays of their own: {list(own)}"
