@@ -1,6 +1,7 @@
 """Names from files of others (machines, micrographs, labels), made safe for where they are shown.
 
-HTML needs nothing of this: the report's template escapes by itself.
+HTML needs nothing of this, since the report's template escapes by itself; nor does rich, whose Text has no
+markup.
 """
 
 from __future__ import annotations
@@ -16,13 +17,6 @@ def printable(text: str, longest: int = LONGEST) -> str:
     """The text in one line: control characters and broken Unicode as ?, the end beyond `longest` as …"""
     line = "".join(character if character.isprintable() else "?" for character in text)
     return line if len(line) <= longest else line[: longest - 1] + "…"
-
-
-def for_terminal(text: str, longest: int = LONGEST) -> str:
-    """The text for rich, whose markup it is not: `[/b]` is printed as it is."""
-    from rich.markup import escape
-
-    return escape(printable(text, longest))
 
 
 def for_figure(text: str, longest: int = 4 * LONGEST) -> str:

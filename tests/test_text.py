@@ -11,13 +11,6 @@ HOSTILE = ["[/b]", "[bold red]x", "a\\", "\\[/b]", "$\\frac{$", "one $ only", "a
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_terminal_prints_the_name_itself(name):
-    from rich.markup import render
-
-    assert render(f"[bold]{text.for_terminal(name)}[/bold]").plain == text.printable(name)
-
-
-@pytest.mark.parametrize("name", HOSTILE)
 def test_matplotlib_draws_the_name_itself(name):
     from matplotlib.figure import Figure
 

@@ -34,7 +34,6 @@ PAPER: dict[str, Any] = {"marker": "*", "markersize": 8.5, "markerfacecolor": GO
          "markeredgewidth": 0.7, "linestyle": "none"}
 PAPER_NAME = "the paper, 2013"
 FOOT = 0.09  # inches of a line below the figure that says whose numbers it shows
-SIGNATURE = "signature"  # gid of those lines
 
 Dash = str | tuple[float, tuple[float, ...]]
 
@@ -164,12 +163,7 @@ def sign(figure: Figure, text: str) -> None:
     for label in figure.texts:
         label.set_y(foot + (1 - foot) * label.get_position()[1])
     figure.text(0.07 / width, 0.45 * foot, for_figure("\n".join(lines)), fontsize=5.5, color="#666666",
-                ha="left", va="center", gid=SIGNATURE)
-
-
-def is_signed(figure: Figure) -> bool:
-    """Whether the figure says whose numbers it shows."""
-    return any(text.get_gid() == SIGNATURE for text in figure.texts)
+                ha="left", va="center")
 
 
 def context() -> AbstractContextManager[None]:

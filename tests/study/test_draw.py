@@ -172,7 +172,6 @@ def test_a_signed_figure_grows_at_its_foot_and_nothing_on_it_changes_its_size():
     np.testing.assert_allclose(figure.legends[0].get_window_extent().bounds,
                                np.add(legend, [0, grown, 0, 0]), atol=0.5)
     (text,) = figure.texts
-    assert style.is_signed(figure)
     assert text.get_window_extent().y0 >= 0
     assert text.get_window_extent().y1 <= grown
 
