@@ -54,14 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     143 after SIGTERM, which ends a run as Ctrl-C does: what is finished stays and is noted.
     """
     parser = build_parser()
-    given = sys.argv[1:] if argv is None else list(argv)
-    if not given:
+    words = sys.argv[1:] if argv is None else list(argv)
+    if not words:
         parser.print_help(sys.stderr)
         return 2
     with _warnings_shown(), _streams(), _terminated_as_interrupted() as ended:
         try:
             try:
-                args = parser.parse_args(given, argparse.Namespace(argv=["gembench", *given]))
+                args = parser.parse_args(words, argparse.Namespace(argv=["gembench", *words]))
                 if hasattr(args, "plugins"):
                     load_plugins(args.plugins)
                 code = int(args.run(args))

@@ -115,8 +115,8 @@ def _pixel_size(folder: Path) -> float | None:
     """A/px from the set's record, else from the registry."""
     record = folder / RECORD
     if not record.is_file():
-        known = KNOWN.get(folder.name)
-        return known.pixel_size if known else None
+        about = KNOWN.get(folder.name)
+        return about.pixel_size if about else None
     try:
         value = float(read_json(record, "a set's record")["pixel_size"])
     except InputError:

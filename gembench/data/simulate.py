@@ -145,9 +145,9 @@ def write_simulated_set(folder: str | Path, count: int, seed: int, size: int = 2
     write_stack(folder / "masks.mrcs", masks, PIXEL_SIZE)
     picks = []
     for index in each(range(count)):
-        image, found = simulate_micrograph(seed, index, size)
+        image, planted = simulate_micrograph(seed, index, size)
         write_mrc(folder / micrograph_name(index), image, PIXEL_SIZE)
-        picks.append(found)
+        picks.append(planted)
     write_coordinates(folder / "truth.star", picks)
 
 

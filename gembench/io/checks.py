@@ -111,27 +111,27 @@ def settle_pixel_size(
         raise InputError(f"{path}: pixel size {given:g} A/px was given; give a positive number")
     if isinstance(given, Insisted):
         return float(given)
-    known = header if header is not None and math.isfinite(header) and header > 0 else None
-    if known is None:
+    of_header = header if header is not None and math.isfinite(header) and header > 0 else None
+    if of_header is None:
         if given is None and required:
             raise InputError(f"{path}: the file holds no pixel size; give one in A/px")
         return given
     if given is None:
-        if known == 1.0:
+        if of_header == 1.0:
             log.warning("%s: pixel size 1.0 A/px in the header is often a placeholder; "
                         "give the pixel size if it is not 1.0", path)
-        return known
-    if abs(known - given) <= PIXEL_SIZE_TOLERANCE * given:
+        return of_header
+    if abs(of_header - given) <= PIXEL_SIZE_TOLERANCE * given:
         return given
-    if known == 1.0:
+    if of_header == 1.0:
         log.warning("%s: pixel size 1.0 A/px in the header is taken for a placeholder; "
                     "the given %g A/px is used", path, given)
         return given
-    if abs(NANOMETRE * known - given) <= PIXEL_SIZE_TOLERANCE * given:
+    if abs(NANOMETRE * of_header - given) <= PIXEL_SIZE_TOLERANCE * given:
         log.warning("%s: pixel size %g A/px in the header is taken for nm; the given %g A/px is used", path,
-                    known, given)
+                    of_header, given)
         return given
-    raise InputError(f"{path}: pixel size is {known:g} A/px in the header but {given:g} A/px was given;"
+    raise InputError(f"{path}: pixel size is {of_header:g} A/px in the header but {given:g} A/px was given;"
                      " correct the one that is wrong, or let `gembench pick` --ignore-header")
 
 

@@ -40,8 +40,8 @@ def read_eman(path: Path, micrograph: str, notes: Notes) -> Picks:
     if not np.isfinite([*x, *y]).all():
         raise InputError(f"{path}: a box has a position that is not finite; correct or delete it")
     scores = np.array(score, np.float64)
-    known = scores if np.isnan(scores).all() else usable_scores(path, scores, notes)
-    return Picks(micrograph, np.array(x), np.array(y), known, label=np.array(label, np.str_))
+    usable = scores if np.isnan(scores).all() else usable_scores(path, scores, notes)
+    return Picks(micrograph, np.array(x), np.array(y), usable, label=np.array(label, np.str_))
 
 
 def write_eman(path: Path, picks: Picks, box_size: int | None) -> None:

@@ -136,8 +136,8 @@ def format_to_write(path: Path) -> Format:
 
 
 def _unknown(path: Path) -> InputError:
-    known = ", ".join(COORDINATE_EXTENSIONS)
-    return InputError(f"{path}: unknown extension '{path.suffix}'; use one of {known}")
+    extensions = ", ".join(COORDINATE_EXTENSIONS)
+    return InputError(f"{path}: unknown extension '{path.suffix}'; use one of {extensions}")
 
 
 def _needed_shape(path: Path, picks: Sequence[Picks], options: WriteOptions) -> Shape:

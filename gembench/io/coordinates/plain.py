@@ -109,7 +109,7 @@ def _is_depth(path: Path, third: FloatArray, heading: list[str]) -> bool:
     """Whether a third column is z: crYOLO's .coords, 0 throughout, or called so by a heading."""
     first = heading or read_text(path).split("\n", 1)[0].lstrip("#% ").replace(",", " ").split()
     called = first[2].lower() if len(first) > 2 else ""
-    known = third[~np.isnan(third)]
-    return len(known) > 0 and (
-        path.suffix.lower() == ".coords" or called.startswith(("z", "coordinatez")) or not known.any()
+    numbers = third[~np.isnan(third)]
+    return len(numbers) > 0 and (
+        path.suffix.lower() == ".coords" or called.startswith(("z", "coordinatez")) or not numbers.any()
     )

@@ -51,19 +51,19 @@ def read_coordinates(path: str | Path, *, micrograph: str | None = None, shape: 
     path = Path(path)
     notes = Notes()
     if path.is_dir():
-        found = _read_folder(path, shape, notes)
+        tables = _read_folder(path, shape, notes)
     else:
-        found = _read_file(path, micrograph or micrograph_key(path), shape, notes)
-        if not found and micrograph is not None:
-            found = [_no_picks(micrograph)]
+        tables = _read_file(path, micrograph or micrograph_key(path), shape, notes)
+        if not tables and micrograph is not None:
+            tables = [_no_picks(micrograph)]
     notes.tell(path)
-    refuse_duplicates(path, found)
+    refuse_duplicates(path, tables)
     if not folders:
-        names = shortest_tails([part.micrograph for part in found])
-        found = [replace(part, micrograph=name) for part, name in zip(found, names, strict=True)]
+        names = shortest_tails([part.micrograph for part in tables])
+        tables = [replace(part, micrograph=name) for part, name in zip(tables, names, strict=True)]
     if micrograph is not None:
-        found = _of_micrograph(path, found, micrograph)
-    return [flipped(path, part, shape) for part in found] if flip_y else found
+        tables = _of_micrograph(path, tables, micrograph)
+    return [flipped(path, part, shape) for part in tables] if flip_y else tables
 
 
 def _read_folder(folder: Path, shape: Shape | None, notes: Notes) -> list[Picks]:
@@ -94,14 +94,14 @@ def _read_folder(folder: Path, shape: Shape | None, notes: Notes) -> list[Picks]
                           f" {len(files)}"
                   " files)")
     summary = of_file.pop(folder / SUMMARY, [])
-    found = [picks for several in of_file.values() for picks in several]
-    return found if found and _repeats(summary, found) else found + summary
+    tables = [picks for several in of_file.values() for picks in several]
+    return tables if tables and _repeats(summary, tables) else tables + summary
 
 
-def _repeats(summary: Sequence[Picks], found: Sequence[Picks]) -> bool:
-    """Whether all picks of `summary` are in `found`, at the same positions."""
-    positions = {micrograph_key(part.micrograph): part.xy for part in found}
-    positions |= {path_key(part.micrograph): part.xy for part in found}
+def _repeats(summary: Sequence[Picks], tables: Sequence[Picks]) -> bool:
+    """Whether all picks of `summary` are in `tables`, at the same positions."""
+    positions = {micrograph_key(part.micrograph): part.xy for part in tables}
+    positions |= {path_key(part.micrograph): part.xy for part in tables}
     return all(np.array_equal(part.xy, positions.get(
         path_key(part.micrograph), positions.get(micrograph_key(part.micrograph), ()))) for part in summary
         if len(part))
@@ -139,14 +139,14 @@ def _read_listed(
         notes.add(path, "{count} of {total} coordinate files of the list are not here and count as without"
                         " picks,"
                   f" the first is that of {first}", missing, len(listed))
-    found: list[Picks] = []
+    tables: list[Picks] = []
     for micrograph, file in listed:
         parts = [] if file is None else _read_if_any(file, micrograph, shape, notes)
-        found.extend(replace(part, micrograph=micrograph) for part in parts[:1] or [_no_picks(micrograph)])
+        tables.extend(replace(part, micrograph=micrograph) for part in parts[:1] or [_no_picks(micrograph)])
         if len(parts) > 1:
             raise InputError(f"{file}: holds picks of {len(parts)} micrographs, and {path.name} lists it for"
                              f" {micrograph} alone; read the file by itself")
-    return found
+    return tables
 
 
 def _no_picks(micrograph: str) -> Picks:
@@ -154,12 +154,12 @@ def _no_picks(micrograph: str) -> Picks:
     return Picks(micrograph, np.empty(0), np.empty(0))
 
 
-def _of_micrograph(path: Path, found: Sequence[Picks], micrograph: str) -> list[Picks]:
+def _of_micrograph(path: Path, tables: Sequence[Picks], micrograph: str) -> list[Picks]:
     """The picks of one micrograph; raises InputError if the file names only others."""
-    chosen = [part for part in found if path_key(part.micrograph) == path_key(micrograph)] or [
-        part for part in found if micrograph_key(part.micrograph) == micrograph_key(micrograph)]
+    chosen = [part for part in tables if path_key(part.micrograph) == path_key(micrograph)] or [
+        part for part in tables if micrograph_key(part.micrograph) == micrograph_key(micrograph)]
     if not chosen:
-        others = ", ".join(part.micrograph for part in found[:3]) or "no micrograph"
+        others = ", ".join(part.micrograph for part in tables[:3]) or "no micrograph"
         raise InputError(f"{path}: nothing of micrograph {micrograph} (found: {others}"
-                         f"{', ...' if len(found) > 3 else ''}); check the name")
+                         f"{', ...' if len(tables) > 3 else ''}); check the name")
     return chosen

@@ -13,7 +13,7 @@ MASKS = {"own": "a mask each", "disc": "one disc"}
 USUAL = {"mask": "own", "spectra": "single", "batch": "auto"}
 
 
-def chosen(rows: Rows, **wanted: Any) -> list[Any]:
+def chosen(rows: Rows, **values: Any) -> list[Any]:
     """The rows with these values, and the usual ones of what is not asked for; ... stands for any value."""
     return [row for row in rows
-            if all(value is ... or row[axis] == value for axis, value in {**USUAL, **wanted}.items())]
+            if all(value is ... or row[axis] == value for axis, value in {**USUAL, **values}.items())]

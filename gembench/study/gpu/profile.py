@@ -20,8 +20,8 @@ def stages(search: Any, work: Workload) -> dict[str, Any]:
     search: a GPUSearch. Its stages run one after another here, each launch by itself, and not side by side
     from a recorded graph as otherwise; their sum beside the pace tells how far that changes them.
     """
-    told = search.stage_seconds(work.micrograph)
-    return {"stage_seconds": {stage: seconds / len(work.bank) for stage, seconds in told.items()}}
+    seconds_of = search.stage_seconds(work.micrograph)
+    return {"stage_seconds": {stage: seconds / len(work.bank) for stage, seconds in seconds_of.items()}}
 
 
 def traffic(search: Any, work: Workload, rate: float) -> dict[str, float]:

@@ -193,10 +193,10 @@ def ended_after(seconds: float) -> Iterator[None]:
 
 def name_machine() -> None:
     """Call the machine by its CPU and its GPU, unless GEMBENCH_MACHINE names it: two GPUs may share a CPU."""
-    found = machine.gpus()
-    if found and not os.environ.get("GEMBENCH_MACHINE"):
-        gpu = re.sub(r"[^a-z0-9]+", "-", found[0]["name"].lower()).strip("-")
-        count = f"-{len(found)}x" if len(found) > 1 else ""
+    gpus = machine.gpus()
+    if gpus and not os.environ.get("GEMBENCH_MACHINE"):
+        gpu = re.sub(r"[^a-z0-9]+", "-", gpus[0]["name"].lower()).strip("-")
+        count = f"-{len(gpus)}x" if len(gpus) > 1 else ""
         os.environ["GEMBENCH_MACHINE"] = f"{machine.machine_name()}{count}-{gpu}"
 
 
@@ -219,16 +219,16 @@ def main(arguments: Sequence[str]) -> int:
     """Do everything; returns 0, also where there is no GPU or time was short, and 1 if anything failed."""
     from gembench.engine.gpu import device
 
-    given = parser().parse_args(arguments)
-    if given.data is not None:
-        os.environ["GEMBENCH_DATA"] = str(given.data.resolve())
+    options = parser().parse_args(arguments)
+    if options.data is not None:
+        os.environ["GEMBENCH_DATA"] = str(options.data.resolve())
     name_machine()
-    visit = Visit(make_folder(given.results.resolve()), given.grid, given.minutes)
+    visit = Visit(make_folder(options.results.resolve()), options.grid, options.minutes)
     reason = device.unavailable()
     say(f"{machine.machine_name()}: " + (f"GPU parts are skipped: {reason}" if reason else
                                             f"{device.count()} GPU(s)"))
-    with ended_after(60 * given.minutes):
-        visit.run(tests=not given.no_tests)
+    with ended_after(60 * options.minutes):
+        visit.run(tests=not options.no_tests)
     without = reason or "no case of one GPU was measured"
     table = profile.table(list(visit.rows.values())) or f"profile: skipped: {without}"
     atomic_text(visit.results / "profile.txt", table + "\n")

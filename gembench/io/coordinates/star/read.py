@@ -86,8 +86,8 @@ def read_star(path: Path, micrograph: str, notes: Notes | None = None) -> list[P
     chosen = [(loop, dialect) for loop in loops for dialect in DIALECTS
               if dialect.x in loop.columns and dialect.y in loop.columns]
     if not chosen:
-        found = ", ".join(column for loop in loops for column in loop.columns[:12]) or "no loop at all"
-        raise NotCoordinatesError(f"{path}: no block with {X} and {Y} (found: {found[:300]}); give a STAR"
+        columns = ", ".join(column for loop in loops for column in loop.columns[:12]) or "no loop at all"
+        raise NotCoordinatesError(f"{path}: no block with {X} and {Y} (found: {columns[:300]}); give a STAR"
                                   " file of particles")
     blocks = [loop.name for loop, _ in chosen]
     each_a_micrograph = (len(set(blocks)) == len(blocks) > 1 and not {b.lower() for b in blocks} & {*_UNNAMED}
