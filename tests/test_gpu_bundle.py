@@ -61,18 +61,19 @@ def started(script, folder, environment, *words):
 
 @pytest.fixture(scope="module")
 def visited(script, bare, tmp_path_factory):
-    """What a whole run said, and the rows it stored, by study."""
+    """What a whole run said, the rows it stored, by study, and what its tests said."""
     folder = tmp_path_factory.mktemp("visited")
-    run = started(script, folder, bare, "--results", "out", "--no-tests")
-    told, _ = run.communicate(timeout=300)
+    run = started(script, folder, bare, "--results", "out", "--minutes", "8")
+    told, _ = run.communicate(timeout=600)
     assert run.returncode == 0, told
     names = ("gpus", "fft_libraries", "gpu_picks")
-    return told, {name: load_rows(folder / "out", name, grid="quick") for name in names}
+    rows = {name: load_rows(folder / "out", name, grid="quick") for name in names}
+    return told, rows, (folder / "out" / "tests.txt").read_text()
 
 
 @pytest.mark.slow
 def test_without_a_gpu_it_runs_through_and_says_what_it_skipped(visited):
-    told, rows = visited
+    told, rows, _ = visited
     assert "GPU parts are skipped: no CUDA device: CuPy is installed but broken: libcuda.so.1" in told
     assert "profile: skipped: no CUDA device" in told
     assert "FAILED" not in told
@@ -127,11 +128,8 @@ def test_when_the_time_is_up_it_ends_well(script, bare, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_gpu_tests_are_run_and_their_output_is_kept(script, bare, tmp_path):
-    run = started(script, tmp_path, bare, "--results", "out", "--minutes", "4")
-    told, _ = run.communicate(timeout=300)
-    assert run.returncode == 0, told
-    log = (tmp_path / "out" / "tests.txt").read_text()
+def test_the_gpu_tests_are_run_and_their_output_is_kept(visited):
+    told, _, log = visited
     assert told.index("== GPU tests") > told.index("== gpu_picks")  # last: the studies tell more
     assert re.search(r"\d+ skipped|no tests ran", log), log
     assert "failed" not in log
