@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from gembench import __version__
 from gembench.cli import main
-from gembench.commands import pick as _pick
+from gembench.commands.numbers import size as bytes_of
 from gembench.engine.turning import disc_mask, rotate
 from gembench.io.coordinates import read_coordinates
 from gembench.io.images.micrographs import read_micrograph
@@ -377,7 +377,7 @@ def test_the_method_banded_picks_the_same_particles(data, tmp_path):
     ("1", 1), ("800M", 800 * 2**20), ("4g", 4 * 2**30), ("1.5GiB", 3 * 2**29), ("2 kb", 2048),
 ])
 def test_sizes_of_memory(text, size):
-    assert _pick.size(text) == size
+    assert bytes_of(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "0", "much", "4X", "1,5G"])

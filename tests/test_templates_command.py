@@ -239,7 +239,7 @@ def test_one_source_is_needed(folder, capsys):
         templates("-o", "t.mrcs")
     assert exit_.value.code == 2
     refused_error = capsys.readouterr().err
-    assert "one of the arguments --volume --from-picks is required" in refused_error
+    assert "one of the arguments --volume --from-picks --from-false is required" in refused_error
     refused(capsys, templates("--volume", "block.mrc", "-o", "t.mrcs"), "--volume needs --views")
 
 

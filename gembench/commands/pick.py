@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.commands.numbers import angle_step, folder, many, pixels, real, size, symmetry, threads
-from gembench.commands.study import add_plugins
+from gembench.commands.numbers import folder
+from gembench.commands.options import add_input, add_peaks, add_resources, add_search
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,95 +40,13 @@ def add_parser(subparsers: Any) -> None:
         "with templates, turned in the plane, each under a mask.",
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_input(parser)
-    _add_search(parser)
-    _add_peaks(parser)
+    add_input(parser)
+    add_search(parser)
+    add_resources(parser)
+    add_peaks(parser)
     _add_output(parser)
     _add_ranks(parser)
     parser.set_defaults(run=run)
-
-
-def _add_input(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("input")
-    group.add_argument("micrographs", metavar="MICROGRAPH_OR_DIR", nargs="+", type=Path,
-                       help="MRC (also .gz, .bz2), TIFF, PNG or JPEG files, folders, patterns, lists of them")
-    group.add_argument("--include", metavar="PATTERN", action="append", default=[],
-                       help="of folders take only files that fit, such as '*_noDW*'; may be given again")
-    group.add_argument("--leave-out", metavar="PATTERN", action="append", default=[], help="the opposite")
-    group.add_argument("--templates", metavar="T", type=Path, required=True,
-                       help=".mrcs stack or folder of images, one for each view")
-    group.add_argument("--masks", metavar="M", type=Path,
-                       help="the same for masks, one a view or one for all (default: the largest disc)")
-    group.add_argument("--pixel-size", metavar="A", type=real, required=True,
-                       help="A/px of micrographs and templates")
-    group.add_argument("--ignore-header", action="store_true",
-                       help="take --pixel-size whatever the headers of the files say")
-    group.add_argument("--contrast", choices=("dark", "bright"), default="dark",
-                       help="how particles look in the micrographs (default: dark)")
-    group.add_argument("--template-contrast", choices=("dark", "bright"),
-                       help="how they look in the templates (default: as their file says, if"
-                       " `gembench templates` wrote it; else seen from each template and its mask)")
-    group.add_argument("--exclude", metavar="DIR", type=Path,
-                       help="folder of images named as the micrographs; no particle is picked where they are"
-                       " not 0")
-
-
-def _add_search(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("search")
-    group.add_argument("--angle-step", metavar="D", type=angle_step, required=True,
-                       help="degrees between the in-plane turns of a template")
-    group.add_argument("--interpolation", choices=("bilinear", "cubic"), default="bilinear",
-                       help="how templates are turned (default: bilinear)")
-    group.add_argument("--symmetry", metavar="N,N,...", type=symmetry,
-                       help="of each view in the plane: 1, 2, ... or 0 for a disc; spares equal turns"
-                       " (default: every turn)")
-    group.add_argument("--average", metavar="K", type=pixels, default=4,
-                       help="side of the averaging filter on the micrographs, 1 for none (default: 4)")
-    group.add_argument("--lowpass", metavar="A", type=real, default=0.0,
-                       help="resolution at which a Gaussian halves the micrographs' amplitudes; about a fifth"
-                       " of the particle's diameter suits template matching (default: 0, none)")
-    group.add_argument("--clip", metavar="SD", type=real, default=10.0,
-                       help="limit outliers to so many robust standard deviations, 0: not (default: 10)")
-    group.add_argument("--method", choices=("exact", "banded", "paper"), default="exact",
-                       help="exact; banded, for filtered micrographs, faster, within 6 standard errors; or"
-                       " transform by transform as in the paper (default: exact)")
-    group.add_argument("--precision", choices=("float32", "float64"), default="float32",
-                       help="of the correlation (default: float32)")
-    group.add_argument("--edges", choices=("mask", "box", "reflect"), default="mask",
-                       help="score where the turned mask, or the template's box, lies inside the micrograph;"
-                       " or everywhere, with the micrograph mirrored at its edges (default: mask)")
-    group.add_argument("--device", metavar="D", default="cpu",
-                       help="cpu, gpu (the first), gpu:0,1 or all GPUs, or both as gpu+cpu; under mpiexec the"
-                       " ranks of a node take its GPUs by turns (default: cpu)")
-    group.add_argument("--spectra", choices=("single", "half"), default="single",
-                       help="what a GPU stores template spectra in; half is faster and less exact"
-                       " (default: single)")
-    group.add_argument("--stall-limit", metavar="S", type=real, default=60.0,
-                       help="end the run if a GPU works on the same batch for so many seconds (default: 60)")
-    group.add_argument("--threads", metavar="N", type=threads,
-                       help="consumer threads of a process (default: its part of the node's cores)")
-    group.add_argument("--memory", metavar="SIZE", type=size,
-                       help="what a process may hold, such as 800M or 4G: fewer templates are taken at once"
-                       " to keep within it (default: no bound)")
-    group.add_argument("--fft", metavar="NAME", default="auto",
-                       help="mkl, fftw, scipy, ducc0, numpy, fftw-estimate or mkl-fft (default: the fastest"
-                       " on this machine, measured once)")
-    add_plugins(group)
-
-
-def _add_peaks(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("peaks")
-    group.add_argument("--peaks", choices=("nms", "gempicker"), default="nms",
-                       help="local maxima, best first, at a distance; or gEMpicker's rules (default: nms)")
-    group.add_argument("--threshold", metavar="F", type=real, default=0.3,
-                       help="lowest score of a pick (default: 0.3)")
-    group.add_argument("--high-threshold", metavar="F", type=real, default=1.0,
-                       help="highest score of a pick (default: 1)")
-    group.add_argument("--distance", metavar="PX", type=real,
-                       help="least distance between picks (default: 3/4 of the smallest mask's width)")
-    group.add_argument("--border", metavar="PX", type=real, default=0.0,
-                       help="what a pick keeps from the edges; with gEMpicker's rules, its box (default: 0)")
-    group.add_argument("--max-picks", metavar="N", type=many, help="the best so many of a micrograph")
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -231,7 +149,8 @@ def _arguments(args: argparse.Namespace) -> tuple[Sources, Outputs, PickSettings
         mask_distance=args.distance is None,
     )
     return (
-        Sources(args.micrographs, args.templates, args.masks, args.exclude, args.include, args.leave_out),
+        Sources(args.micrographs, args.templates, args.masks, args.exclude, args.include, args.leave_out,
+                args.decoys, args.decoy_masks),
         Outputs(args.output, args.save_maps, args.plots, args.overwrite,
                 Optics(args.voltage, args.cs, args.amplitude_contrast)), settings,
         Resources(args.threads, args.fft, args.device, args.memory, args.stall_limit),
@@ -244,7 +163,7 @@ def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
     ranks: how many there are, and what each gets
     """
     from gembench.io.coordinates import SUMMARY
-    from gembench.picking.facts import description, status
+    from gembench.picking.facts import description, places_of_decoys, status
     from gembench.progress import track
 
     for line in description(run, args.device, ranks):
@@ -259,6 +178,8 @@ def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
         summary = run.folder.folder / SUMMARY
         lost = f", {len(failed)} not picked" if failed else ""
         _say(args, f"{run.total} picks on {len(run.folder.finished)} micrographs{lost}: {summary}")
+        if run.task.bank.decoys:
+            _say(args, f"decoys won at {places_of_decoys(run)} places, which are no picks")
         if args.page is not None:
             from gembench.commands.view import pick_page
 

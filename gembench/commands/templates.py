@@ -20,6 +20,9 @@ examples:
   gembench templates --from-picks annotations.csv --micrographs micrographs/ --pixel-size 2.2 --box 272 \\
       --label side --label top --symmetry side=2 --rotational top --masks masks.mrcs -o templates.mrcs
 
+  gembench templates --from-false picks/ --truth annotations.csv --micrographs micrographs/ \\
+      --pixel-size 2.2 --box 272 --lowpass 40 -o decoys.mrcs
+
 A volume is seen along its z axis in the view 'top' and with z upright in the view 'side'; a file of Euler
 angles has rows 'rot tilt psi' in degrees, or is a STAR file with rlnAngleRot, rlnAngleTilt, rlnAnglePsi.
 
@@ -31,8 +34,10 @@ of the micrographs.
 _ONLY = {
     "--volume": ("views", "to_pixel_size"),
     "--from-picks": ("micrographs", "label", "symmetry", "rotational", "iterations", "max_shift"),
+    "--from-false": ("micrographs", "iterations", "max_shift", "truth", "radius", "threshold"),
 }
-_NEEDED = {"--volume": ("views",), "--from-picks": ("micrographs", "box")}
+_NEEDED = {"--volume": ("views",), "--from-picks": ("micrographs", "box"),
+           "--from-false": ("truth", "micrographs", "box")}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -47,8 +52,12 @@ def add_parser(subparsers: Any) -> None:
     source.add_argument("--volume", metavar="V", type=Path, help="a cubic 3-D map (MRC) to project")
     source.add_argument("--from-picks", metavar="COORDS", type=Path,
                         help="file or folder of picks or annotations to average")
+    source.add_argument("--from-false", metavar="COORDS", type=Path,
+                        help="picks, of which those on no annotation are averaged: a decoy for `gembench"
+                        " pick`")
     _add_volume(parser)
     _add_picks(parser)
+    _add_false(parser)
     _add_templates(parser)
     parser.set_defaults(run=run)
 
@@ -62,7 +71,7 @@ def _add_volume(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_picks(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("with --from-picks")
+    group = parser.add_argument_group("with --from-picks, some with --from-false")
     group.add_argument("--micrographs", metavar="DIR", type=Path, help="folder of the micrographs")
     group.add_argument("--label", metavar="NAME", action="append",
                        help="average the picks of this label; repeat it for more views, in this order"
@@ -77,6 +86,16 @@ def _add_picks(parser: argparse.ArgumentParser) -> None:
                        help="passes of the alignment over all particles (default: 5)")
     group.add_argument("--max-shift", metavar="PX", type=real,
                        help="how far a particle may be from its pick along x and y (default: box / 10)")
+
+
+def _add_false(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("with --from-false")
+    group.add_argument("--truth", metavar="COORDS", type=Path,
+                       help="annotations of the micrographs; picks on those labelled unsure are left out")
+    group.add_argument("--radius", metavar="PX", type=real,
+                       help="largest distance between a pick and its particle (default: box / 6)")
+    group.add_argument("--threshold", metavar="F", type=real,
+                       help="only picks with at least this score (default: all)")
 
 
 def _add_templates(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     from gembench.io.images.mrc import write_stack
 
     _check(args)
-    views = _projections(args) if args.volume is not None else _averages(args)
+    views = {"--volume": _projections, "--from-picks": _averages, "--from-false": _decoy}[_source(args)](args)
     if args.masks is not None or args.plots is not None:
         from gembench.templates.views import add_masks
 
@@ -146,12 +165,37 @@ def _averages(args: argparse.Namespace) -> Views:
     return averages(particles, quiet=args.quiet)
 
 
+def _decoy(args: argparse.Namespace) -> Views:
+    from dataclasses import replace
+
+    from gembench.io.coordinates import read_coordinates
+    from gembench.templates.decoys import false_picks, require_enough
+    from gembench.templates.particles import Particles, averages
+
+    radius = args.box / 6 if args.radius is None else args.radius
+    picks, truth = read_coordinates(args.from_false), read_coordinates(args.truth)
+    chosen = false_picks(picks, truth, radius, threshold=args.threshold)
+    require_enough(chosen, args.lowpass)
+    particles = Particles(
+        chosen, args.micrographs, args.box, args.pixel_size, iterations=args.iterations,
+        max_shift=args.max_shift, lowpass=args.lowpass, contrast=args.contrast,
+    )
+    return replace(averages(particles, quiet=args.quiet), names=["false picks"])
+
+
+def _source(args: argparse.Namespace) -> str:
+    """The option that says what the templates are made from."""
+    return "--volume" if args.volume is not None else "--from-picks" if args.from_picks is not None \
+        else "--from-false"
+
+
 def _check(args: argparse.Namespace) -> None:
     """Raise InputError for options that do not go together, before anything is computed."""
-    here, there = ("--volume", "--from-picks") if args.volume is not None else ("--from-picks", "--volume")
-    for name in _ONLY[there]:
-        if getattr(args, name) is not None:
-            raise InputError(f"--{name.replace('_', '-')} goes with {there}, not {here}: leave it out")
+    here = _source(args)
+    for there in _ONLY:
+        for name in _ONLY[there]:
+            if name not in _ONLY[here] and getattr(args, name) is not None:
+                raise InputError(f"--{name.replace('_', '-')} goes with {there}, not {here}: leave it out")
     for name in _NEEDED[here]:
         if getattr(args, name) is None:
             raise InputError(f"{here} needs --{name}: give it")

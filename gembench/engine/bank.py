@@ -73,6 +73,8 @@ class TemplateBank:
         angles below the first repeat are used. None for no symmetry
     pixel_size: A/px, None if unknown
     numbers: what picks call each view, as where the file it is from holds others too; None for 0, 1, ...
+    decoys: the last so many views are of what is not wanted: they compete at every place, and what they win
+        is no pick
 
     Raises InputError for an empty mask, a mask of another shape, a template constant under its mask,
     and for values that are not finite.
@@ -85,6 +87,7 @@ class TemplateBank:
     pixel_size: float | None = None
     symmetry: tuple[int, ...] | None = None
     numbers: tuple[int, ...] | None = None
+    decoys: int = 0
 
     def __post_init__(self) -> None:
         templates = np.asarray(self.templates, np.float64)
@@ -105,6 +108,8 @@ class TemplateBank:
         object.__setattr__(self, "angles", angles)
         if self.symmetry is not None and (len(self.symmetry) != len(templates) or min(self.symmetry) < 0):
             raise InputError(f"symmetry {self.symmetry}, {len(templates)} views: give each 1, 2, ... or 0")
+        if not 0 <= self.decoys < len(templates):
+            raise InputError(f"{self.decoys} decoys of {len(templates)} views: give at least one template")
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -135,6 +140,10 @@ class TemplateBank:
         """What picks call the view of each bank index."""
         view = self.view(index)
         return view if self.numbers is None else np.asarray(self.numbers)[view]
+
+    def is_decoy(self, index: ArrayLike) -> Array:
+        """Whether each bank index is of a decoy."""
+        return np.asarray(self.view(index) >= len(self.templates) - self.decoys)
 
     def psi(self, index: ArrayLike) -> Array:
         """The in-plane angle of each bank index, degrees."""

@@ -13,6 +13,7 @@ from gembench.engine.bank import TemplateBank
 from gembench.engine.kernel import kernel
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
+from gembench.engine.subpixel import quadratic_offsets
 from gembench.engine.ties import TIE, lowest_equals
 from gembench.errors import InputError
 
@@ -65,20 +66,28 @@ class PeakSettings:
 
 
 def find_picks(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings, micrograph: str = "") -> Picks:
-    """The picks of one micrograph, best first.
+    """The picks of one micrograph, best first; see `picks_and_decoys`."""
+    return picks_and_decoys(maps, bank, settings, micrograph)[0]
+
+
+def picks_and_decoys(
+    maps: ScoreMap, bank: TemplateBank, settings: PeakSettings, micrograph: str = ""
+) -> tuple[Picks, int]:
+    """The picks of one micrograph, best first, and at how many places a decoy of the bank won.
 
     Each carries score, template, view and psi; positions are centres in pixels of the score map. Of templates
-    that score the same but for rounding, as those of a symmetric view do, it names the lowest.
+    that score the same but for rounding, as those of a symmetric view do, it names the lowest. Decoys rule
+    out what is close to them as every view does; they do not count as the best so many of a micrograph.
     """
     rows, columns = (_nms if settings.rule == "nms" else _gempicker)(maps, bank, settings)
-    if settings.max_picks is not None:
-        rows, columns = rows[: settings.max_picks], columns[: settings.max_picks]
+    lures = bank.is_decoy(maps.index[rows, columns])
+    rows, columns = rows[~lures][: settings.max_picks], columns[~lures][: settings.max_picks]
     index = lowest_equals(bank, maps.index[rows, columns])
-    dy, dx = _quadratic_offsets(maps, rows, columns) if settings.subpixel else (0.0, 0.0)
+    dy, dx = quadratic_offsets(maps, rows, columns) if settings.subpixel else (0.0, 0.0)
     return Picks(
         micrograph=micrograph, x=columns + dx, y=rows + dy, score=maps.score[rows, columns], template=index,
         view=bank.number(index), psi=bank.psi(index), pixel_size=bank.pixel_size,
-    )
+    ), int(lures.sum())
 
 
 def by_score(score: Array, places: Array) -> Array:
@@ -214,6 +223,7 @@ def _walk(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> list[in
     blank = np.zeros(shape, bool)
     blanked = blank.reshape(-1)
     picked: list[int] = []
+    wanted = 0
 
     def mask_of(template: int) -> tuple[Array, tuple[int, int]]:
         mask = bank.mask(template)
@@ -226,7 +236,8 @@ def _walk(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> list[in
                 y, x = divmod(place, shape[1])
                 if inside(y, x, shape, bank.box, settings.border):
                     picked.append(place)
-                    if len(picked) == settings.max_picks:
+                    wanted += not bank.is_decoy(maps.index[y, x])
+                    if wanted == settings.max_picks:
                         return picked
     return picked
 
@@ -268,28 +279,3 @@ def take_peak(score: Array, index: Array, blank: Array, best: int, mask_of: Mask
     blank[y0:y1, x0:x1] |= mask[y0 - top : y1 - top, x0 - left : x1 - left]
     blank[y, x] = True  # even where the mask has a hole
     return place
-
-
-def _quadratic_offsets(maps: ScoreMap, rows: Array, columns: Array) -> tuple[Array, Array]:
-    """The vertex of the parabola through a peak and its two neighbours along each axis, within half a pixel.
-
-    A peak beside a pixel without a score, or on the map's edge, stays where it is.
-    """
-    score, index = maps.score, maps.index
-    height, width = score.shape
-    here = score[rows, columns].astype(np.float64)
-    offsets = []
-    for dy, dx in ((1, 0), (0, 1)):
-        beside, usable = [], np.ones(len(rows), bool)
-        for sign in (-1, 1):
-            y, x = rows + sign * dy, columns + sign * dx
-            usable &= (y >= 0) & (y < height) & (x >= 0) & (x < width)
-            place = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
-            usable &= index[place] >= 0
-            beside.append(score[place].astype(np.float64))
-        before, after = beside
-        curvature = before - 2 * here + after
-        usable &= curvature < 0
-        vertex = 0.5 * (before - after) / np.where(usable, curvature, 1)
-        offsets.append(np.where(usable, np.clip(vertex, -0.5, 0.5), 0.0))
-    return offsets[0], offsets[1]

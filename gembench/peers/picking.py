@@ -73,7 +73,7 @@ class Picking:
         if matched.maps is None:
             self.picks[path.name] = self.own[path.name]
         else:
-            self.picks[path.name] = picks_of(matched.maps, self.peer.bank, self.peaks, searched)
+            self.picks[path.name] = picks_of(matched.maps, self.peer.bank, self.peaks, searched)[0]
         self.templates, self.memory = matched.templates, max(self.memory, matched.memory)
         return matched.seconds
 

@@ -25,8 +25,9 @@ def pace_of(seconds: float, on_devices: float, search: Search) -> dict[str, Any]
 def facts_of(picked: Picked, seconds: dict[str, float]) -> dict[str, Any]:
     """What run.json says of one micrograph; seconds: of each stage, which may overlap other micrographs'."""
     statistics = picked.statistics
+    decoys = {} if picked.decoys is None else {"decoys": picked.decoys}
     on_devices = {"device_seconds": round(statistics.device_seconds, 4)} if statistics.device_seconds else {}
-    return on_devices | {
+    return on_devices | decoys | {
         "picks": len(picked.picks), "seconds": round(sum(seconds.values()), 4),
         "search_seconds": round(statistics.seconds, 4),
         "stage_seconds": {stage: round(taken, 4) for stage, taken in seconds.items()},
@@ -41,7 +42,8 @@ def description(run: PickRun, device: str, ranks: str = "") -> Iterator[str]:
     """What a run will do, in lines; ranks: how many there are, and what each gets."""
     task, search = run.task, run.picker.search
     bank = task.bank
-    yield (f"{len(bank)} templates: {len(bank.templates)} views x {len(bank.angles)} angles, box"
+    views = f"{len(bank.templates) - bank.decoys} views" + f" and {bank.decoys} decoys" * bool(bank.decoys)
+    yield (f"{len(bank)} templates: {views} x {len(bank.angles)} angles, box"
            f" {bank.box[1]} x {bank.box[0]} px; method {search.method}, {search.library.name},"
            f" {_workers(search, device)}{ranks}")
     if choice := getattr(search.library, "choice", None):
@@ -54,6 +56,11 @@ def description(run: PickRun, device: str, ranks: str = "") -> Iterator[str]:
     if len(run.todo) < len(task.paths):
         yield (f"{len(task.paths) - len(run.todo)} of {len(task.paths)} micrographs are finished and"
                " skipped")
+
+
+def places_of_decoys(run: PickRun) -> int:
+    """At how many places of the finished micrographs a decoy won."""
+    return sum(facts.get("decoys", 0) for facts in run.folder.record["micrographs"].values())
 
 
 def status(run: PickRun, device: str, ranks: str = "") -> Status:

@@ -17,7 +17,7 @@ from gembench.engine.gpu.device import parse_device, uses_cpu
 from gembench.engine.gpu.watch import STALL_LIMIT
 from gembench.engine.mpi.reductions import DEFAULT_REDUCTION
 from gembench.engine.mpi.search import SharedSearch
-from gembench.engine.peaks import PeakSettings, find_picks
+from gembench.engine.peaks import PeakSettings, picks_and_decoys
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.search import Search, SearchStatistics, open_search
@@ -48,12 +48,14 @@ class Picked:
     picks: best first, in pixels of the micrograph as read
     maps: the score map, in pixels of the filtered micrograph (an even filter moves it by half a pixel)
     limited: number of outlier pixels; statistics: of the search
+    decoys: places where a decoy won, None without decoys
     """
 
     picks: Picks
     maps: ScoreMap
     limited: int
     statistics: SearchStatistics
+    decoys: int | None = None
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,8 @@ class Picker:
     def picks_of(self, searched: Searched) -> Picked:
         """The picks in the maps of one micrograph, which may be taken while another is searched."""
         ready, maps = searched.ready, searched.maps
-        picks = picks_of(maps, self.bank, self.settings.peaks, ready)
-        return Picked(picks, maps, ready.limited, searched.statistics)
+        picks, decoys = picks_of(maps, self.bank, self.settings.peaks, ready)
+        return Picked(picks, maps, ready.limited, searched.statistics, decoys if self.bank.decoys else None)
 
     def in_turn(
         self, items: Iterable[Item], ready: Callable[[Item], Ready], search: Callable[[Ready], Found],
@@ -186,10 +188,15 @@ class Picker:
             yield from map(finish, map(search, made_ahead(ready, items)))
 
 
-def picks_of(maps: ScoreMap, bank: TemplateBank, peaks: PeakSettings, searched: Prepared) -> Picks:
-    """The peaks in the maps of a micrograph as picks, best first, in pixels of the micrograph as read."""
-    picks = find_picks(maps, bank, peaks, searched.micrograph.name)
-    return picks.shifted(-searched.shift, -searched.shift)
+def picks_of(
+    maps: ScoreMap, bank: TemplateBank, peaks: PeakSettings, searched: Prepared
+) -> tuple[Picks, int]:
+    """The peaks in the maps of a micrograph as picks, best first, in pixels of the micrograph as read.
+
+    Also the number of places where a decoy won.
+    """
+    picks, decoys = picks_and_decoys(maps, bank, peaks, searched.micrograph.name)
+    return picks.shifted(-searched.shift, -searched.shift), decoys
 
 
 def left_for_search(limit: int | None) -> float:

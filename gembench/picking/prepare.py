@@ -51,28 +51,71 @@ class Prepared:
     exclude: Array | None = None
 
 
+@dataclass(frozen=True)
+class _Views:
+    """Views of a file in the micrographs' contrast, (v, h, w), but those that show nothing, and their masks.
+
+    numbers: what the file calls them; count: of all in the file; inverted: numbers of those that were
+    """
+
+    views: Array
+    masks: Array
+    numbers: list[int]
+    count: int
+    inverted: list[int]
+
+
 def load_bank(
-    templates: str | Path, masks: str | Path | None, settings: PickSettings
+    templates: str | Path, masks: str | Path | None, settings: PickSettings,
+    decoys: str | Path | None = None, decoy_masks: str | Path | None = None,
 ) -> tuple[TemplateBank, list[int]]:
-    """The bank for these settings, and the templates whose contrast was inverted to match the micrographs.
+    """The bank for these settings, and the views whose contrast was inverted to match the micrographs.
 
     templates, masks: .mrcs stacks or folders of images. Templates without any contrast, as 2-D classes have
     that nothing fell into, are left out with a warning; the others keep their numbers. The contrast of
     templates is the settings', else what their file says, else what they look like.
+    decoys, decoy_masks: the same of what is not wanted, whose masks are that of the first template if they
+    are not given; they are numbered after the templates.
 
     Raises InputError if they cannot be used together, or none shows anything.
     """
+    wanted = _load_views(templates, masks, settings)
+    symmetry = settings.symmetry
+    if symmetry is not None and len(symmetry) == wanted.count:
+        symmetry = tuple(symmetry[number] for number in wanted.numbers)
+    angles = grid_angles(settings.angle_step)
+    if decoys is None:
+        if decoy_masks is not None:
+            raise InputError(f"{decoy_masks}: are masks of decoys, and there are none: give --decoys")
+        return TemplateBank(wanted.views, wanted.masks, angles, settings.interpolation, settings.pixel_size,
+                            symmetry, tuple(wanted.numbers)), wanted.inverted
+    box, theirs = wanted.views.shape[1:], read_stack(decoys, pixel_size=settings.pixel_size)[0].shape[1:]
+    if box != theirs:
+        raise InputError(f"{decoys}: has boxes of {theirs[1]} x {theirs[0]} px, {templates} of {box[1]} x"
+                         f" {box[0]}: make them with one --box")
+    lures = _load_views(decoys, decoy_masks, settings, None if decoy_masks else wanted.masks[:1])
+    numbers = wanted.numbers + [wanted.count + number for number in lures.numbers]
+    bank = TemplateBank(
+        np.concatenate([wanted.views, lures.views]), np.concatenate([wanted.masks, lures.masks]), angles,
+        settings.interpolation, settings.pixel_size,
+        None if symmetry is None else (*symmetry, *[1] * len(lures.numbers)), tuple(numbers),
+        decoys=len(lures.numbers),
+    )
+    return bank, wanted.inverted + [wanted.count + number for number in lures.inverted]
+
+
+def _load_views(
+    templates: str | Path, masks: str | Path | None, settings: PickSettings, shapes: Array | None = None
+) -> _Views:
+    """The views of a file and their masks; shapes: the masks, if they are not in a file."""
     views, _ = read_stack(templates, pixel_size=settings.pixel_size)
-    shapes = read_stack(masks, pixel_size=settings.pixel_size)[0] if masks is not None else None
-    numbers, symmetry = _shown(templates, views), settings.symmetry
-    if len(numbers) < len(views):
-        if shapes is not None and len(shapes) == len(views):
-            shapes = shapes[numbers]
-        if symmetry is not None and len(symmetry) == len(views):
-            symmetry = tuple(symmetry[number] for number in numbers)
-        views = views[numbers]
+    if masks is not None:
+        shapes = read_stack(masks, pixel_size=settings.pixel_size)[0]
+    count, numbers = len(views), _shown(templates, views)
+    if shapes is not None and len(shapes) == count:
+        shapes = shapes[numbers]
     try:
-        bank = TemplateBank(views, shapes, numbers=tuple(numbers))
+        bank = TemplateBank(views[numbers], shapes, numbers=tuple(numbers))
     except InputError as error:
         raise InputError(f"{templates}{f' with {masks}' if masks else ''}: {error}") from None
     assert bank.masks is not None
@@ -88,10 +131,7 @@ def load_bank(
             log.warning("%s: template %d is inverted, its particle seems not %s by %.2f of its standard"
                         " deviation: if that is wrong, give --template-contrast, or masks", templates,
                         numbers[view], settings.contrast, abs(margin))
-    angles = grid_angles(settings.angle_step)
-    return TemplateBank(
-        matched, bank.masks, angles, settings.interpolation, settings.pixel_size, symmetry, tuple(numbers)
-    ), [numbers[view] for view in inverted]
+    return _Views(matched, bank.masks, numbers, count, [numbers[view] for view in inverted])
 
 
 def _shown(templates: str | Path, views: Array) -> list[int]:
@@ -107,9 +147,13 @@ def _shown(templates: str | Path, views: Array) -> list[int]:
 
 
 def default_distance(bank: TemplateBank) -> float:
-    """Three quarters of the smallest mask's width, were it square: what touching particles keep, pixels."""
+    """Three quarters of the smallest mask's width, were it square: what touching particles keep, pixels.
+
+    Masks of decoys do not count.
+    """
     assert bank.masks is not None
-    return float(np.round(0.75 * np.sqrt(bank.masks.sum(axis=(1, 2)).min())))
+    masks = bank.masks[: len(bank.masks) - bank.decoys]
+    return float(np.round(0.75 * np.sqrt(masks.sum(axis=(1, 2)).min())))
 
 
 def warn_of_precision(settings: PickSettings, bank: TemplateBank) -> None:

@@ -95,7 +95,8 @@ def read_task(sources: Sources, settings: PickSettings) -> Task:
     """Find the micrographs and read the templates; raises InputError for input that cannot be used."""
     paths = find_micrographs(sources.micrographs, sources.include, sources.leave_out)
     areas = find_areas(sources.exclude, paths)
-    bank, inverted = load_bank(sources.templates, sources.masks, settings)
+    bank, inverted = load_bank(sources.templates, sources.masks, settings, sources.decoys,
+                               sources.decoy_masks)
     warn_of_precision(settings, bank)
     return Task(with_distance(settings, bank), bank, inverted, paths, areas)
 
@@ -108,6 +109,8 @@ def open_folder(
     Raises InputError as `PickFolder` does.
     """
     files = {"templates": sources.templates, "masks": sources.masks, "exclude": sources.exclude}
+    if sources.decoys is not None:
+        files |= {"decoys": sources.decoys, "decoy_masks": sources.decoy_masks}
     hashes = {name: content_hash(path) if path else None for name, path in files.items()}
     return PickFolder(outputs.folder, settings.to_dict() | hashes, overwrite=outputs.overwrite,
                       with_maps=outputs.maps, with_plots=outputs.plots, micrographs=micrographs,

@@ -78,7 +78,7 @@ class Sources:
 
     micrographs: files, or folders of them; templates, masks: .mrcs stacks or folders of images, no masks for
     discs; exclude: folder of images, named as the micrographs, that are not 0 where no pick may be; include,
-    leave_out: patterns of micrographs, see `find_micrographs`
+    leave_out: patterns of micrographs, see `find_micrographs`; decoys, decoy_masks: see `prepare.load_bank`
     """
 
     micrographs: Sequence[str | Path]
@@ -87,6 +87,8 @@ class Sources:
     exclude: str | Path | None = None
     include: Sequence[str] = ()
     leave_out: Sequence[str] = ()
+    decoys: str | Path | None = None
+    decoy_masks: str | Path | None = None
 
 
 @dataclass(frozen=True)

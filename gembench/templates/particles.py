@@ -36,7 +36,7 @@ ALL = "all picks"  # the view that is of no label
 class Particles:
     """Which particles are averaged, and how.
 
-    picks: file or folder of coordinates; micrographs: folder
+    picks: file or folder of coordinates, or what was read of them; micrographs: folder
     pixel_size: A/px of the micrographs, where neither their headers nor the coordinates say
     labels: of the picks, one view each; none for one view of all picks
     symmetries: [LABEL=]S, see `symmetry.Symmetry.parse`, 0 as rotational; rotational: labels, or '' for all,
@@ -45,7 +45,7 @@ class Particles:
     lowpass: resolution in A at which a Gaussian halves the amplitude; contrast: of the micrographs
     """
 
-    picks: Path
+    picks: Path | Sequence[Picks]
     micrographs: Path
     box: int
     pixel_size: float | None = None
@@ -149,7 +149,7 @@ def _of(option: str, label: str, labels: list[str]) -> list[str]:
 
 def _with_files(of: Particles, labels: list[str]) -> list[tuple[Path, Picks]]:
     """The picks of every micrograph that has any to average, with the micrograph's file."""
-    tables = read_coordinates(of.picks)
+    tables = read_coordinates(of.picks) if isinstance(of.picks, Path) else of.picks
     for label in labels:
         if not any(_chosen(picks, label).any() for picks in tables):
             known = sorted({str(name) for picks in tables for name in picks.label if name})

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.banded.map import EXACT, SEEN, FineMap
+from gembench.engine.bank import TemplateBank
 from gembench.engine.kernel import kernel
 from gembench.engine.peaks import (
     TWIN,
@@ -184,17 +185,17 @@ def _around(fine: FineMap, y: Array, x: Array, ring: int, exact: bool = False) -
     return y[chosen], x[chosen]
 
 
-def settle_walk(fine: FineMap, settings: PeakSettings, box: tuple[int, int], masks: Any) -> None:
+def settle_walk(fine: FineMap, settings: PeakSettings, bank: TemplateBank, masks: Any) -> None:
     """Make exact what gEMpicker's rules walk through: best first, the turned mask blanked each time.
 
-    box: (h, w) of the templates; masks: of a template's index, its cut and the offset from its centre
+    masks: of a template's index, its cut and the offset from its centre
     """
-    y, x = np.divmod(np.array(_walk(fine, settings, box, masks), np.int64), fine.allowed.shape[1])
+    y, x = np.divmod(np.array(_walk(fine, settings, bank, masks), np.int64), fine.allowed.shape[1])
     y, x = _around(fine, y, x, 1)  # what the fit of a parabola looks at
     fine.refine(y, x)
 
 
-def _walk(fine: FineMap, settings: PeakSettings, box: tuple[int, int], masks: Any) -> list[int]:
+def _walk(fine: FineMap, settings: PeakSettings, bank: TemplateBank, masks: Any) -> list[int]:
     """The flat places that the walk stops at, in its order."""
     blank = ~fine.allowed
     exact: list[tuple[float, int]] = []  # exact pixels not yet taken, as a heap of (-score, place)
@@ -217,7 +218,8 @@ def _walk(fine: FineMap, settings: PeakSettings, box: tuple[int, int], masks: An
                     _take_exact(fine, best, TWIN, blank, exact)
                     taken.append(take_peak(fine.score, fine.index, blank, best, masks.__getitem__))
                     y, x = divmod(taken[-1], blank.shape[1])
-                    picked += bool(inside(y, x, blank.shape, box, settings.border))
+                    wanted = not bank.is_decoy(fine.index[y, x])
+                    picked += wanted and bool(inside(y, x, blank.shape, bank.box, settings.border))
                     if picked == settings.max_picks:
                         return taken
             elif at < len(hot):

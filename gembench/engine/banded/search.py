@@ -275,7 +275,7 @@ class BandedSearch(Search):
         if self.peaks.rule == "nms":
             settle_maxima(fine, self.peaks)
         else:
-            settle_walk(fine, self.peaks, self.bank.box, self._masks)
+            settle_walk(fine, self.peaks, self.bank, self._masks)
         self.statistics.seen = int((fine.state >= SEEN).sum())
         self.statistics.exact = int((fine.state == EXACT).sum())
         return fine.finished()
