@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from gembench.engine.banded.workers import Each
 from gembench.engine.exact.kernels import BLOCK, TILE
 from gembench.engine.fft import FFTLibrary, aligned_zeros, complex_dtype
+from gembench.engine.fft.sizes import fast_size
 from gembench.engine.kernel import kernel
 
 Array = NDArray[Any]
 GAP = 8  # coarse pixels, at least, in which the frame's far edge turns into its near one
 TAPS = 6  # of the Lagrange interpolation between coarse pixels, along each axis
 PORTION = 8 * BLOCK  # rows that a thread transforms with buffers of its own
+FOLDING = 22.0  # ns a point of a coarse map, of all that grows with it but its transform along one axis
 RADII = 128  # rings of a power spectrum, from 0 to the corner at sqrt(1/2) cycles a pixel
 
 
@@ -40,9 +42,7 @@ class CoarseGrid:
     @classmethod
     def over(cls, frame: tuple[int, int], step: int) -> CoarseGrid:
         """The smallest fast grid with `step` over a frame (h, w)."""
-        from scipy.fft import next_fast_len
-
-        ny, nx = (int(next_fast_len(-(-n // step) + GAP)) for n in frame)
+        ny, nx = (fast_size(-(-n // step) + GAP, FOLDING) for n in frame)
         return cls(step, frame, (ny, nx))
 
     @property

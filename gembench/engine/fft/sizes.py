@@ -55,12 +55,13 @@ def smooth_sizes(limit: int) -> tuple[int, ...]:
 
 
 @lru_cache
-def fast_size(n: int) -> int:
+def fast_size(n: int, rest: float = REST) -> int:
     """The transform size >= n that costs least by the table; even, with no prime factor above 7.
 
+    rest: nanoseconds a point of what else a larger frame makes longer
     Where the table does not reach, the smallest such size.
     """
     candidates = [size for size in COSTS if n <= size <= WIDEST * n]
     if n < min(COSTS) or not candidates:
         return next(size for size in smooth_sizes(4 * max(n, 2)) if size >= n)
-    return min(candidates, key=lambda size: size * (COSTS[size] + REST))
+    return min(candidates, key=lambda size: size * (COSTS[size] + rest))

@@ -50,6 +50,13 @@ def test_the_coarse_grid_holds_every_step_th_pixel_of_a_band_limited_image(libra
     assert np.abs(coarse[inner] - image[::step, ::step][inner]).max() < 2e-3 * np.abs(image).max()
 
 
+def test_coarse_grids_take_sizes_of_fast_transforms():
+    """525, 693 and 264 have fewer points, but their transforms take longer by more than that."""
+    sizes = {CoarseGrid.over((n, n), step).shape[0] for n, step in ((2048, 4), (2048, 3), (2048, 8))}
+    assert sizes == {540, 720, 270}
+    assert CoarseGrid.over((2048, 2048), 6).shape == (350, 350)
+
+
 @pytest.mark.parametrize("step", [2, 3, 6])
 def test_coarse_maps_between_their_pixels(step):
     ny, nx = 40, 36
