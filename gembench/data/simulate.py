@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from gembench.data.specimen import (
 from gembench.data.templates import BOX, simulated_templates
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
+from gembench.machine import cores
 
 PIXEL_SIZE = 2.2  # A/px, as KLH data set I
 DOSE = 10.0  # electrons per A^2
@@ -143,12 +145,15 @@ def write_simulated_set(folder: str | Path, count: int, seed: int, size: int = 2
     templates, masks = simulated_templates()
     write_stack(folder / "templates.mrcs", templates, PIXEL_SIZE)
     write_stack(folder / "masks.mrcs", masks, PIXEL_SIZE)
-    picks = []
-    for index in each(range(count)):
+
+    def make(index: int) -> Picks:
         image, planted = simulate_micrograph(seed, index, size)
         write_mrc(folder / micrograph_name(index), image, PIXEL_SIZE)
-        picks.append(planted)
-    write_coordinates(folder / "truth.star", picks)
+        return planted
+
+    with ThreadPool(min(count, cores())) as pool:
+        planted = pool.imap(make, range(count))
+        write_coordinates(folder / "truth.star", [next(planted) for _ in each(range(count))])
 
 
 def check_set(folder: Path, count: int, seed: int, size: int) -> None:
