@@ -9,6 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time, however slow the machine; `--hypothesis-profile=default` looks further.
+settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.load_profile("same")
 
 # A shell that starts the tests in the background has SIGINT ignored, here and in every child process; the
 # tests of Ctrl-C need it as a terminal has it.

@@ -141,7 +141,8 @@ def planted_file(name: str) -> Path:
         tifffile.imwrite(path, image)
     else:
         write_mrc(path, image, PIXEL)
-    Path("micrographs.star").write_text(MICROGRAPHS.replace("m.mrc", name).replace("one 1", "opticsGroup1 1"))
+    group = "opticsGroup1 1" if path.parent == Path() else "one 1"  # of files that are picked by themselves
+    Path("micrographs.star").write_text(MICROGRAPHS.replace("m.mrc", name).replace("one 1", group))
     return path
 
 
@@ -174,9 +175,10 @@ def test_what_is_picked_is_what_relion_extracts(project: Path, name: str, again:
     path = planted_file(name)
     options = ("--templates", "refs.mrcs", "--pixel-size", "4", "--angle-step", "360", "--contrast", "bright",
                "--average", "1", "--threshold", "0.7", "--threads", "1", "--fft", "scipy", "--quiet")
-    assert main(["pick", name, *options, *OPTICS, "-o", "out"]) == 0
+    picked = [name, *OPTICS] if path.parent == Path() else ["micrographs.star"]
+    assert main(["pick", *picked, *options, "-o", "out"]) == 0
     inner = path.relative_to("MotionCorr/job002") if path.parts[0] == "MotionCorr" else path
-    if again:  # from the optics and particles of our own file alone
+    if again:  # RELION finds the optics groups of our particles by their names
         relion("preprocess", "--i", "micrographs.star", "--reextract_data_star", "out/picks.star",
                "--part_dir", "parts/", "--part_star", "parts.star", "--extract", "--extract_size", str(BOX))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import starfile
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
 from gembench.io.coordinates import read_coordinates, write_coordinates
+from gembench.io.coordinates.star.optics import optics_of
+from gembench.io.coordinates.star.write import write_star
 
 STYLE_3_0 = """
 data_
@@ -118,6 +121,27 @@ def test_style_3_1_with_a_pixel_size_per_group(tmp_path: Path) -> None:
     assert np.isnan(foo.score).all()
     assert np.isnan(foo.psi).all()
     assert foo.view.tolist() == [-1]
+
+
+def test_optics_groups_keep_their_names(tmp_path: Path) -> None:
+    """By which RELION finds them; of a group with two pixel sizes one is told apart by a number."""
+    text = STYLE_3_1.replace("opticsGroup1 ", "'grid one' ").replace("opticsGroup2 ", "two ")
+    source = star(tmp_path, text)
+    optics = optics_of([source])
+    assert optics.groups == {"foo": "grid one", "bar": "two"}
+    assert (optics.group("a/foo.mrc"), optics.group("foo.mrc.gz")) == ("", "grid one")
+    write_star(tmp_path / "b.star", read_coordinates(source), optics=optics)
+    assert optics_of([tmp_path / "b.star"]) == optics
+    again = read_coordinates(tmp_path / "b.star")
+    assert [(part.micrograph, part.pixel_size) for part in again] == [("foo.mrc", 2.2), ("bar.mrc", 1.1)]
+    same = replace(optics, groups={"foo": "two", "bar": "two"})
+    write_star(tmp_path / "c.star", read_coordinates(source), optics=same)
+    assert set(optics_of([tmp_path / "c.star"]).groups.values()) == {"two", "two_2"}
+
+
+def test_optics_groups_of_nobody_are_relions(tmp_path: Path) -> None:
+    write_star(tmp_path / "b.star", read_coordinates(star(tmp_path, STYLE_3_1)))
+    assert set(optics_of([tmp_path / "b.star"]).groups.values()) == {"opticsGroup1", "opticsGroup2"}
 
 
 @pytest.mark.parametrize("name", ["foo_autopick.star", "foo_manualpick.star", "foo.star"])

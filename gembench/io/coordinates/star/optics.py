@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,10 @@ import numpy as np
 from gembench.engine.picks import FloatArray
 from gembench.errors import InputError
 from gembench.io.coordinates.star.scan import Loop, scan_loops
+from gembench.io.names import path_key
 
 GROUP, GROUP_NAME = "rlnOpticsGroup", "rlnOpticsGroupName"
+MICROGRAPH = "rlnMicrographName"
 PIXEL, IMAGE_PIXEL, ORIGINAL_PIXEL = ("rlnMicrographPixelSize", "rlnImagePixelSize",
                                       "rlnMicrographOriginalPixelSize")
 DETECTOR, MAGNIFICATION = "rlnDetectorPixelSize", "rlnMagnification"
@@ -22,11 +24,15 @@ UNIT_MAGNIFICATION = 10000.0  # at which the detector's pixel in um is the image
 
 @dataclass(frozen=True)
 class Optics:
-    """The microscope: kV, spherical aberration in mm, amplitude contrast in 0..1; None if unknown."""
+    """The microscope: kV, spherical aberration in mm, amplitude contrast in 0..1; None if unknown.
+
+    groups: what RELION calls the optics group of each micrograph, by `path_key`; it finds groups by name
+    """
 
     voltage: float | None = None
     cs: float | None = None
     amplitude_contrast: float | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def columns(self) -> dict[str, float]:
         """What is known, by RELION's names."""
@@ -39,7 +45,12 @@ class Optics:
             return b if a is None else a
 
         return Optics(first(self.voltage, other.voltage), first(self.cs, other.cs),
-                      first(self.amplitude_contrast, other.amplitude_contrast))
+                      first(self.amplitude_contrast, other.amplitude_contrast),
+                      {**other.groups, **self.groups})
+
+    def group(self, micrograph: str) -> str:
+        """What the micrograph's optics group is called; '' if nobody said."""
+        return self.groups.get(path_key(micrograph), "")
 
 
 def read_optics(loops: Sequence[Loop]) -> Optics:
@@ -49,7 +60,23 @@ def read_optics(loops: Sequence[Loop]) -> Optics:
         seen = {float(value) for loop in loops if column in loop.columns
                 for value in loop.numbers([column])[column] if np.isfinite(value)}
         values.append(seen.pop() if len(seen) == 1 else None)
-    return Optics(*values)
+    return Optics(values[0], values[1], values[2], _groups(loops))
+
+
+def _groups(loops: Sequence[Loop]) -> dict[str, str]:
+    """The name of each micrograph's optics group, if one table names groups and one micrographs."""
+    tables = [loop for loop in loops if {GROUP, GROUP_NAME} <= set(loop.columns)]
+    names = [loop for loop in loops if {GROUP, MICROGRAPH} <= set(loop.columns)]
+    if len(tables) != 1 or len(names) != 1:
+        return {}
+    groups = dict(zip(*(_texts(tables[0], column) for column in (GROUP, GROUP_NAME)), strict=True))
+    rows = zip(*(_texts(names[0], column) for column in (MICROGRAPH, GROUP)), strict=True)
+    return {path_key(micrograph): groups[group] for micrograph, group in set(rows) if group in groups}
+
+
+def _texts(loop: Loop, column: str) -> list[str]:
+    names = loop.read([], [column])[1][column]
+    return [names.distinct[index] for index in names.index]
 
 
 def optics_of(paths: Iterable[str | Path]) -> Optics:
@@ -82,7 +109,7 @@ def pixel_sizes(
     if not extracted and DETECTOR in loop.columns and MAGNIFICATION in loop.columns:
         values = loop.numbers([DETECTOR, MAGNIFICATION])
         with np.errstate(divide="ignore", invalid="ignore"):
-            sizes: FloatArray = values[DETECTOR] * UNIT_MAGNIFICATION / values[MAGNIFICATION]
+            sizes: FloatArray = values[DETECTOR] * (UNIT_MAGNIFICATION / values[MAGNIFICATION])
         return np.where(np.isfinite(sizes), sizes, np.nan)
     return np.full(len(loop), np.nan)
 

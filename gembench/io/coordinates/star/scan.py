@@ -18,7 +18,7 @@ from gembench.errors import InputError
 from gembench.io.checks import read_text
 from gembench.io.coordinates.rows import Names, NotCoordinatesError
 
-_CHUNK = 100_000  # rows whose values are held as text at once: about 100 MB
+_CHUNK = 500  # rows whose values are held as text at once: of more, Python's collector takes half the time
 # A quote closes before white space only, so that O'Brien is a word, and 'O'Brien' another.
 _VALUE = re.compile(r"""'((?:[^']|'(?=\S))*)'(?=\s|$)|"((?:[^"]|"(?=\S))*)"(?=\s|$)|(\S+)""")
 _UNKNOWN = ("<na>", "?", ".", "none", "null", "n/a", "")

@@ -63,9 +63,12 @@ def write_star(
     sizes = _pixel_sizes(path, picks)
     known = optics or Optics()
     if style == "3.1":
-        distinct = sorted(set(sizes))
-        groups = [distinct.index(size) + 1 for size in sizes] or [1] * len(picks)
-        text = _particles(picks, shape, {GROUP: [str(group) for group in groups]}, "particles")
+        names = [known.group(part.micrograph) for part in picks]
+        values: Sequence[float | None] = sizes or [None] * len(picks)
+        groups = list(zip(names, values, strict=True))
+        distinct = sorted(set(groups))
+        numbers = [str(distinct.index(group) + 1) for group in groups]
+        text = _particles(picks, shape, {GROUP: numbers}, "particles")
         # In this order, and without optics if there are no particles: relion_preprocess takes the first
         # block for the positions, whatever its name, and fails if another follows an empty one.
         text += _optics_table(distinct, known) if picks else ""
@@ -136,13 +139,18 @@ def _loop(columns: Sequence[str], rows: Sequence[str]) -> str:
     return f"loop_\n{heading}" + "".join(row + "\n" for row in rows) + "\n"
 
 
-def _optics_table(sizes: Sequence[float], optics: Optics) -> str:
-    """An optics group per pixel size."""
-    groups = range(1, max(len(sizes), 1) + 1)
-    columns = {GROUP_NAME: [f"opticsGroup{n}" for n in groups], GROUP: [str(n) for n in groups]}
-    columns |= {name: [_number(value) for _ in groups] for name, value in optics.columns().items()}
-    if sizes:
-        columns |= {name: [_number(size) for size in sizes] for name in (PIXEL, ORIGINAL_PIXEL)}
+def _optics_table(groups: Sequence[tuple[str, float | None]], optics: Optics) -> str:
+    """An optics group for each name, '' for none, and pixel size; equal names are told apart by a number."""
+    names: list[str] = []
+    for n, (name, _) in enumerate(groups):
+        before = sum(other == name for other, _ in groups[:n])
+        names.append(f"opticsGroup{n + 1}" if not name else f"{name}_{before + 1}" if before else name)
+    columns = {GROUP_NAME: [quoted(name) for name in names],
+               GROUP: [str(n) for n in range(1, len(names) + 1)]}
+    columns |= {name: [_number(value)] * len(names) for name, value in optics.columns().items()}
+    if any(size is not None for _, size in groups):
+        columns |= {name: [_number(size) for _, size in groups if size is not None]
+                    for name in (PIXEL, ORIGINAL_PIXEL)}
     rows = [" ".join(values) for values in zip(*columns.values(), strict=True)]
     return f"\ndata_optics\n\n{_loop(list(columns), rows)}"
 
