@@ -126,7 +126,7 @@ def test_run_json_holds_settings_versions_and_times(default, data):
     assert len(settings["templates"]) == 64
     (run,) = record["runs"]
     assert set(run) == {"start", "argv", "threads", "fft", "fft_version", "fft_choice", "machine",
-                        "libraries", "process", "end", "seconds"}
+                        "libraries", "process", "end", "seconds", "stage_seconds", "beside_seconds"}
     assert (run["threads"], run["fft"]) == (1, "scipy")
     assert run["argv"] == ["gembench", *command(data, default)]
     assert run["libraries"]["gembench"] == __version__

@@ -178,6 +178,8 @@ def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
         summary = run.folder.folder / SUMMARY
         lost = f", {len(failed)} not picked" if failed else ""
         _say(args, f"{run.total} picks on {len(run.folder.finished)} micrographs{lost}: {summary}")
+        if run.spent.seconds:
+            _say(args, str(run.spent))
         if run.task.bank.decoys:
             _say(args, f"decoys won at {places_of_decoys(run)} places, which are no picks")
         if args.page is not None:

@@ -1,4 +1,4 @@
-"""What run.json says of a micrograph that was picked and of a run's time, and what a terminal says of it."""
+"""What run.json says of a micrograph that was picked and of a run, and what a terminal says of them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,59 @@ from typing import TYPE_CHECKING, Any
 
 from gembench.engine.search import Search
 from gembench.picking.picker import Picked
-from gembench.progress import Status
+from gembench.progress import Status, duration
 
 if TYPE_CHECKING:
     from gembench.picking.run import PickRun
 
 
-def pace_of(seconds: float, on_devices: float, search: Search) -> dict[str, Any]:
-    """What run.json says of a run's time: of it all, and the share of it that its GPUs worked."""
-    facts: dict[str, Any] = {"seconds": round(seconds, 4)}
-    if on_devices:
-        devices = len(getattr(search, "devices", (0,)))
-        facts["device_busy"] = round(on_devices / (devices * seconds), 4)
-    return facts
+STAGES = {"read": "reading", "filter": "preparing", "search": "searching", "peaks": "taking peaks",
+          "write": "writing"}
+
+
+class Spent:
+    """Where the time of a run goes; stages of several micrographs may go on at the same time.
+
+    seconds: of it all, once it has ended; stages: seconds of each, of all its micrographs on all ranks
+    on_devices: seconds that its GPUs worked
+    """
+
+    def __init__(self) -> None:
+        self.seconds, self.on_devices = 0.0, 0.0
+        self.stages = dict.fromkeys(STAGES, 0.0)
+
+    def add(self, facts: dict[str, Any]) -> None:
+        """Take in what one micrograph took, see `facts_of`."""
+        self.on_devices += facts.get("device_seconds", 0.0)
+        for stage, seconds in facts.get("stage_seconds", {}).items():
+            self.stages[stage] += seconds
+
+    @property
+    def beside(self) -> float:
+        """Seconds of the stages that went on beside other stages, at least."""
+        return max(0.0, sum(self.stages.values()) - self.seconds)
+
+    def of_run(self, seconds: float, search: Search) -> dict[str, Any]:
+        """What run.json says of a run that took so long, and what share of it its GPUs worked."""
+        self.seconds = seconds
+        facts: dict[str, Any] = {
+            "seconds": round(seconds, 4), "beside_seconds": round(self.beside, 4),
+            "stage_seconds": {stage: round(taken, 4) for stage, taken in self.stages.items()},
+        }
+        if self.on_devices:
+            devices = len(getattr(search, "devices", (0,)))
+            facts["device_busy"] = round(self.on_devices / (devices * seconds), 4)
+        return facts
+
+    def __str__(self) -> str:
+        """`12.3 s: reading 0.4 s, ..., writing 0.5 s; at least 1.2 s of them beside other stages`."""
+        parts = ", ".join(f"{STAGES[stage]} {_short(taken)}" for stage, taken in self.stages.items())
+        beside = f"; at least {_short(self.beside)} of them beside other stages" * (self.beside >= 0.05)
+        return f"{_short(self.seconds)}: {parts}{beside}"
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 59.95 else duration(seconds)
 
 
 def facts_of(picked: Picked, seconds: dict[str, float]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from gembench.errors import InputError
 from gembench.io.checks import content_hash
 from gembench.io.coordinates.star.optics import Optics, optics_of
 from gembench.io.images.micrographs import Micrograph, find_micrographs, read_micrograph
-from gembench.picking.facts import facts_of, pace_of
+from gembench.picking.facts import Spent, facts_of
 from gembench.picking.folder import PickFolder
 from gembench.picking.layout import require_name
 from gembench.picking.picker import Picker, Searched, left_for_search
@@ -127,7 +127,7 @@ class PickRun:
 
     todo: the micrographs that are not finished
     at_hand: name of the micrograph that is searched; picked: picks of this run so far
-    total: picks in the folder, when all outcomes have been taken
+    total: picks in the folder, when all outcomes have been taken; spent: where the time went, then
     """
 
     workers = 1  # that pick a micrograph of their own at the same time
@@ -137,7 +137,7 @@ class PickRun:
     ) -> None:
         self.task, self.picker, self.folder, self.argv = task, picker, folder, list(argv)
         self.todo, self.total = todo, 0
-        self.at_hand, self.picked = "", 0
+        self.at_hand, self.picked, self.spent = "", 0, Spent()
 
     def __enter__(self) -> Self:
         return self
@@ -155,19 +155,19 @@ class PickRun:
         if self.todo:
             if fresh := [path for path in self.todo if not self.folder.is_picked(path)]:
                 self.folder.start(self.record(), fresh)
-            limited, start, on_devices = 0, time.perf_counter(), 0.0
+            limited, start = 0, time.perf_counter()
             try:
                 for outcome in self._picked():
                     self._note(outcome)
                     limited += outcome.facts.get("limited_pixels", 0) > 0
                     self.picked += outcome.facts.get("picks", 0)
-                    on_devices += outcome.facts.get("device_seconds", 0.0)
+                    self.spent.add(outcome.facts)
                     yield outcome
             except BaseException:
-                self.folder.note_run(pace_of(time.perf_counter() - start, on_devices, self.picker.search))
+                self.folder.note_run(self.spent.of_run(time.perf_counter() - start, self.picker.search))
                 self.folder.leave()
                 raise
-            self.folder.note_run(pace_of(time.perf_counter() - start, on_devices, self.picker.search))
+            self.folder.note_run(self.spent.of_run(time.perf_counter() - start, self.picker.search))
             if limited:
                 log.warning("outlier pixels were limited in %d micrographs; run.json counts them", limited)
         self.total = self.folder.finish()
