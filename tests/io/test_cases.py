@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import gembench
 from gembench.cli import main
 from gembench.io.images.mrc import write_mrc
 
@@ -609,3 +610,43 @@ def test_confidences_of_boxes_from_the_bottom_are_ranked(size: int) -> None:
     result = score("topaz", "truth", "--radius", "12", "--flip-y", "picks", "--micrographs", "mics")
     assert hits > 20
     np.testing.assert_allclose(result["average_precision"], precision / len(true), atol=1e-9)
+
+
+def test_gempicker_tables() -> None:
+    text = "4\n" + "".join(f"{n} {value} {y} {1536 - x} 64 1 0.0\n"
+                           for n, ((x, y), value) in enumerate(zip(XY, SCORES, strict=True), 1))
+    Path("mics").mkdir()
+    write_mrc("mics/m1.mrc", np.zeros((1024, 1536), np.float32), 2.0)
+    result = score(put("m1.txt", text), TRUTH_1, "--micrographs", "mics")
+    assert (result["true_positives"], result["average_precision"], result["mean_distance_px"]) == (4, 1, 0)
+
+
+@pytest.mark.parametrize("name", ["m1.txt", "m1.coord"])
+@pytest.mark.parametrize("scored", [False, True])
+def test_plain_text(name: str, scored: bool) -> None:
+    lines = [f"{x} {y}" + f" {value}" * scored for (x, y), value in zip(XY, SCORES, strict=True)]
+    result = score(put(name, "\n".join(lines)), TRUTH_1)
+    assert (result["true_positives"], result["mean_distance_px"]) == (4, 0)
+    assert result["average_precision"] == (1 if scored else None)
+
+
+# The row of every program in the guide's table, and a test with a file as that program writes it
+ROWS = {
+    ("RELION", ".star"): test_a_list_of_coordinate_files_is_followed,
+    ("EMAN1, Topaz (REPIC)", ".box"): test_confidences_of_boxes_from_the_bottom_are_ranked,
+    ("crYOLO", ".cbox (STAR, or its old seven columns)"): test_cryolo_boxes,
+    ("crYOLO", ".coords"): test_z_is_no_score,
+    ("Topaz", ".txt, .tsv, .csv"): test_topaz_tables,
+    ("tables", ".csv, .tsv"): test_columns_of_the_field,
+    ("cryoSPARC", ".cs"): test_cryosparc_files,
+    ("EMAN2", "info/NAME_info.json"): test_eman_info_files,
+    ("Xmipp, Scipion", ".pos, .xmd"): test_xmipp_positions,
+    ("gEMpicker", ".txt"): test_gempicker_tables,
+    ("plain text", ".txt, .coord"): test_plain_text,
+}
+
+
+def test_every_row_of_the_guides_table_has_a_test() -> None:
+    guide = Path(gembench.__file__).parent / "guide" / "formats.md"
+    table = [line.strip("|").split("|") for line in guide.read_text().splitlines() if line.startswith("|")]
+    assert {(row[0].strip(), row[1].strip()) for row in table[2:]} == set(ROWS)
