@@ -160,6 +160,12 @@ def test_one_section_is_a_micrograph_whatever_its_space_group(space_group: int) 
     np.testing.assert_array_equal(read_micrograph(path).data, PLANTED.astype(np.float32))
 
 
+def test_volumes_of_no_sections_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with_header("a.mrc", ispg=(88, 401), mz=(36, 0))
+    assert pick("a.mrc", code=2) == []
+    assert "a.mrc: the MRC header speaks of volumes (ispg 401) of 0 sections (mz)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("size", "message"), [
     (10**8, "its header speaks of 100019456 bytes, 100000000 of them in an extended header (nsymbt), and it"
             " has 19456"),

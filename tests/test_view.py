@@ -250,6 +250,21 @@ def test_pictures_are_sampled_and_counts_are_of_all(folder):
     assert [len(entry["x"]) for entry in data["micrographs"]] == [40, 40, 40]
 
 
+def test_a_micrograph_that_cannot_be_read_has_no_picture(folder, capsys):
+    """The others have theirs, a picture of one value too, and all are counted."""
+    (folder / "m" / "a.mrc").write_bytes(b"")
+    write_mrc(folder / "m" / "b.mrc", np.ones((100, 100), np.float32), 2.0)
+    page = view("picks.star").read_text()
+    assert "a.mrc: the file is empty; write or copy it again: it has no picture" in capsys.readouterr().err
+    assert page.count("data:image/jpeg") == 4  # a picture and a thumbnail of two
+    for name in NAMES:
+        (folder / "m" / name).write_bytes(b"")
+    capsys.readouterr()
+    assert main(["view", "picks.star", "--micrographs", "m", "--quiet", "-o", "none.html"]) == 2
+    assert "m: none of its micrographs can be read" in capsys.readouterr().err
+    assert not Path("none.html").exists()
+
+
 def test_pictures_keep_to_their_share_of_the_page(tmp_path):
     pixels = np.random.default_rng(1).normal(size=(600, 500)).astype(np.float32)
     write_mrc(tmp_path / "a.mrc", pixels, 1.0)

@@ -17,7 +17,7 @@ from gembench.evaluate.matching import Method
 from gembench.evaluate.pairing import Pair, pair_up
 from gembench.evaluate.steps import threshold_steps
 from gembench.io.names import micrograph_key
-from gembench.view.pictures import picture
+from gembench.view.pictures import Picture, picture
 
 log = logging.getLogger("gembench")
 PICTURES = 40
@@ -67,8 +67,8 @@ def content(
     micrographs: their files; those of picks and annotations are found by name
     truth: annotations, one list a micrograph; None without any
 
-    Raises InputError as `gembench.evaluate.evaluate` does, or if a micrograph cannot be read, or if none of
-    them is one of the picks' or of the annotations'.
+    A micrograph that cannot be read is named and has no picture. Raises InputError as
+    `gembench.evaluate.evaluate` does, or if none can be read, or none is one of the picks' or annotations'.
     """
     files = {micrograph_key(path): path for path in micrographs}
     pairs = _pairs(picks, truth, judging)
@@ -85,7 +85,7 @@ def content(
     lists = {micrograph_key(entry.micrograph): entry for entry in picks}
     marks = {micrograph_key(entry.micrograph): entry for entry in truth or ()}
     scored = all(np.isfinite(entry.score).all() for entry in picks)
-    pages = {key: picture(files[key], len(pictured)) for key in pictured}
+    pages = _pictures({key: files[key] for key in pictured})
     box = shown.box or (2 * judging.radius if judging.radius else None) or _share(
         [entry.shape[1] for entry in pages.values()])
     radius = judging.radius if judging.radius is not None else box / 2
@@ -110,10 +110,23 @@ def content(
     return {
         "title": shown.title, "box": box, "radius": radius, "method": judging.method, "scored": scored,
         "picked": bool(picks), "threshold": shown.threshold, "command": _quoted(shown.command),
-        "output": shown.output and _quoted([shown.output]), "without": len(keys) - len(pictured),
+        "output": shown.output and _quoted([shown.output]), "without": len(keys) - len(pages),
         "labels": None if judging.labels is None else sorted(judging.labels),
         "ignored": sorted(judging.ignore_labels), "micrographs": entries,
     }
+
+
+def _pictures(files: dict[str, Path]) -> dict[str, Picture]:
+    """The pictures of those micrographs that can be read; raises InputError if none can."""
+    pictures: dict[str, Picture] = {}
+    for key, path in files.items():
+        try:
+            pictures[key] = picture(path, len(files))
+        except InputError as error:
+            log.warning("%s: it has no picture on the page", error)
+    if files and not pictures:
+        raise InputError(f"{next(iter(files.values())).parent}: none of its micrographs can be read")
+    return pictures
 
 
 def _pairs(picks: Sequence[Picks], truth: Sequence[Picks] | None, judging: Judging) -> dict[str, Pair]:

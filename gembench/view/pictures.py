@@ -64,7 +64,7 @@ def _grey(image: Image) -> Image:
 
     values = np.asarray(image, np.float32)
     low, high = np.percentile(values, CLIPPED)
-    scaled = (values - low) * (255 / max(high - low, np.finfo(np.float32).tiny))
+    scaled = (values - low) * (255 / (high - low or 1))
     return Image.fromarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
 
 

@@ -98,6 +98,9 @@ def _parsed(path: Path, *, header_only: bool) -> Any:
     source = path if content is None else content
     try:
         return _interpreted(source, header_only=header_only)
+    except ZeroDivisionError as error:
+        raise InputError(f"{path}: the MRC header speaks of volumes (ispg 401) of 0 sections (mz); set mz, or"
+                         " write it again") from error
     except (ValueError, EOFError, OSError) as error:
         return _opened_old_style(path, source, error, header_only=header_only)
 
