@@ -400,7 +400,7 @@ sys.exit(code)
 """
 
 
-def test_a_search_keeps_within_the_memory_given(tmp_path):
+def test_a_search_and_its_pictures_keep_within_the_memory_given(tmp_path, capsys):
     rng = np.random.default_rng(3)
     write_mrc(tmp_path / "m.mrc", rng.normal(size=(1536, 1536)).astype(np.float32), pixel_size=PIXEL_SIZE)
     write_stack(tmp_path / "t.mrcs", rng.normal(size=(1, 64, 64)).astype(np.float32), pixel_size=PIXEL_SIZE)
@@ -408,13 +408,16 @@ def test_a_search_keeps_within_the_memory_given(tmp_path):
     mask[0, 10:50, 20:38] = 1
     write_stack(tmp_path / "m.mrcs", mask, pixel_size=PIXEL_SIZE)
 
+    def words(name, *options):
+        return list(map(str, [
+            "pick", tmp_path / "m.mrc", "--templates", tmp_path / "t.mrcs", "--masks", tmp_path / "m.mrcs",
+            "--pixel-size", PIXEL_SIZE, "--angle-step", 10, "--threads", 8, "--template-contrast", "dark",
+            "-o", tmp_path / name, "--quiet", *options,
+        ]))
+
     def pick(name, *options):
-        command = ["pick", tmp_path / "m.mrc", "--templates", tmp_path / "t.mrcs", "--masks",
-                   tmp_path / "m.mrcs", "--pixel-size", PIXEL_SIZE, "--angle-step", 10, "--threads", 8,
-                   "--template-contrast", "dark", "-o", tmp_path / name, "--quiet", *options]
-        return subprocess.run(
-            [sys.executable, "-c", PROGRAM, *map(str, command)], capture_output=True, text=True, check=False
-        )
+        return subprocess.run([sys.executable, "-c", PROGRAM, *words(name, *options)], capture_output=True,
+                              text=True, check=False)
 
     free = pick("free")
     assert free.returncode == 0, free.stderr
@@ -424,7 +427,10 @@ def test_a_search_keeps_within_the_memory_given(tmp_path):
     assert int(bound.stdout) < limit
     stars = [(tmp_path / name / "m.star").read_bytes() for name in ("free", "bound")]
     assert stars[0] == stars[1]
-    little = pick("little", "--memory", "300M")
-    assert little.returncode == 2
-    assert len(little.stderr.strip().splitlines()) == 1
-    assert "GiB, " in little.stderr or "before it searches" in little.stderr
+    limit = int(free.stdout) + 100 * 2**20
+    drawn = pick("drawn", "--plots", "--memory", f"{limit / 2**20:.0f}M")
+    assert drawn.returncode == 0, drawn.stderr
+    assert int(drawn.stdout) < limit
+    assert main(words("little", "--memory", "300M")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "GiB, " in line or "before it searches" in line

@@ -142,7 +142,7 @@ def open_rank_run(
         if communicator.rank:
             resources = dataclasses.replace(resources, library=plan.library)
         picker = plan.task.picker(resources, ranks=communicator if by_templates else None,
-                                  reduction=plan.reduction)
+                                  reduction=plan.reduction, plots=outputs.plots)
         if communicator.rank and plan.knowledge is not None:
             fft_library(plan.library).learn(plan.knowledge)
         yield RankRun(communicator, plan, picker, argv)

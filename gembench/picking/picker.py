@@ -22,7 +22,7 @@ from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.search import Search, SearchStatistics, open_search
 from gembench.errors import InputError, StalledError
-from gembench.io.images.micrographs import Micrograph, read_micrograph
+from gembench.io.images.micrographs import Micrograph, read_micrograph, read_shape
 from gembench.picking.pipeline import made_ahead, made_behind
 from gembench.picking.prepare import Array, Prepared, prepare
 from gembench.picking.settings import PickSettings
@@ -39,6 +39,7 @@ COPIES = 6  # of a micrograph at the most, while it is filtered
 AHEAD = 4  # micrographs that are read and filtered while a GPU searches one: filtering takes a core longer
 BEHIND = 2  # whose peaks are taken meanwhile
 RESERVE = 160 * 2**20  # bytes: compiled loops, FFT library and buffers that appear while the search runs
+PLOTTING = 400 * 2**20  # bytes: a picture of the picks, whatever the size of the micrograph
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,21 @@ class Picker:
         Raises InputError, naming the micrograph, for the first that cannot be read or searched.
         """
         def ready(path: Path) -> Prepared:
-            return self.prepare(read_micrograph(path, pixel_size=self.settings.pixel_size))
+            return self.prepare(self.read(path))
 
         yield from self.in_turn(paths, ready, self.search_one, self.picks_of)
+
+    def read(self, path: Path) -> Micrograph:
+        """Read one micrograph; raises InputError as `read_micrograph` does."""
+        if isfinite(self.memory):
+            rows, columns = read_shape(path)
+            self._make_room(rows * columns)
+        return read_micrograph(path, pixel_size=self.settings.pixel_size)
+
+    def _make_room(self, pixels: int) -> None:
+        """Free the search's arrays, which are as large as smaller micrographs have left room for."""
+        if isfinite(self.memory) and FLOAT32 * pixels > self._largest:
+            self.search.release()
 
     def prepare(self, micrograph: Micrograph, exclude: Array | None = None) -> Prepared:
         """What is done to a micrograph before it is searched, which may be while another is.
@@ -140,8 +153,7 @@ class Picker:
         exclude: (H, W), true where no pick may be. Raises InputError, naming the micrograph, if it cannot
         be prepared.
         """
-        if isfinite(self.memory) and FLOAT32 * micrograph.data.size > self._largest:
-            self.search.release()  # whose arrays are as large as smaller micrographs have left room for
+        self._make_room(micrograph.data.size)
         return prepare(micrograph, self.settings, exclude, self.threads)
 
     def pick(self, ready: Prepared) -> Picked:
@@ -199,17 +211,17 @@ def picks_of(
     return picks.shifted(-searched.shift, -searched.shift), decoys
 
 
-def left_for_search(limit: int | None) -> float:
-    """Bytes of `limit` that this process does not hold yet; infinite without one.
+def left_for_search(limit: int | None, plots: bool = False) -> float:
+    """Bytes of `limit` that this process does not hold yet, and needs for nothing else; infinite without one.
 
-    Raises InputError if there are none.
+    plots: whether pictures of the picks are made. Raises InputError if there are none.
     """
     if limit is None:
         return inf
     import psutil
 
-    held = int(psutil.Process().memory_info().rss) + RESERVE
+    held = int(psutil.Process().memory_info().rss) + RESERVE + PLOTTING * plots
     if held >= limit:
         raise InputError(f"--memory {limit / 2**20:.0f}M: a process holds {held / 2**20:.0f} MiB before it"
-                         " searches: allow more")
+                         f" searches{', pictures included' * plots}: allow more")
     return limit - held

@@ -19,7 +19,7 @@ from gembench.engine.picks import Picks
 from gembench.errors import InputError
 from gembench.io.checks import content_hash
 from gembench.io.coordinates.star.optics import Optics, optics_of
-from gembench.io.images.micrographs import Micrograph, find_micrographs, read_micrograph
+from gembench.io.images.micrographs import Micrograph, find_micrographs
 from gembench.picking.facts import Spent, facts_of
 from gembench.picking.folder import PickFolder
 from gembench.picking.layout import require_name
@@ -82,12 +82,12 @@ class Task:
     paths: list[Path]
     areas: dict[str, Path]
 
-    def picker(self, resources: Resources, **options: Any) -> Picker:
-        """The picker for it; `options` are those of `Picker` that are not of the resources."""
+    def picker(self, resources: Resources, *, plots: bool = False, **options: Any) -> Picker:
+        """The picker for it, and for pictures of its picks; `options` of `Picker` that are no resources."""
         threads = machine.cores() if resources.threads is None else resources.threads
         return Picker(
             self.bank, self.settings, threads=threads, library=resources.library, device=resources.device,
-            memory=left_for_search(resources.memory), stall_limit=resources.stall_limit, **options,
+            memory=left_for_search(resources.memory, plots), stall_limit=resources.stall_limit, **options,
         )
 
 
@@ -196,7 +196,7 @@ class PickRun:
         start = time.perf_counter()
         try:
             require_name(path, self.folder.key(path))
-            micrograph = read_micrograph(path, pixel_size=self.task.settings.pixel_size)
+            micrograph = self.picker.read(path)
             if self.folder.is_picked(path):
                 return Ready(path, micrograph)
             read = time.perf_counter() - start
@@ -267,7 +267,7 @@ def open_run(
     Raises InputError for input that cannot be used; the folder is touched after all else is seen to be well.
     """
     task = read_task(sources, settings)
-    picker = task.picker(resources or Resources())
+    picker = task.picker(resources or Resources(), plots=outputs.plots)
     folder = open_folder(sources, outputs, task.settings, task.paths)
     return PickRun(task, picker, folder, unfinished(task, folder), argv)
 

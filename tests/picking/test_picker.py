@@ -10,7 +10,9 @@ import pytest
 
 from gembench.engine.bank import TemplateBank
 from gembench.errors import InputError
-from gembench.io.images.micrographs import Micrograph
+from gembench.io.images.micrographs import Micrograph, read_micrograph
+from gembench.io.images.mrc import write_mrc
+from gembench.picking import picker as picker_module
 from gembench.picking.picker import Picker
 from gembench.picking.pipeline import made_ahead, made_behind
 from gembench.picking.settings import PickSettings
@@ -124,3 +126,20 @@ def test_bounded_memory_is_freed_before_a_larger_micrograph_is_filtered():
             for size, keeps in ((64, True), (60, True), (80, larger_keeps)):
                 picker.prepare(micrograph(size))
                 assert (picker.search.plan is not None) == keeps
+
+
+def test_bounded_memory_is_freed_before_a_larger_micrograph_is_read(tmp_path, monkeypatch):
+    bank, kept = TemplateBank(np.eye(8)[None], None, [0.0]), []
+    for size in (64, 80):
+        write_mrc(tmp_path / f"{size}.mrc", np.random.default_rng(size).normal(size=(size, size)), 1.0)
+    for memory in (1e9, np.inf):
+        with Picker(bank, PickSettings(1.0), memory=memory) as picker:
+
+            def read(path, picker=picker, **options):
+                kept.append(getattr(picker.search, "plan", None) is not None)
+                return read_micrograph(path, **options)
+
+            monkeypatch.setattr(picker_module, "read_micrograph", read)
+            for name in ("64", "64", "80", "64", "80"):
+                picker.search_one(picker.prepare(picker.read(tmp_path / f"{name}.mrc")))
+    assert kept == [False, True, False, True, True, False, True, True, True, True]
