@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 comma  := ,
 READY  := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: help experiments quick paper test fuzz test-gpu test-kernels check bench regressions asv gpu-bundle clean
+.PHONY: help experiments quick paper test fuzz faults endurance test-gpu test-kernels check bench regressions asv gpu-bundle clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,12 @@ test: $(READY)  ## Run the tests, one process a core
 
 fuzz: $(READY)  ## Damaged files to every reader: 100,000 cases, below half an hour
 	$(BIN)/python tests/attacks/fuzz.py --cases 100000
+
+faults: $(READY)  ## Runs killed, starved and set against each other: 50 trials, some minutes
+	$(BIN)/python tests/attacks/faults.py
+
+endurance: $(READY)  ## 500 micrographs in one run: memory, files and threads stay what they were
+	$(BIN)/python tests/attacks/endurance.py
 
 test-gpu: $(READY)  ## Run the tests that need a CUDA device (EXTRAS=dev,gpu)
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/python -m pytest -m gpu --durations=5 tests/engine/gpu

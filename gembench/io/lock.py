@@ -51,8 +51,7 @@ def _acquired(path: Path, patience: float) -> int:
             raise cannot_write(path.parent, error) from error
         try:
             if _try_lock(path, handle) and _is_at(path, handle):
-                os.truncate(handle, 0)
-                os.write(handle, json.dumps(this_process()).encode())
+                _sign(path, handle)
                 return handle
         except BaseException:
             os.close(handle)
@@ -62,6 +61,17 @@ def _acquired(path: Path, patience: float) -> int:
             raise InputError(f"{path.parent}: {_holder(path)} keeps the folder locked: end it, or choose"
                              " another folder")
         time.sleep(PAUSE)
+
+
+def _sign(path: Path, handle: int) -> None:
+    """Write who holds the lock; raises InputError, and takes the file away, if the disk is full."""
+    try:
+        os.truncate(handle, 0)
+        os.write(handle, json.dumps(this_process()).encode())
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink()
+        raise cannot_write(path.parent, error) from error
 
 
 def _try_lock(path: Path, handle: int) -> bool:

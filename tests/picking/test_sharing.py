@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -223,6 +224,17 @@ def test_a_lock_of_a_killed_process_holds_nobody() -> None:
     Path(locks.NAME).write_text("left behind")
     with locked(Path(), patience=0.0):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT])
+def test_a_lock_on_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def full(*arguments: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(InputError, match=r"^\.: cannot be written: "), locked(Path()):
+        pass
+    assert not list(Path().glob(".lock"))
 
 
 def test_a_file_system_without_locks_is_warned_of(
