@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gembench.cli import main
 from gembench.commands.convert import NAMES
 from gembench.engine.picks import Picks
+from gembench.errors import InputError
 from gembench.io.coordinates import FORMATS, read_coordinates, write_coordinates
 from gembench.io.images.mrc import write_mrc
+from gembench.io.names import micrograph_key
 
 SHAPE = (512, 1024)
 PLANTED = [Picks("m1.mrc", [120, 400, 777], [340, 12, 88], [0.75, 0.5, 0.25], view=[1, 0, 2],
@@ -89,24 +92,55 @@ def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], options: list
     assert not Path(options[1]).exists()
 
 
+number = st.floats(allow_nan=False, allow_infinity=False)
+picked = st.lists(st.tuples(number, number, st.none() | number), max_size=3)
 names = st.text(st.characters(categories=["L"]), min_size=1, max_size=12)
-scores = st.none() | st.floats(-1e6, 1e6, allow_nan=False).filter(lambda value: value != -999)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(st.tuples(st.floats(-1e5, 1e5), st.floats(-1e5, 1e5), scores), max_size=4),
-       name=names)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=picked, name=names)
+@example(rows=[(0.1, 0.2, 1e-7), (1 / 3, -999.0, -999.0), (-0.5, 1e17, None)], name="é")
+@example(rows=[(1e300, -1e300, 1e300), (1e39, 2.0**63, -1e39)], name="ﬁ")
 @pytest.mark.parametrize("form", FORMATS)
-def test_any_picks_come_back(tmp_path: Path, form: str, rows: list[tuple[float, ...]], name: str) -> None:
-    kind = FORMATS[form]
+def test_any_picks_come_back_or_a_line_says_what_does_not(
+    caplog: pytest.LogCaptureFixture, form: str, rows: list[tuple[float, ...]], name: str
+) -> None:
+    caplog.clear()
     x, y = (np.array([row[n] for row in rows], np.float64) for n in (0, 1))
-    if kind.decimals is not None:
-        x, y = np.round(x, kind.decimals) + 0.0, np.round(y, kind.decimals) + 0.0
     score = np.array([np.nan if row[2] is None else row[2] for row in rows])
-    planted = Picks(name + ".mrc", x, y, score)
-    path = tmp_path / f"a{kind.suffix}"
-    write_coordinates(path, [planted], format=form, box_size=10, shape=SHAPE)
-    read = read_coordinates(path, micrograph=name + ".mrc", shape=SHAPE)[0]
-    np.testing.assert_allclose(read.xy, planted.xy, atol=1e-2 if form == "cryosparc" else 1e-6, rtol=1e-6)
-    if "score" in kind.holds and form not in ("xmipp", "gempicker"):
-        np.testing.assert_allclose(read.score, planted.score, atol=1e-6, rtol=1e-6)
+    folder = Path(tempfile.mkdtemp(dir="."))
+
+    def write() -> None:
+        write_coordinates(folder, [Picks(name + ".mrc", x, y, score)], format=form, box_size=10, shape=SHAPE,
+                          say_lost=True)
+
+    if form == "cryosparc" and max(np.abs([*x, *y]), default=0) > 1e38:
+        with pytest.raises(InputError, match="hold positions of 32 bits"):
+            write()
+        assert not list(folder.iterdir())
+        return
+    write()
+    said = caplog.text
+    (read,) = read_coordinates(folder, shape=SHAPE)
+    assert micrograph_key(read.micrograph) == micrograph_key(name)  # a normal form of Unicode
+    assert np.allclose(read.xy, np.column_stack([x, y]), rtol=1e-8, atol=1e-8) or "positions" in said
+    if not np.allclose(read.score, score, rtol=1e-8, atol=1e-8, equal_nan=True):
+        assert "score" in said
+        assert form not in ("csv", "tsv", "plain", "eman") or -999 in score
+
+
+@pytest.mark.parametrize(("form", "lines"), [
+    ("csv", ["cannot hold 1 of 4 scores, which are read as none (as -999 is)"]),
+    ("star", ["hold 6 decimals: 1 of 4 positions and 1 of 4 scores are rounded",
+              "cannot hold 1 of 4 scores"]),
+    ("xmipp", ["hold whole pixels: 2 of 4 positions and 1 of 4 scores are rounded",
+               "hold a score for every pick: 1 of 4 are unknown and written as 0", "cannot hold 1 of 4"]),
+    ("gempicker", ["hold a score for every pick: 1 of 4 are unknown and written as 0"]),
+    ("cryosparc", ["hold 32-bit fractions: 1 of 4 positions and 1 of 4 scores are rounded"]),
+    ("box", ["cannot hold score: left out", "hold whole pixels: 2 of 4 positions are rounded"]),
+])
+def test_what_changes_is_counted(caplog: pytest.LogCaptureFixture, form: str, lines: list[str]) -> None:
+    picks = Picks("m1.mrc", [0.5, 1 / 3, 64, 128], [16, 32, 64, 128], [1.0, 1e-7 + 0.5, np.nan, -999])
+    write_coordinates(Path("out"), [picks], format=form, box_size=10, shape=SHAPE, say_lost=True)
+    for line in lines:
+        assert line in caplog.text

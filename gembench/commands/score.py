@@ -131,7 +131,8 @@ def read_lists(
     shape = None if args.micrographs is None else frame_sizes(args.micrographs)
 
     def read(path: Path, side: str) -> list[Picks]:
-        lists = read_coordinates(path, shape=shape, flip_y=args.flip_y in (side, "both"), folders=folders)
+        lists = read_coordinates(path, shape=shape, flip_y=args.flip_y in (side, "both"), folders=folders,
+                                 annotations=side == "truth")
         if not (args.strip_prefix or args.strip_suffix):
             return lists
         return [replace(part, micrograph=stripped(part.micrograph, args.strip_prefix, args.strip_suffix))

@@ -63,7 +63,9 @@ def _counts(evaluation: Evaluation) -> str:
         f"Matched within {at['radius_px']:g} px ({at['method']})",
     ]
     if e.unscored:
-        lines.append(f"{e.unscored} picks have no score: they count, and are not ranked")
+        lines.append("None of the picks has a score: there is no average precision"
+                     if e.unscored == e.n_picks else
+                     f"{e.unscored} of {e.n_picks} picks have no score: they count, and are not ranked")
     with suppress(InputError):  # no scores, or nothing found: there is no threshold to speak of
         best, f1 = best_f1(e)
         lines.append(f"Highest F1 on these micrographs, {f1:.1%}, at score >= {best:.4g}:"

@@ -213,6 +213,11 @@ def test_no_score_at_all_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     result = score(put("m1.star", text), TRUTH_1)
     assert (result["true_positives"], result["average_precision"]) == (4, None)
     assert "none of 4 picks has a score" in capsys.readouterr().err
+    assert main(["score", "--picks", "m1.star", "--truth", "m1.star", "--radius", "9", "--resamples",
+                 "0"]) == 0
+    out, err = capsys.readouterr()
+    assert "None of the picks has a score: there is no average precision" in out
+    assert err.count("has a score") == 1  # annotations need none
     from gembench.io.coordinates import read_coordinates
 
     (picks,) = read_coordinates("m1.star")

@@ -311,3 +311,22 @@ def test_write_refuses(tmp_path: Path, picks: list[Picks], style: str, message: 
     with pytest.raises(InputError, match=message):
         write_coordinates(tmp_path / "a.star", picks, style=style)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_whose_lengths_even_out_are_malformed(tmp_path: Path) -> None:
+    """Rows are split many at a time."""
+    head = "data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnMicrographName\n"
+    (tmp_path / "a.star").write_text(head + "1 2 a\n1 2\n1 2 a a\n")
+    with pytest.raises(InputError, match=r"a\.star:8: '1 2' has 2 values for 3 columns"):
+        read_coordinates(tmp_path / "a.star")
+
+
+@pytest.mark.parametrize("odd", ["'a b.mrc'", "c.mrc # by hand"])
+def test_many_rows_with_an_odd_one_among_them(tmp_path: Path, odd: str) -> None:
+    rows = [f"{n} {n / 8} {'m.mrc' if n != 15_000 else odd}" for n in range(20_001)]
+    head = "data_\n\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnMicrographName\n"
+    (tmp_path / "a.star").write_text(head + "\n".join(rows) + "\n")
+    first, second = read_coordinates(tmp_path / "a.star")
+    assert (second.micrograph, second.xy.tolist()) == (odd.strip("'").split(" #")[0], [[15_000, 1875]])
+    assert first.x.tolist() == [n for n in range(20_001) if n != 15_000]
+    np.testing.assert_array_equal(first.y, first.x / 8)

@@ -50,8 +50,8 @@ def write_box(path: Path, picks: Picks, box_size: int | None) -> None:
     Raises InputError if `box_size` is missing or not positive, or the file cannot be written.
     """
     size = need_box_size(path, box_size)
-    corners = np.floor(picks.xy + 0.5).astype(np.int64) - size // 2
-    rows = [f"{x}\t{y}\t{size}\t{size}\n" for x, y in corners]
+    rows = [f"{int(x) - size // 2}\t{int(y) - size // 2}\t{size}\t{size}\n"
+            for x, y in np.floor(picks.xy + 0.5).tolist()]
     atomic_text(path, "".join(rows) or "\n")
 
 

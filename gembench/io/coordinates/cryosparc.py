@@ -72,9 +72,14 @@ def write_cryosparc(path: Path, picks: Sequence[Picks], shape: Shape) -> None:
         frame = shape(part.micrograph) if callable(shape) else shape
         rows[_MICROGRAPH][chosen], rows[_SHAPE][chosen] = name, frame
         rows[_PIXEL][chosen] = part.pixel_size or 0
-        rows[_X][chosen], rows[_Y][chosen] = part.x / frame[1], part.y / frame[0]
-        rows[_SCORES[0]][chosen], rows[_TEMPLATE][chosen] = part.score, part.view
+        with np.errstate(over="ignore"):
+            rows[_X][chosen], rows[_Y][chosen] = part.x / frame[1], part.y / frame[0]
+            rows[_SCORES[0]][chosen], rows[_TEMPLATE][chosen] = part.score, part.view
         start += len(part)
+    is_finite = np.isfinite(rows[_X]) & np.isfinite(rows[_Y])
+    if not is_finite.all():
+        raise InputError(f"{path}: .cs files hold positions of 32 bits, and pick {int(np.argmin(is_finite))}"
+                         " is beyond them; leave it out")
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         np.save(handle, rows, allow_pickle=False)
 

@@ -48,7 +48,7 @@ class Format:
     write: picks to a file; None if it is only read
     suffix: of files that are written; holds: what it keeps of a pick beside its position
     several: whether a file names its micrographs, and holds any number of them
-    decimals: of positions; None: all
+    decimals: of positions; None: all, or as many as 32 bits have
     """
 
     name: str
@@ -60,6 +60,13 @@ class Format:
     several: bool
     decimals: int | None = None
     is_ours: Callable[[Path], bool] = lambda path: True
+
+    @property
+    def digits(self) -> str:
+        """How positions are kept, in words."""
+        if self.decimals is None:
+            return "32-bit fractions" if self.name == "cryosparc" else "double precision"
+        return f"{self.decimals} decimals" if self.decimals else "whole pixels"
 
 
 def shape_of(path: Path, name: str, shape: Shape | None) -> tuple[int, int]:
@@ -100,7 +107,7 @@ _ALL_FORMATS = (
            ".tsv", ALL, several=True),
     Format("cryosparc", (".cs",), read_cryosparc,
            lambda path, picks, options: write_cryosparc(path, picks, _needed_shape(path, picks, options)),
-           ".cs", ("score", "view", "pixel_size"), several=True, decimals=0),
+           ".cs", ("score", "view", "pixel_size"), several=True),
     Format("eman", (".json",), lambda path, name, notes, shape: [read_eman(path, name, notes)],
            lambda path, picks, options: write_eman(path, picks[0], options.box_size),
            ".json", ("score", "label"), several=False),

@@ -18,9 +18,13 @@ class _Kind:
 
 
 class Notes:
-    """Notes of one reading or writing; `tell` sends them to the package's log."""
+    """Notes of one reading or writing; `tell` sends them to the package's log.
 
-    def __init__(self) -> None:
+    scores: whether scores matter to who reads; those of annotations do not
+    """
+
+    def __init__(self, *, scores: bool = True) -> None:
+        self.scores = scores
         self._kinds: dict[str, _Kind] = {}
 
     def add(self, path: Path, text: str, count: int = 0, total: int = 0) -> None:

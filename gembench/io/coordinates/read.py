@@ -23,7 +23,7 @@ SUMMARY = "picks.star"  # of `gembench pick`: all picks, beside a file per micro
 
 
 def read_coordinates(path: str | Path, *, micrograph: str | None = None, shape: Shape | None = None,
-                     flip_y: bool = False, folders: bool = False) -> list[Picks]:
+                     flip_y: bool = False, folders: bool = False, annotations: bool = False) -> list[Picks]:
     """Read picks or annotations: one Picks per micrograph, positions being centres in pixels, y down.
 
     path: a file of any of `FORMATS` (of one suffix told apart by content), a STAR file that lists
@@ -38,8 +38,8 @@ def read_coordinates(path: str | Path, *, micrograph: str | None = None, shape: 
         `micrograph_key`); needed for gEMpicker's text, for fractions of the frame and for `flip_y`
     flip_y: positions in the file count from the last row up. The centre's y becomes H - 1 - y, for .box
         files after the centre was found in the file's own frame; psi is left as it is
-
     folders: keep the folders that names have in the file
+    annotations: nothing is said of scores that are none, which annotations do not need
 
     Micrographs are else named without folder; of those that share a name, with the folders that tell them
     apart. What was done to the file's numbers, or left out, is said in a line each, see `Notes`.
@@ -49,7 +49,7 @@ def read_coordinates(path: str | Path, *, micrograph: str | None = None, shape: 
     the file, or `shape` is needed and missing.
     """
     path = Path(path)
-    notes = Notes()
+    notes = Notes(scores=not annotations)
     if path.is_dir():
         tables = _read_folder(path, shape, notes)
     else:

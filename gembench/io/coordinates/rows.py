@@ -69,9 +69,9 @@ def numbers(path: Path, line: int, row: Sequence[str], columns: Sequence[str], n
 
 
 def usable_scores(path: Path, values: FloatArray, notes: Notes) -> FloatArray:
-    """The scores (n,), NaN where there is none: nan, inf, and what stands for unset. They are counted."""
+    """The scores (n,), NaN where there is none: nan, inf, and what stands for unset. They are noted."""
     unknown = ~np.isfinite(values) | (values == UNSET)
-    if unknown.any():
+    if unknown.any() and notes.scores:
         text = ("none of {total} picks has a score (nan, inf, -999 or empty)" if unknown.all() else
                 "{count} of {total} picks have no score (nan, inf, -999 or empty): they count, and are not"
                 " ranked")

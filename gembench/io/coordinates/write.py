@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gembench.engine.picks import Picks
+from gembench.engine.picks import FloatArray, Picks
 from gembench.errors import InputError
 from gembench.io.atomic import make_folder
 from gembench.io.coordinates.formats import (
@@ -69,12 +70,16 @@ def write_coordinates(
         for file, part in zip(files, picks, strict=True):
             make_folder(file.parent)
             form.write(file, [part], options)
+        if say_lost:
+            _say_changed(path, picks, _read_back(files, [[part] for part in picks], form, shape), form, notes)
         notes.tell(path)
         return files
     if not form.several and len(picks) != 1:
         raise InputError(f"{path}: {form.name} files hold one micrograph, not {len(picks)}; give a folder"
                          " instead")
     form.write(path, picks, options)
+    if say_lost:
+        _say_changed(path, picks, _read_back([path], [picks], form, shape), form, notes)
     notes.tell(path)
     return [path]
 
@@ -103,18 +108,48 @@ def _say_lost(path: Path, picks: Sequence[Picks], form: Format, notes: Notes) ->
         lost.append("pixel size")
     if lost:
         notes.add(path, f"{form.name} files cannot hold {', '.join(lost)}: left out")
-    if form.decimals is not None and form.name != "cryosparc":
-        scale = 10.0**form.decimals
-        moved = sum(int(np.count_nonzero((np.round(part.xy * scale) != part.xy * scale).any(axis=1)))
-                    for part in picks)
-        if moved:
-            what = "whole pixels" if form.decimals == 0 else f"{form.decimals} decimals"
-            notes.add(path, f"{form.name} files hold {what}: " + "{count} of {total} positions are rounded",
-                      moved, sum(len(part) for part in picks))
     if form.several and form.name != "cryosparc" and any(not len(part) for part in picks):
         notes.add(path, f"one {form.name} file cannot name micrographs without picks: {{count}} of {{total}}"
                         " are"
                   " left out", sum(not len(part) for part in picks), len(picks))
+
+
+def _read_back(files: Sequence[Path], of_file: Sequence[Sequence[Picks]], form: Format,
+               shape: Shape | None) -> list[Picks]:
+    """The picks that the files hold now."""
+    return [part for file, picks in zip(files, of_file, strict=True)
+            for part in form.read(file, picks[0].micrograph if picks else "", Notes(), shape)]
+
+
+def _say_changed(path: Path, picks: Sequence[Picks], read: Sequence[Picks], form: Format,
+                 notes: Notes) -> None:
+    """Note positions and scores that the files give back otherwise than they were, beyond nine digits."""
+    if not sum(map(len, picks)):
+        return
+    (xy, score), (xy_read, score_read) = (
+        (np.concatenate([part.xy for part in parts]), np.concatenate([part.score for part in parts]))
+        for parts in (picks, read))
+    total = len(xy)
+    changed = []
+    if moved := int(np.count_nonzero(~_are_close(xy, xy_read).all(axis=1))):
+        changed.append(f"{moved} of {total} positions")
+    if "score" in form.holds:
+        has, has_read = ~np.isnan(score), ~np.isnan(score_read)
+        both = has & has_read
+        if rounded := int(np.count_nonzero(~_are_close(score[both], score_read[both]))):
+            changed.append(f"{rounded} of {total} scores")
+        if lost := int(np.count_nonzero(has & ~has_read)):
+            notes.add(path, f"{form.name} files cannot hold {lost} of {total} scores, which are read as none"
+                            " (as -999 is)")
+        if filled := int(np.count_nonzero(has_read & ~has)):
+            notes.add(path, f"{form.name} files hold a score for every pick: {filled} of {total} are unknown"
+                            " and written as 0")
+    if changed:
+        notes.add(path, f"{form.name} files hold {form.digits}: {' and '.join(changed)} are rounded")
+
+
+def _are_close(values: FloatArray, others: FloatArray) -> NDArray[np.bool_]:
+    return np.abs(values / 2 - others / 2) <= 1e-9 * np.maximum(1, np.abs(values / 2))
 
 
 def _is_known(values: np.ndarray[tuple[int], np.dtype[np.generic]], unknown: object) -> bool:

@@ -18,7 +18,10 @@ from gembench.errors import InputError
 from gembench.io.checks import read_text
 from gembench.io.coordinates.rows import Names, NotCoordinatesError
 
-_CHUNK = 500  # rows whose values are held as text at once: of more, Python's collector takes half the time
+_CHUNK = 10_000  # rows whose values are held as text at once: 10 MB
+_END = "\0"  # between rows that are split at once, so that each is seen to have its number of values
+# Lines that may be something else than a row.
+_SPECIAL = re.compile(r"\s*(?:[#;_]|data_|loop_|$)")
 # A quote closes before white space only, so that O'Brien is a word, and 'O'Brien' another.
 _VALUE = re.compile(r"""'((?:[^']|'(?=\S))*)'(?=\s|$)|"((?:[^"]|"(?=\S))*)"(?=\s|$)|(\S+)""")
 _UNKNOWN = ("<na>", "?", ".", "none", "null", "n/a", "")
@@ -65,9 +68,8 @@ class Loop:
         arrays = {name: np.full(len(self), np.nan) for name in columns}
         seen: dict[str, dict[str, int]] = {name: {} for name in texts if name in self.columns}
         index = {name: np.empty(len(self), np.int64) for name in seen}
-        for start, chunk in self._chunks():
-            cells = list(zip(*chunk, strict=True))
-            stop = start + len(chunk)
+        for start, cells in self._chunks():
+            stop = start + len(cells[0])
             for name, column in at.items():
                 arrays[name][start:stop] = self._floats(name, cells[column], start)
             for name, codes in seen.items():
@@ -83,27 +85,22 @@ class Loop:
     def __len__(self) -> int:
         return 1 if self.single is not None else len(self.lines)
 
-    def _chunks(self) -> Iterator[tuple[int, list[_Row]]]:
-        if self.single is None and not any("'" in line or '"' in line for line in self.text):
-            for start in range(0, len(self.lines), _CHUNK):
-                yield start, self._plain_rows(self.lines[start:start + _CHUNK])
+    def _chunks(self) -> Iterator[tuple[int, Sequence[Sequence[str]]]]:
+        """The values of each column, of some rows at a time, and which row is the first of them."""
+        if self.single is not None:
+            yield 0, [(value,) for value in self.single]
             return
-        chunk: list[_Row] = []
-        start = 0
-        for row in self.rows():
-            chunk.append(row)
-            if len(chunk) == _CHUNK:
-                yield start, chunk
-                start, chunk = start + _CHUNK, []
-        if chunk:
-            yield start, chunk
+        for start in range(0, len(self.lines), _CHUNK):
+            yield start, self._cells(self.lines[start:start + _CHUNK])
 
-    def _plain_rows(self, numbers: Sequence[int]) -> list[_Row]:
-        """The rows of these lines, in none of which is a quote."""
-        rows: list[_Row] = [self.text[number - 1].split() for number in numbers]
-        if set(map(len, rows)) == {len(self.columns)}:
-            return rows
-        return [self._row(number) for number in numbers]
+    def _cells(self, numbers: Sequence[int]) -> Sequence[Sequence[str]]:
+        """The values of each column on these lines."""
+        joined = f" {_END} ".join([self.text[number - 1] for number in numbers])
+        if "'" not in joined and '"' not in joined:
+            cells, width = joined.split(), len(self.columns) + 1
+            if len(cells) == width * len(numbers) - 1 and {*cells[width - 1::width]} <= {_END}:
+                return [cells[column::width] for column in range(width - 1)]
+        return list(zip(*map(self._row, numbers), strict=True))
 
     def _row(self, number: int) -> _Row:
         line = self.text[number - 1]
@@ -169,6 +166,9 @@ def scan_loops(path: Path) -> list[Loop]:
     number = 0
     while number < len(text):
         number += 1
+        if loop is not None and loop.single is None and loop.columns and not _SPECIAL.match(text[number - 1]):
+            loop.lines.append(number)
+            continue
         line = text[number - 1].strip()
         if not line or line[0] == "#":
             continue
