@@ -144,6 +144,23 @@ def test_a_movie_is_called_a_movie_and_the_others_are_picked(
                            " wants motion correction first, or the average of its frames")
 
 
+def test_unusable_micrographs_and_names_are_listed_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    mrc_movie(Path("movie.mrc"))
+    put("zeros.mrc", np.zeros(SHAPE))
+    files = {"empty.mrc": b"", "text.mrc": b"text", "bad\nname.mrc": put("b.mrc").read_bytes(),
+             "cut.mrc": put("b.mrc").read_bytes()[:2000]}
+    for name, content in files.items():
+        Path(name).write_bytes(content)
+    bad = ["movie.mrc", "zeros.mrc", *files]
+    assert pick(bad[0], "b.mrc", *bad[1:], code=1) == ["b.mrc"]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == ("gembench: error: not picked: movie.mrc, zeros.mrc, empty.mrc, text.mrc,"
+                         " bad?name.mrc, cut.mrc (6 of 7 micrographs)")
+    assert len(lines) == 7
+    assert all(line.startswith("gembench: error: ") for line in lines)
+    assert pick(*bad, code=2) == []
+
+
 def with_header(path: str, **fields: tuple[int, int]) -> Path:
     """A micrograph whose header has other whole numbers at these places."""
     data = bytearray(put(path).read_bytes())

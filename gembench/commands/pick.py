@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gembench.commands.numbers import folder
 from gembench.commands.options import add_input, add_peaks, add_resources, add_search
 from gembench.errors import InputError
+from gembench.text import printable
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -187,8 +188,9 @@ def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
 
             pick_page(args, run.folder.folder)
     if len(failed) > 1:
-        print(f"gembench: error: not picked: {', '.join(failed)} ({len(failed)} of {len(run.task.paths)}"
-              " micrographs)", file=sys.stderr)
+        names = ", ".join(map(printable, failed))
+        print(f"gembench: error: not picked: {names} ({len(failed)} of {len(run.task.paths)} micrographs)",
+              file=sys.stderr)
     return 0 if not failed else 1 if len(failed) < len(run.task.paths) else 2
 
 

@@ -617,6 +617,15 @@ def test_confidences_of_boxes_from_the_bottom_are_ranked(size: int) -> None:
     np.testing.assert_allclose(result["average_precision"], precision / len(true), atol=1e-9)
 
 
+@pytest.mark.parametrize(("name", "message"), [
+    ("coordinates.sqlite", "is a database of Scipion; export its coordinates"),
+    ("m1.mod", "is a model of IMOD; write its points as text by model2point"),
+])
+def test_files_of_others_say_how_to_export_them(capsys: pytest.CaptureFixture[str], name: str,
+                                                message: str) -> None:
+    assert message in refused(capsys, put(name, b"IMODV1.2" + bytes(40)), TRUTH_1)
+
+
 def test_gempicker_tables() -> None:
     text = "4\n" + "".join(f"{n} {value} {y} {1536 - x} 64 1 0.0\n"
                            for n, ((x, y), value) in enumerate(zip(XY, SCORES, strict=True), 1))

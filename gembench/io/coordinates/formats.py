@@ -142,7 +142,15 @@ def format_to_write(path: Path) -> Format:
     return form
 
 
+_OF_OTHERS = {
+    ".sqlite": "is a database of Scipion; export its coordinates as Xmipp's .pos or as a STAR file",
+    ".mod": "is a model of IMOD; write its points as text by model2point, x and y in the first two columns",
+}
+
+
 def _unknown(path: Path) -> InputError:
+    if path.suffix.lower() in _OF_OTHERS:
+        return InputError(f"{path}: {_OF_OTHERS[path.suffix.lower()]}")
     extensions = ", ".join(COORDINATE_EXTENSIONS)
     return InputError(f"{path}: unknown extension '{path.suffix}'; use one of {extensions}")
 
