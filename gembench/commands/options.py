@@ -103,3 +103,7 @@ def add_peaks(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--border", metavar="PX", type=real, default=0.0,
                        help="what a pick keeps from the edges; with gEMpicker's rules, its box (default: 0)")
     group.add_argument("--max-picks", metavar="N", type=many, help="the best so many of a micrograph")
+    group.add_argument("--beside", metavar="F", type=real,
+                       help="drop a pick where its template, at its angle, reaches more than this part of its"
+                       " score 1/2 to 3/4 of --distance beside it, as on a tube; 0.5 suits single particles,"
+                       " 0.6 or none crowded ones (default: none)")

@@ -147,7 +147,7 @@ def _arguments(args: argparse.Namespace) -> tuple[Sources, Outputs, PickSettings
     settings = PickSettings(
         pixel_size, args.angle_step, args.contrast, args.template_contrast, args.interpolation, args.symmetry,
         args.average, args.lowpass, args.clip, args.method, args.precision, args.edges, peaks, args.spectra,
-        mask_distance=args.distance is None,
+        mask_distance=args.distance is None, beside=args.beside,
     )
     return (
         Sources(args.micrographs, args.templates, args.masks, args.exclude, args.include, args.leave_out,
@@ -164,7 +164,7 @@ def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
     ranks: how many there are, and what each gets
     """
     from gembench.io.coordinates import SUMMARY
-    from gembench.picking.facts import description, places_of_decoys, status
+    from gembench.picking.facts import description, not_picked, status
     from gembench.progress import track
 
     for line in description(run, args.device, ranks):
@@ -181,8 +181,8 @@ def _show(run: PickRun, args: argparse.Namespace, ranks: str = "") -> int:
         _say(args, f"{run.total} picks on {len(run.folder.finished)} micrographs{lost}: {summary}")
         if run.spent.seconds:
             _say(args, str(run.spent))
-        if run.task.bank.decoys:
-            _say(args, f"decoys won at {places_of_decoys(run)} places, which are no picks")
+        for line in not_picked(run):
+            _say(args, line)
         if args.page is not None:
             from gembench.commands.view import pick_page
 

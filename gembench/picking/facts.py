@@ -65,9 +65,10 @@ def _short(seconds: float) -> str:
 def facts_of(picked: Picked, seconds: dict[str, float]) -> dict[str, Any]:
     """What run.json says of one micrograph; seconds: of each stage, which may overlap other micrographs'."""
     statistics = picked.statistics
-    decoys = {} if picked.decoys is None else {"decoys": picked.decoys}
+    counts = {"decoys": picked.decoys, "beside": picked.beside}
+    dropped = {name: count for name, count in counts.items() if count is not None}
     on_devices = {"device_seconds": round(statistics.device_seconds, 4)} if statistics.device_seconds else {}
-    return on_devices | decoys | {
+    return on_devices | dropped | {
         "picks": len(picked.picks), "seconds": round(sum(seconds.values()), 4),
         "search_seconds": round(statistics.seconds, 4),
         "stage_seconds": {stage: round(taken, 4) for stage, taken in seconds.items()},
@@ -98,9 +99,16 @@ def description(run: PickRun, device: str, ranks: str = "") -> Iterator[str]:
                " skipped")
 
 
-def places_of_decoys(run: PickRun) -> int:
-    """At how many places of the finished micrographs a decoy won."""
-    return sum(facts.get("decoys", 0) for facts in run.folder.record["micrographs"].values())
+def not_picked(run: PickRun) -> Iterator[str]:
+    """What finished micrographs have that is no pick, because of decoys or of what is beside, in lines."""
+    def count(name: str) -> int:
+        return sum(facts.get(name, 0) for facts in run.folder.record["micrographs"].values())
+
+    if run.task.bank.decoys:
+        yield f"decoys won at {count('decoys')} places, which are no picks"
+    if (part := run.task.settings.beside) is not None:
+        yield (f"{count('beside')} picks were dropped: their template reaches more than {part:g} of their"
+               " score beside them")
 
 
 def status(run: PickRun, device: str, ranks: str = "") -> Status:

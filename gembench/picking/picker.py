@@ -6,7 +6,7 @@ The command line, the KLH study and the peers go through here; nothing here know
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isfinite
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from gembench.engine.score_map import ScoreMap
 from gembench.engine.search import Search, SearchStatistics, open_search
 from gembench.errors import InputError, StalledError
 from gembench.io.images.micrographs import Micrograph, read_micrograph, read_shape
+from gembench.picking.beside import beside_scores
 from gembench.picking.pipeline import made_ahead, made_behind
 from gembench.picking.prepare import Array, Prepared, prepare
 from gembench.picking.settings import PickSettings
@@ -50,6 +51,7 @@ class Picked:
     maps: the score map, in pixels of the filtered micrograph (an even filter moves it by half a pixel)
     limited: number of outlier pixels; statistics: of the search
     decoys: places where a decoy won, None without decoys
+    beside: picks that were dropped for what surrounds them, None if that is not looked at
     """
 
     picks: Picks
@@ -57,6 +59,7 @@ class Picked:
     limited: int
     statistics: SearchStatistics
     decoys: int | None = None
+    beside: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,12 @@ class Picker:
         if threads < 1:
             raise InputError(f"{threads} threads: give at least 1")
         self.bank, self.settings, self.threads = bank, settings, threads
+        self.peaks = settings.peaks  # that are taken before what surrounds them is looked at
+        if settings.beside is not None:
+            if not settings.peaks.distance:
+                raise InputError(f"beside {settings.beside}: looks around a pick by the distance between"
+                                 " picks, which is 0: give one")
+            self.peaks = replace(settings.peaks, max_picks=None)
         options: dict[str, Any] = {
             "method": settings.method, "dtype": settings.dtype, "edges": settings.edges,
         }
@@ -101,7 +110,7 @@ class Picker:
             if ranks is not None:
                 raise InputError("method 'banded' cannot share a bank with other ranks: use --distribute"
                                  " micrographs")
-            options |= {"peaks": settings.peaks}
+            options |= {"peaks": self.peaks}
         self.memory, self._largest = memory, 0
         options |= on_cpu
         self.search: Search
@@ -178,8 +187,15 @@ class Picker:
     def picks_of(self, searched: Searched) -> Picked:
         """The picks in the maps of one micrograph, which may be taken while another is searched."""
         ready, maps = searched.ready, searched.maps
-        picks, decoys = picks_of(maps, self.bank, self.settings.peaks, ready)
-        return Picked(picks, maps, ready.limited, searched.statistics, decoys if self.bank.decoys else None)
+        picks, decoys = picks_of(maps, self.bank, self.peaks, ready)
+        dropped = None
+        if self.settings.beside is not None:
+            in_maps = picks.shifted(ready.shift, ready.shift)
+            beside = beside_scores(ready.image, self.bank, in_maps, self.peaks.distance)
+            kept = picks[beside <= self.settings.beside * picks.score]
+            picks, dropped = kept[: self.settings.peaks.max_picks], len(picks) - len(kept)
+        return Picked(picks, maps, ready.limited, searched.statistics, decoys if self.bank.decoys else None,
+                      dropped)
 
     def in_turn(
         self, items: Iterable[Item], ready: Callable[[Item], Ready], search: Callable[[Ready], Found],

@@ -37,6 +37,8 @@ class PickSettings:
         in, see `engine.gpu.search.GPUSearch`
     mask_distance: whether a folder of micrographs is picked with `prepare.default_distance` where the
         distance of `peaks` is 0
+    beside: a pick is dropped where what surrounds it reaches more than this part of its score, see
+        `picking.beside`; None for not
     """
 
     pixel_size: float
@@ -54,6 +56,7 @@ class PickSettings:
     peaks: PeakSettings = field(default_factory=PeakSettings)
     spectra: Storage = "single"
     mask_distance: bool = True
+    beside: float | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.pixel_size) and self.pixel_size > 0):
@@ -64,11 +67,16 @@ class PickSettings:
             raise InputError(f"low-pass filter at {self.lowpass} A: give a resolution, or 0 for none")
         if not self.clip >= 0:
             raise InputError(f"clip {self.clip}: give 0 for none, or standard deviations such as 10")
+        if self.beside is not None and not 0 < self.beside <= 1:
+            raise InputError(f"beside {self.beside}: give a part of the pick's own score above 0, at most 1,"
+                             " such as 0.5")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON holds them; the distance is among them, so not where it is from."""
         values = asdict(self)
         del values["mask_distance"]
+        if self.beside is None:  # as in folders that were picked before there was any
+            del values["beside"]
         return values
 
 
