@@ -23,11 +23,11 @@ import psutil
 
 from gembench.io.images.mrc import write_mrc, write_stack
 
-COUNT, SIDE, BOX = 500, 128, 16
+COUNT, SIDE, BOX = 500, 128, 24
 GROWTH = 0.05  # of memory
 RUNS = {
     "exact": ("--method", "exact"),
-    "banded": ("--method", "banded", "--lowpass", "24", "--average", "1"),
+    "banded": ("--method", "banded", "--lowpass", "32", "--average", "1"),
     "2 ranks": ("--distribute", "micrographs"),
 }
 
@@ -99,7 +99,7 @@ def main() -> int:
         (folder / "mics").mkdir()
         os.environ["GEMBENCH_CACHE"] = str(folder / "cache")
         image = np.zeros((BOX, BOX))
-        image[3:13, 4:7] = image[10:13, 4:12] = -1
+        image[4:20, 6:11] = image[15:20, 6:18] = -1
         write_stack(folder / "t.mrcs", image[None], 2.0)
         for number in range(COUNT):
             write_mrc(folder / "mics" / f"m{number:03}.mrc", rng.normal(40, 1, (SIDE, SIDE)), 2.0)
