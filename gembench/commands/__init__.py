@@ -7,8 +7,20 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from gembench.commands import convert, data, filter, pick, report, score, simulate, study, templates, view
+from gembench.commands import (
+    convert,
+    data,
+    filter,
+    guide,
+    pick,
+    report,
+    score,
+    simulate,
+    study,
+    templates,
+    view,
+)
 
 COMMANDS: tuple[ModuleType, ...] = (
-    pick, templates, study, report, score, view, filter, convert, simulate, data,
+    pick, templates, study, report, score, view, filter, convert, simulate, data, guide,
 )
