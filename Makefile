@@ -33,7 +33,7 @@ paper: $(READY)  ## The same at the paper's sizes
 	$(BIN)/gembench report --grid paper
 
 test: $(READY)  ## Run the tests, one process a core
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 fuzz: $(READY)  ## Damaged files to every reader: 100,000 cases, below half an hour
 	$(BIN)/python tests/attacks/fuzz.py --cases 100000

@@ -83,7 +83,7 @@ def runs(folder):
     return json.loads((folder / "run.json").read_text())["runs"]
 
 
-@pytest.mark.parametrize("ranks", [1, 3, 4])  # two of them are in the next test
+@pytest.mark.parametrize("ranks", [3, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (1, 4))])
 def test_any_number_of_ranks_writes_the_bytes_of_one_process(mpiexec, data, alone, tmp_path, ranks):
     """By micrographs, by templates, and again for what cannot be read; more ranks than micrographs too."""
     cases = {
