@@ -48,7 +48,7 @@ test-gpu: $(READY)  ## Run the tests that need a CUDA device (EXTRAS=dev,gpu)
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/python -m pytest -m gpu --durations=5 tests/engine/gpu
 
 test-kernels: $(READY)  ## Run what `test` leaves out: GPU kernels of every size and precision on an emulated device, picks on 1 to 4 ranks
-	$(BIN)/python -m pytest -m "exhaustive and not gpu" --durations=5 tests/engine/gpu tests/picking
+	$(BIN)/python -m pytest -m "exhaustive and not gpu" --durations=5 tests/engine/gpu tests/engine/mpi tests/picking
 
 check: $(READY)  ## Lint and type-check
 	$(BIN)/ruff check gembench experiments tests

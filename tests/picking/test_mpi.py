@@ -135,9 +135,9 @@ def started(data, out, distribution):
     run = subprocess.Popen([launcher, "-n", "3", sys.executable, "-m", "gembench", *words], text=True,
                            stderr=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     end = time.monotonic() + 60
-    while not list(out.glob("[!.]*.star")) and time.monotonic() < end and run.poll() is None:
+    while not list(out.glob("[!.]*.star")) and time.monotonic() < end:
+        assert run.poll() is None
         time.sleep(0.05)
-    assert run.poll() is None
     return run
 
 

@@ -98,7 +98,7 @@ def test_unusable_maps_are_refused():
         reduce_maps(None, ScoreMap(score, index.astype(np.int64)))
 
 
-@pytest.mark.parametrize("ranks", [3, 4])
+@pytest.mark.parametrize("ranks", [3, 4, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (1, 2))])
 def test_every_reduction_gives_the_bytes_of_the_serial_fold(mpiexec, ranks):
     """Ties everywhere, unscored pixels, either zero, odd sizes, whole and in pieces, any root."""
     done = mpiexec(ranks, PROGRAM)

@@ -20,7 +20,7 @@ from gembench.errors import InputError
 PROGRAMS = Path(__file__).parent
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [1, 3, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (2, 4))])
 def test_ranks_share_the_work_and_give_the_result_of_one(mpiexec, count, tmp_path):
     done = mpiexec(count, PROGRAMS / "cluster.py", tmp_path)
     assert done.returncode == 0, done.stderr
