@@ -35,6 +35,23 @@ def _machine_cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture
+def two_micrographs(tmp_path, monkeypatch):
+    """A function (image, pixel_size) that writes image(0) and image(1) as mics/a.mrc and mics/b.mrc.
+
+    They are in a folder of the test's own, which is the current one from then on.
+    """
+    def write(image, pixel_size):
+        from gembench.io.images.mrc import write_mrc
+
+        monkeypatch.chdir(tmp_path)
+        Path("mics").mkdir()
+        for seed, name in enumerate("ab"):
+            write_mrc(f"mics/{name}.mrc", image(seed), pixel_size)
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def mpiexec():
     """A function (ranks, *arguments of Python) that runs a program on so many ranks and returns what it did.

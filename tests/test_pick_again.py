@@ -37,12 +37,9 @@ def micrograph(seed, size=96):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(two_micrographs):
     """The current folder: mics/a.mrc, mics/b.mrc, templates.mrcs."""
-    monkeypatch.chdir(tmp_path)
-    Path("mics").mkdir()
-    for seed, name in enumerate("ab"):
-        write_mrc(f"mics/{name}.mrc", micrograph(seed), 2.0)
+    two_micrographs(micrograph, 2.0)
     write_stack("templates.mrcs", template()[None], 2.0)
 
 

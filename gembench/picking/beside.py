@@ -45,9 +45,9 @@ def _highest(image: Array, bank: TemplateBank, index: int, y: int, x: int, dista
     template = rotate(_binned(bank.templates[view], *_centre(mask), step, half), psi)
     mask = rotate_mask(_binned(mask, *_centre(mask), step, half) > 0.5, psi)
     around = _binned(image, y, x, step, reach + half)
-    inside = _binned(np.ones(image.shape, np.float32), y, x, step, reach + half) == 1
-    dy, dx = np.indices((2 * reach + 1,) * 2) - reach
-    ring = (np.hypot(dy, dx) >= NEAR * distance / step) & (np.hypot(dy, dx) <= FAR * distance / step)
+    inside = _binned(np.broadcast_to(1.0, image.shape), y, x, step, reach + half) == 1
+    away = np.hypot(*(np.indices((2 * reach + 1,) * 2) - reach))
+    ring = (away >= NEAR * distance / step) & (away <= FAR * distance / step)
     scores, seen = _partial_ncc(template, mask, around, inside)
     return float(scores[ring & (seen >= SEEN * mask.sum())].max(initial=-1.0))
 

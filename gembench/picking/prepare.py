@@ -58,6 +58,7 @@ class _Views:
     numbers: what the file calls them; count: of all in the file; inverted: numbers of those that were
     """
 
+    path: str | Path
     views: Array
     masks: Array
     numbers: list[int]
@@ -80,35 +81,33 @@ def load_bank(
     Raises InputError if they cannot be used together, or none shows anything.
     """
     wanted = _load_views(templates, masks, settings)
-    symmetry = settings.symmetry
+    parts, symmetry = {0: wanted}, settings.symmetry  # by the number of their first view
+    if decoys is not None:
+        parts[wanted.count] = _load_views(decoys, decoy_masks, settings, wanted)
+    elif decoy_masks is not None:
+        raise InputError(f"{decoy_masks}: are masks of decoys, and there are none: give --decoys")
     if symmetry is not None and len(symmetry) == wanted.count:
         symmetry = tuple(symmetry[number] for number in wanted.numbers)
-    angles = grid_angles(settings.angle_step)
-    if decoys is None:
-        if decoy_masks is not None:
-            raise InputError(f"{decoy_masks}: are masks of decoys, and there are none: give --decoys")
-        return TemplateBank(wanted.views, wanted.masks, angles, settings.interpolation, settings.pixel_size,
-                            symmetry, tuple(wanted.numbers)), wanted.inverted
-    box, theirs = wanted.views.shape[1:], read_stack(decoys, pixel_size=settings.pixel_size)[0].shape[1:]
-    if box != theirs:
-        raise InputError(f"{decoys}: has boxes of {theirs[1]} x {theirs[0]} px, {templates} of {box[1]} x"
-                         f" {box[0]}: make them with one --box")
-    lures = _load_views(decoys, decoy_masks, settings, None if decoy_masks else wanted.masks[:1])
-    numbers = wanted.numbers + [wanted.count + number for number in lures.numbers]
+    numbers = [start + number for start, part in parts.items() for number in part.numbers]
+    lures = len(numbers) - len(wanted.numbers)
     bank = TemplateBank(
-        np.concatenate([wanted.views, lures.views]), np.concatenate([wanted.masks, lures.masks]), angles,
-        settings.interpolation, settings.pixel_size,
-        None if symmetry is None else (*symmetry, *[1] * len(lures.numbers)), tuple(numbers),
-        decoys=len(lures.numbers),
+        np.concatenate([part.views for part in parts.values()]),
+        np.concatenate([part.masks for part in parts.values()]), grid_angles(settings.angle_step),
+        settings.interpolation, settings.pixel_size, None if symmetry is None else (*symmetry, *[1] * lures),
+        tuple(numbers), lures,
     )
-    return bank, wanted.inverted + [wanted.count + number for number in lures.inverted]
+    return bank, [start + number for start, part in parts.items() for number in part.inverted]
 
 
 def _load_views(
-    templates: str | Path, masks: str | Path | None, settings: PickSettings, shapes: Array | None = None
+    templates: str | Path, masks: str | Path | None, settings: PickSettings, wanted: _Views | None = None
 ) -> _Views:
-    """The views of a file and their masks; shapes: the masks, if they are not in a file."""
+    """The views of a file and their masks; wanted: what they compete with, if they are decoys."""
     views, _ = read_stack(templates, pixel_size=settings.pixel_size)
+    if wanted is not None and (box := wanted.views.shape[1:]) != views.shape[1:]:
+        raise InputError(f"{templates}: has boxes of {views.shape[2]} x {views.shape[1]} px, {wanted.path} of"
+                         f" {box[1]} x {box[0]}: make them with one --box")
+    shapes = None if wanted is None else wanted.masks[:1]
     if masks is not None:
         shapes = read_stack(masks, pixel_size=settings.pixel_size)[0]
     count, numbers = len(views), _shown(templates, views)
@@ -131,7 +130,7 @@ def _load_views(
             log.warning("%s: template %d is inverted, its particle seems not %s by %.2f of its standard"
                         " deviation: if that is wrong, give --template-contrast, or masks", templates,
                         numbers[view], settings.contrast, abs(margin))
-    return _Views(matched, bank.masks, numbers, count, [numbers[view] for view in inverted])
+    return _Views(templates, matched, bank.masks, numbers, count, [numbers[view] for view in inverted])
 
 
 def _shown(templates: str | Path, views: Array) -> list[int]:

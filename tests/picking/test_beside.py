@@ -16,7 +16,7 @@ from gembench.engine.picks import Picks
 from gembench.engine.turning import rotate
 from gembench.errors import InputError
 from gembench.io.coordinates import read_coordinates
-from gembench.io.images.mrc import write_mrc, write_stack
+from gembench.io.images.mrc import write_stack
 from gembench.picking.beside import beside_scores
 from gembench.picking.picker import Picker
 from gembench.picking.settings import PickSettings
@@ -94,11 +94,8 @@ def test_beyond_the_frame_is_nothing_that_could_score():
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("mics").mkdir()
-    for seed, name in enumerate("ab"):
-        write_mrc(f"mics/{name}.mrc", micrograph(seed), 3.0)
+def folder(two_micrographs):
+    two_micrographs(micrograph, 3.0)
     write_stack("templates.mrcs", bank().templates, 3.0, "dark")
     write_stack("masks.mrcs", bank().masks, 3.0)
 

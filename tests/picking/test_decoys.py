@@ -78,12 +78,9 @@ def test_a_bank_is_not_of_decoys_alone():
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(two_micrographs):
     """mics/a.mrc and b.mrc, one template, its mask, a decoy."""
-    monkeypatch.chdir(tmp_path)
-    Path("mics").mkdir()
-    for seed, name in enumerate("ab"):
-        write_mrc(f"mics/{name}.mrc", micrograph(seed), 3.0)
+    two_micrographs(micrograph, 3.0)
     write_stack("templates.mrcs", particle()[None], 3.0, "dark")
     write_stack("masks.mrcs", np.pad(np.ones((1, 28, 22)), ((0, 0), (2, 2), (5, 5))), 3.0)
     write_stack("decoys.mrcs", tube()[None], 3.0, "dark")
