@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gembench.errors import InputError
 from gembench.io.coordinates.notes import Notes
-from gembench.io.coordinates.star.read import MICROGRAPH
+from gembench.io.coordinates.star.optics import MICROGRAPH
 from gembench.io.coordinates.star.scan import scan_loops
 from gembench.io.names import COORDINATE_EXTENSIONS, with_slashes
 from gembench.io.source import is_file

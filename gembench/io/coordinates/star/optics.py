@@ -69,14 +69,17 @@ def _groups(loops: Sequence[Loop]) -> dict[str, str]:
     names = [loop for loop in loops if {GROUP, MICROGRAPH} <= set(loop.columns)]
     if len(tables) != 1 or len(names) != 1:
         return {}
-    groups = dict(zip(*(_texts(tables[0], column) for column in (GROUP, GROUP_NAME)), strict=True))
-    rows = zip(*(_texts(names[0], column) for column in (MICROGRAPH, GROUP)), strict=True)
-    return {path_key(micrograph): groups[group] for micrograph, group in set(rows) if group in groups}
+    groups = dict(_pairs(tables[0], GROUP, GROUP_NAME))
+    return {path_key(micrograph): groups[group] for micrograph, group in _pairs(names[0], MICROGRAPH, GROUP)
+            if group in groups}
 
 
-def _texts(loop: Loop, column: str) -> list[str]:
-    names = loop.read([], [column])[1][column]
-    return [names.distinct[index] for index in names.index]
+def _pairs(loop: Loop, first: str, second: str) -> list[tuple[str, str]]:
+    """The values of two columns that stand together in a row, each pair once, in the order of the rows."""
+    columns = loop.read([], [first, second])[1]
+    left, right = columns[first], columns[second]
+    places = dict.fromkeys(zip(left.index.tolist(), right.index.tolist(), strict=True))
+    return [(left.distinct[a], right.distinct[b]) for a, b in places]
 
 
 def optics_of(paths: Iterable[str | Path]) -> Optics:

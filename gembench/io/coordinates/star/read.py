@@ -33,12 +33,12 @@ from gembench.io.coordinates.rows import (
     indices,
     usable_scores,
 )
-from gembench.io.coordinates.star.optics import pixel_sizes
+from gembench.io.coordinates.star.optics import MICROGRAPH, pixel_sizes
 from gembench.io.coordinates.star.scan import Loop, scan_loops
 from gembench.io.names import extension
 
 X, Y, Z = "rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"
-MICROGRAPH, IMAGE = "rlnMicrographName", "rlnImageName"
+IMAGE = "rlnImageName"
 SCORE, CLASS, PSI = "rlnAutopickFigureOfMerit", "rlnClassNumber", "rlnAnglePsi"
 TEMPLATE, LABEL, TOP_Y = "gembenchTemplate", "gembenchLabel", "gembenchTopY"
 _UNNAMED = ("", "particles", "particle", "images", "coordinates", "cryolo", "header", "picks")

@@ -16,6 +16,7 @@ from gembench.io.coordinates.star.optics import (
     GROUP,
     GROUP_NAME,
     MAGNIFICATION,
+    MICROGRAPH,
     ORIGINAL_PIXEL,
     PIXEL,
     UNIT_MAGNIFICATION,
@@ -24,7 +25,6 @@ from gembench.io.coordinates.star.optics import (
 from gembench.io.coordinates.star.read import (
     CLASS,
     LABEL,
-    MICROGRAPH,
     PSI,
     SCORE,
     TEMPLATE,
