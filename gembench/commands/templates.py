@@ -20,7 +20,8 @@ examples:
   gembench templates --from-picks annotations.csv --micrographs micrographs/ --pixel-size 2.2 --box 272 \\
       --label side --label top --symmetry side=2 --rotational top --masks masks.mrcs -o templates.mrcs
 
-  gembench templates --from-false picks/ --truth annotations.csv --micrographs micrographs/ \\
+  gembench filter picks/ --views 0 -o side-picks
+  gembench templates --from-false side-picks/ --truth annotations.csv --micrographs micrographs/ \\
       --pixel-size 2.2 --box 272 --lowpass 40 -o decoys.mrcs
 
 A volume is seen along its z axis in the view 'top' and with z upright in the view 'side'; a file of Euler
