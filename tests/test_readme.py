@@ -1,4 +1,4 @@
-"""What the README shows works as it stands there."""
+"""What README shows works as it stands there, and so does the code of the page on contributing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from gembench.cli import build_parser, main
+from gembench.commands.guide import page
 from gembench.engine.exact.search import CPUSearch
 from gembench.errors import InputError
 from gembench.io.coordinates import read_coordinates
@@ -22,16 +23,17 @@ from gembench.picking.settings import PickSettings
 from gembench.plugins import load_module
 from gembench.study.measure.store import load_rows
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+CODE = README + page("contributing")
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", CODE, re.DOTALL)
 
 
 def commands() -> list[list[str]]:
-    """Every gembench command line of the README, continuation lines joined and comments left out."""
+    """Every gembench command line, continuation lines joined and comments left out."""
     lines = "\n".join(blocks("sh")).replace("\\\n", " ").splitlines()
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("gembench ")]
 
@@ -43,7 +45,7 @@ def test_commands_are_understood(words: list[str]) -> None:
 
 def test_make_targets_exist() -> None:
     makefile = (Path(__file__).parents[1] / "Makefile").read_text()
-    code = "\n".join([*blocks("sh"), *re.findall(r"`([^`\n]+)`", README)])
+    code = "\n".join([*blocks("sh"), *re.findall(r"`([^`\n]+)`", CODE)])
     targets = set(re.findall(r"\bmake ([a-z-]+)", code))
     assert {"experiments", "test"} <= targets
     for target in targets:
@@ -51,7 +53,7 @@ def test_make_targets_exist() -> None:
 
 
 def written(folder: Path, word: str, name: str) -> Path:
-    """The README's Python that holds `word`, as a file of the user's own."""
+    """The Python that holds `word`, as a file of the user's own."""
     path = folder / name
     path.write_text(next(text for text in blocks("python") if word in text))
     return path

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 from importlib.resources import files
 from typing import Any
 
 from gembench.errors import InputError
 
-ORDER = ("start", "picking", "judging", "formats", "clusters", "gpus", "studies", "questions")
+ORDER = ("start", "picking", "judging", "formats", "memory", "clusters", "gpus", "studies", "contributing",
+         "questions")
+# Pictures, and what folds their text away on code hosts: a terminal shows the text.
+_NOT_IN_A_TERMINAL = re.compile(r"^(!\[.*|</?details>.*)\n", re.MULTILINE)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -38,9 +42,9 @@ def run(args: argparse.Namespace) -> int:
 
     console = Console()
     if args.topic is not None:
-        console.print(Markdown(page(args.topic)))
+        console.print(Markdown(_NOT_IN_A_TERMINAL.sub("", page(args.topic))))
         return 0
     for topic in ORDER:
         title = page(topic).splitlines()[0].lstrip("# ")
-        console.print(f"{topic:10} {title}", markup=False, highlight=False)
+        console.print(f"{topic:12} {title}", markup=False, highlight=False)
     return 0
