@@ -5,6 +5,7 @@ The names that a notebook needs are here, and imported when they are first used:
 - `read_micrograph`, `read_picks`, `write_picks`: files of any format
 - `pick`, with `PickSettings` and `PeakSettings`: the particles of one micrograph, a file or an array
 - `pick_folder`: those of many, into a folder of STAR files, as `gembench pick` does
+- `tune`: which settings pick annotated micrographs best, as `gembench tune` says it
 - `table`, `score`, `draw`: picks as a table, judged against annotations, on their micrograph
 - `Picks`, `Micrograph`, `InputError`: what these return and raise
 
@@ -27,18 +28,19 @@ if TYPE_CHECKING:
     from gembench.notebook import draw, pick, score, table
     from gembench.picking.run import pick_folder
     from gembench.picking.settings import PickSettings
+    from gembench.tuning.tuner import tune
 
 __version__ = "0.1.0"
 __all__ = [
     "InputError", "Micrograph", "PeakSettings", "PickSettings", "Picks", "draw", "pick", "pick_folder",
-    "read_micrograph", "read_picks", "score", "table", "write_picks",
+    "read_micrograph", "read_picks", "score", "table", "tune", "write_picks",
 ]
 
 _MODULES = {
     "InputError": "errors", "Micrograph": "io.images.micrographs", "PeakSettings": "engine.peaks",
     "PickSettings": "picking.settings", "Picks": "engine.picks", "draw": "notebook", "pick": "notebook",
     "pick_folder": "picking.run", "read_micrograph": "io.images.micrographs", "read_picks": "io.coordinates",
-    "score": "notebook", "table": "notebook", "write_picks": "io.coordinates",
+    "score": "notebook", "table": "notebook", "tune": "tuning.tuner", "write_picks": "io.coordinates",
 }
 _NAMES = {"read_picks": "read_coordinates", "write_picks": "write_coordinates"}  # what they are called there
 

@@ -49,7 +49,7 @@ def test_commands_and_options_are_gembenchs(topic: str, capsys: pytest.CaptureFi
     for words in commands(topic):
         assert callable(build_parser().parse_args(words).run)
     helps = ""
-    for command in ("pick", "score", "view", "filter", "templates", "convert", "run"):
+    for command in ("pick", "score", "view", "filter", "templates", "convert", "run", "tune"):
         with pytest.raises(SystemExit):
             main([command, "--help"])
         helps += capsys.readouterr().out

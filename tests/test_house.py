@@ -15,7 +15,7 @@ MODULES = 14  # of a folder, at most
 LINES = 300  # of a module, at most
 # From the top: a package imports those of its own line and below.
 LAYERS = (
-    {"cli", "__main__"}, {"commands", "notebook"}, {"study"}, {"peers"}, {"picking", "view"},
+    {"cli", "__main__"}, {"commands", "notebook"}, {"study"}, {"peers"}, {"tuning"}, {"picking", "view"},
     {"templates", "data", "evaluate"}, {"drawing"}, {"io"}, {"engine"},
     {"machine", "progress", "text", "errors", "plugins", ""},
 )

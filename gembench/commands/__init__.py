@@ -18,9 +18,10 @@ from gembench.commands import (
     simulate,
     study,
     templates,
+    tune,
     view,
 )
 
 COMMANDS: tuple[ModuleType, ...] = (
-    pick, templates, study, report, score, view, filter, convert, simulate, data, guide,
+    pick, templates, tune, study, report, score, view, filter, convert, simulate, data, guide,
 )

@@ -8,6 +8,9 @@ from pathlib import Path
 from gembench.commands.numbers import angle_step, many, pixels, real, size, symmetry, threads
 from gembench.commands.study import add_plugins
 
+EDGES = ("mask", "box", "reflect")
+METHODS = ("exact", "banded", "paper")
+
 
 def add_input(parser: argparse.ArgumentParser) -> None:
     """Micrographs and templates."""
@@ -45,26 +48,31 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("search")
     group.add_argument("--angle-step", metavar="D", type=angle_step, required=True,
                        help="degrees between the in-plane turns of a template")
+    group.add_argument("--lowpass", metavar="A", type=real, default=0.0,
+                       help="resolution at which a Gaussian halves the micrographs' amplitudes; about a fifth"
+                       " of the particle's diameter suits template matching (default: 0, none)")
+    group.add_argument("--edges", choices=EDGES, default="mask",
+                       help="score where the turned mask, or the template's box, lies inside the micrograph;"
+                       " or everywhere, with the micrograph mirrored at its edges (default: mask)")
+    group.add_argument("--average", metavar="K", type=pixels, default=4,
+                       help="side of the averaging filter on the micrographs, 1 for none (default: 4)")
+    group.add_argument("--method", choices=METHODS, default="exact",
+                       help="exact; banded, for filtered micrographs, faster, within 6 standard errors; or"
+                       " transform by transform as in the paper (default: exact)")
+    add_correlation(group)
+
+
+def add_correlation(group: argparse._ArgumentGroup) -> None:
+    """What of the search is seldom changed."""
     group.add_argument("--interpolation", choices=("bilinear", "cubic"), default="bilinear",
                        help="how templates are turned (default: bilinear)")
     group.add_argument("--symmetry", metavar="N,N,...", type=symmetry,
                        help="of each view in the plane: 1, 2, ... or 0 for a disc; spares equal turns"
                        " (default: every turn)")
-    group.add_argument("--average", metavar="K", type=pixels, default=4,
-                       help="side of the averaging filter on the micrographs, 1 for none (default: 4)")
-    group.add_argument("--lowpass", metavar="A", type=real, default=0.0,
-                       help="resolution at which a Gaussian halves the micrographs' amplitudes; about a fifth"
-                       " of the particle's diameter suits template matching (default: 0, none)")
     group.add_argument("--clip", metavar="SD", type=real, default=10.0,
                        help="limit outliers to so many robust standard deviations, 0: not (default: 10)")
-    group.add_argument("--method", choices=("exact", "banded", "paper"), default="exact",
-                       help="exact; banded, for filtered micrographs, faster, within 6 standard errors; or"
-                       " transform by transform as in the paper (default: exact)")
     group.add_argument("--precision", choices=("float32", "float64"), default="float32",
                        help="of the correlation (default: float32)")
-    group.add_argument("--edges", choices=("mask", "box", "reflect"), default="mask",
-                       help="score where the turned mask, or the template's box, lies inside the micrograph;"
-                       " or everywhere, with the micrograph mirrored at its edges (default: mask)")
 
 
 def add_resources(parser: argparse.ArgumentParser) -> None:

@@ -71,17 +71,22 @@ def add_judging(parser: Any) -> None:
                        help="taken off micrographs' names before they are paired, * for any characters")
     which.add_argument("--strip-suffix", metavar="TEXT", action="append", default=[],
                        help="the same at their ends, extension left out")
+    add_labels(which)
+    which.add_argument("--threshold", metavar="F", type=real,
+                       help="only picks with at least this score; the curves still use all")
+    which.add_argument("--method", choices=("optimal", "greedy"), default="optimal",
+                       help="how the counts match: most pairs, then least distance; or the best score chooses"
+                       " first, as the curves always do (default: optimal)")
+
+
+def add_labels(which: Any) -> None:
+    """The options that say which annotations and which picks count."""
     which.add_argument("--labels", metavar="A,B", type=_names,
                        help="annotations that are particles; a pick on any other label, but the ignored ones,"
                        " is false (default: all but the ignored ones)")
     which.add_argument("--ignore-labels", metavar="A,B", type=_names, default=["unsure"],
                        help="annotations that count neither way (default: unsure; '' for none)")
     which.add_argument("--views", metavar="0,1", type=views, help="only picks of these views")
-    which.add_argument("--threshold", metavar="F", type=real,
-                       help="only picks with at least this score; the curves still use all")
-    which.add_argument("--method", choices=("optimal", "greedy"), default="optimal",
-                       help="how the counts match: most pairs, then least distance; or the best score chooses"
-                       " first, as the curves always do (default: optimal)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ ALL = "all picks"  # the view that is of no label
 class Particles:
     """Which particles are averaged, and how.
 
-    picks: file or folder of coordinates, or what was read of them; micrographs: folder
+    picks: file or folder of coordinates, or what was read of them; micrographs: folder, or files
     pixel_size: A/px of the micrographs, where neither their headers nor the coordinates say
     labels: of the picks, one view each; none for one view of all picks
     symmetries: [LABEL=]S, see `symmetry.Symmetry.parse`, 0 as rotational; rotational: labels, or '' for all,
@@ -46,7 +46,7 @@ class Particles:
     """
 
     picks: Path | Sequence[Picks]
-    micrographs: Path
+    micrographs: Path | Sequence[Path]
     box: int
     pixel_size: float | None = None
     labels: Sequence[str] = ()
@@ -58,10 +58,10 @@ class Particles:
     contrast: Contrast = "dark"
 
 
-def averages(of: Particles, *, quiet: bool = True) -> Views:
+def averages(of: Particles, *, quiet: bool = True, warn: bool = True) -> Views:
     """The aligned average of the picks of every label.
 
-    quiet: do not say on stderr how far it is
+    quiet: do not say on stderr how far it is; warn: of averages that are not to be trusted
 
     Raises InputError for coordinates, micrographs or labels that are missing, unknown symmetries, micrographs
     of several pixel sizes, a box larger than a micrograph, and fewer than two particles that can be used.
@@ -88,9 +88,12 @@ def averages(of: Particles, *, quiet: bool = True) -> Views:
     if of.lowpass is not None:
         images = [low_pass(image, of.lowpass, size) for image in images]
     for label, view, image in zip(labels, views.values(), images, strict=True):
-        _warn_of(label, view, image)
+        if warn:
+            _warn_of(label, view, image)
     facts = [_facts(view, correlations[label], size) for label, view in views.items()]
-    return Views(labels, np.stack(images), size, facts)
+    agreements = [None if view.agreement is None else view.agreement.correlation
+                  for view in views.values()]
+    return Views(labels, np.stack(images), size, facts, agreements=agreements)
 
 
 def _facts(view: ParticleAverage, correlation: float, size: float) -> dict[str, str]:
@@ -156,12 +159,13 @@ def _with_files(of: Particles, labels: list[str]) -> list[tuple[Path, Picks]]:
             remedy = f"choose from {', '.join(known)}" if known else "give coordinates of labelled particles"
             which = "" if label == ALL else f" with label {label}"
             raise InputError(f"{of.picks}: no picks{which}; {remedy}")
-    files = {micrograph_key(path): path for path in find_micrographs([of.micrographs])}
+    where = [of.micrographs] if isinstance(of.micrographs, Path) else of.micrographs
+    files = {micrograph_key(path): path for path in find_micrographs(where)}
     labelled = [picks for picks in tables if any(_chosen(picks, label).any() for label in labels)]
     for picks in labelled:
         if micrograph_key(picks.micrograph) not in files:
-            raise InputError(f"{of.micrographs}: micrograph {picks.micrograph} is not in this folder; add"
-                             " it or leave out its picks")
+            raise InputError(f"{where[0]}: micrograph {picks.micrograph} is not in this folder; add it or"
+                             " leave out its picks")
     return [(files[micrograph_key(picks.micrograph)], picks) for picks in labelled]
 
 

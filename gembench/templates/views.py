@@ -25,6 +25,7 @@ class Views:
     names: of the views; templates: (v, N, N) float32; pixel_size: A/px
     facts: of each view, what there is to say of it, by heading
     masks: (v, N, N) float32 of 0 and 1, once made, and the shape of each
+    agreements: of averages, how well those of two halves of the particles correlate, None of too few
     """
 
     names: list[str]
@@ -33,6 +34,7 @@ class Views:
     facts: list[dict[str, str]]
     masks: Array = field(default_factory=lambda: np.empty((0, 0, 0), np.float32))
     mask_shapes: list[str] = field(default_factory=list)
+    agreements: list[float | None] = field(default_factory=list)
 
 
 def add_masks(

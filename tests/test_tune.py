@@ -1,0 +1,239 @@
+"""`gembench tune`: the planted best is found, the command does what is announced, bad input is one line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+import gembench
+from gembench.cli import main
+from gembench.engine.picks import Picks
+from gembench.engine.turning import rotate
+from gembench.io.coordinates import write_coordinates
+from gembench.io.images.mrc import write_mrc, write_stack
+from gembench.picking.settings import PickSettings, Resources, Sources
+from gembench.tuning.command import pick_command, threshold_between
+from gembench.tuning.grid import Grid
+from gembench.tuning.judging import Judge, Judging
+
+BOX, WIDTH, PIXEL, STEP, SHAPE = 24, 16, 3.0, 90, (150, 190)
+NAMES = ("a", "b", "c", "d")
+FIXED = ("--pixel-size", "3", "--threads", "1", "--fft", "scipy", "--angle-step", str(STEP))
+QUICK = (*FIXED, "--edges", "reflect", "--border", "0", "--distance", "0.75", "--beside", "", "--no-decoys",
+         "--method", "exact", "--lowpass", "0", "--average", "1", "--resamples", "50")
+
+
+def particle():
+    """A dark smooth L, which a strong low-pass filter does not tell from a blob."""
+    image = np.zeros((BOX, BOX))
+    image[5:19, 6:10] = image[15:19, 6:18] = -1
+    return gaussian_filter(image, 0.7)
+
+
+def blob():
+    return gaussian_filter(np.pad(np.full((10, 10), -1.5), 7), 2.5)
+
+
+def places(seed):
+    """x, y of 12 places that keep apart, and two half over an edge."""
+    rng = np.random.default_rng(seed)
+    grid = [(x, y) for y in (30, 75, 120) for x in (25, 70, 115, 160)]
+    return np.array(grid) + rng.integers(-6, 7, (12, 2))
+
+
+def micrograph(seed):
+    """Six particles and six blobs in fine noise and on a coarse background."""
+    rng = np.random.default_rng(seed)
+    background = gaussian_filter(rng.normal(size=SHAPE), 5)
+    image = rng.normal(20, 0.35, SHAPE) + 0.3 * background / background.std()
+    for number, (x, y) in enumerate(places(seed)):
+        shape = blob() if number % 2 else rotate(particle(), STEP * (number // 2))
+        image[y - 12 : y + 12, x - 12 : x + 12] += shape
+    return image.astype(np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Five micrographs, four of them annotated, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    for name in ("mics", "temporary"):
+        Path(name).mkdir()
+    marks = []
+    for seed, name in enumerate((*NAMES, "e")):
+        write_mrc(f"mics/{name}.mrc", micrograph(seed), PIXEL)
+        marks.append(Picks(f"{name}.mrc", *places(seed)[::2].T.astype(float)))
+    write_coordinates("truth.star", marks[:4])
+    write_stack("templates.mrcs", particle()[None], PIXEL, "dark")
+    mask = np.zeros((BOX, BOX))
+    mask[4:20, 4:20] = 1
+    write_stack("masks.mrcs", mask[None], PIXEL)
+
+
+def tune(*options, micrographs="mics"):
+    return main(["tune", micrographs, "--truth", "truth.star", "--templates", "templates.mrcs", "--masks",
+                 "masks.mrcs", *options])
+
+
+def printed_commands(out):
+    """The words of the two command lines at the end."""
+    lines = [shlex.split(line)[1:] for line in out.splitlines() if line.startswith("gembench ")]
+    assert [words[0] for words in lines] == ["pick", "score"]
+    return lines
+
+
+def test_the_better_low_pass_wins_and_its_command_does_what_is_announced(folder, capsys):
+    assert tune(*FIXED, "--lowpass", "60,9", "--border", "0,1", "--distance", "0.75,1.5", "--edges",
+                "reflect,mask", "--beside", "0.9", "--json", "tuning.json", "--average", "1") == 0
+    out = capsys.readouterr().out
+    stored = json.loads(Path("tuning.json").read_text())
+    assert (stored["best"]["lowpass_A"], stored["best"]["border_px"]) == (9, 0)
+    assert stored["best"]["f1"] > 0.95
+    assert (stored["micrographs"], stored["unannotated_micrographs"]) == (4, 1)
+    assert "1 micrographs without annotation are not judged" in out
+    effects = {effect["option"]: effect for effect in stored["effects"]}
+    assert effects["low-pass (A)"]["matters"]
+    assert effects["low-pass (A)"]["values"]["60"] < 0.9 < effects["low-pass (A)"]["values"]["9"]
+    assert not list(Path("temporary").iterdir())
+    pick, score = printed_commands(out)
+    assert ["gembench", *pick] == shlex.split(stored["command"])
+    assert main([*pick, "--quiet"]) == 0
+    assert main([*score, "--json", "score.json", "--quiet"]) == 0
+    judged = json.loads(Path("score.json").read_text())
+    assert judged["f1"] == pytest.approx(stored["f1"], abs=1e-12)
+    assert judged["precision"] == pytest.approx(stored["precision"], abs=1e-12)
+    assert f"F1 {stored['f1']:.1%}, precision {stored['precision']:.1%}" in out
+
+
+def test_intermediate_picks_are_kept_and_not_searched_again(folder, capsys, monkeypatch):
+    assert tune(*QUICK, "--keep", "kept", "--quiet") == 0
+    first = capsys.readouterr().out
+    assert first.startswith("gembench pick mics --templates templates.mrcs ")
+    assert first.count("\n") == 1
+    assert {path.name for path in Path("kept").iterdir()} == {"0A-reflect-90deg", "0A-reflect-90deg-best"}
+    assert len(list(Path("kept/0A-reflect-90deg").glob("?.star"))) == 4
+    monkeypatch.setattr("gembench.engine.exact.search.CPUSearch.run", None)
+    assert tune(*QUICK, "--keep", "kept", "--quiet") == 0
+    assert capsys.readouterr().out == first
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_nothing_is_left_behind_when_it_ends_early(folder, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    before = sorted(Path().rglob("*"))
+    monkeypatch.setattr(Judge, "by_halves", fail)
+    assert tune(*QUICK, "--quiet") == {KeyboardInterrupt: 130, MemoryError: 2}[error]
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(("marks", "options", "text"), [
+    ([], ("--truth", "none.star"), "none.star: no such file"),
+    (["x", "y"], (), "truth.star: annotates none of the 5 micrographs, such as a.mrc; it names x.mrc"),
+    (["a"], (), "1 annotated micrograph of one field cannot be halved"),
+    (["a", "b"], ("--labels", "side"), "no particle with label side"),
+    (["a", "b"], ("--templates", "none.mrcs"), "none.mrcs: no such file"),
+    (["a", "b"], ("--radius", "0"), "radius 0 px"),
+    (["a", "b"], ("--distance", "0"), "distance 0: give parts of the particle's width from 0.1 to 3"),
+    (["a", "b"], ("--border", "-1"), "border -1: give parts"),
+    (["a", "b"], ("--lowpass", ","), "lowpass: give at least one value"),
+    (["a", "b"], ("--json", "none/tuning.json"), "none/tuning.json: its folder does not exist"),
+    (["a", "b"], ("--decoys-to", "decoys.star"), "name it .mrcs"),
+    (["a", "b"], ("--lowest", "0.99"), "no pick lies on an annotated particle"),
+])
+def test_bad_input_is_one_line(folder, capsys, marks, options, text):
+    if marks:
+        write_coordinates("truth.star", [Picks(f"{name}.mrc", [30.0], [30.0]) for name in marks])
+    before = sorted(Path().rglob("*"))
+    assert tune(*QUICK, *options, "--quiet") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert text in err
+    assert err.count("\n") == 1
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(("words", "text"), [
+    (("--edges", "reflect,round"), "'round' is none of mask, box, reflect"),
+    (("--lowpass", "off"), "'off' is not a number"),
+])
+def test_values_that_mean_nothing_are_refused(folder, capsys, words, text):
+    with pytest.raises(SystemExit) as ending:
+        tune(*QUICK, *words)
+    assert ending.value.code == 2
+    assert text in capsys.readouterr().err
+
+
+def test_decoys_that_are_there_are_not_written_over(folder, capsys):
+    Path("decoys.mrcs").write_bytes(b"mine")
+    options = [word for word in QUICK if word != "--no-decoys"]
+    assert tune(*options, "--quiet") == 2
+    assert "decoys.mrcs: is there already" in capsys.readouterr().err
+    assert Path("decoys.mrcs").read_bytes() == b"mine"
+
+
+def test_a_notebook_tunes_likewise(folder):
+    result = gembench.tune(
+        Sources(["mics"], "templates.mrcs", "masks.mrcs"), Judging(Path("truth.star"), resamples=0),
+        PickSettings(PIXEL), Grid((0.0,), ("reflect",), (STEP,), (0.0,), (0.75,), (), False, 1),
+        Resources(1, "scipy"))
+    assert [trial.settings.lowpass for trial in result.trials] == [0]
+    assert result.best is result.trials[0]
+    assert (result.intervals, result.width, result.radius) == ([None], 16, 4)
+    assert result.f1 >= result.best.f1 > 0.9
+
+
+@pytest.mark.parametrize(("low", "high", "threshold"), [
+    (0.2, 0.6, 0.4), (0.412, 0.4134, 0.413), (0.41299, 0.413, 0.413), (0.5, 0.500002, 0.500001),
+    (0.3, 0.3, 0.3),
+])
+def test_a_threshold_is_as_short_as_it_can_be(low, high, threshold):
+    assert threshold_between(low, high) == threshold
+
+
+def test_the_command_of_settings_is_read_as_these_settings():
+    from gembench.cli import build_parser
+    from gembench.commands.pick import _arguments
+    from gembench.engine.peaks import PeakSettings
+
+    settings = PickSettings(2.2, 7.5, "bright", "dark", "cubic", (2, 0), 3, 41.5, 8.0, "banded", "float64",
+                            "box", PeakSettings("nms", 0.415, 1.0, 37, 12, 50), "half", False, 0.5)
+    sources = Sources(["a b.mrc", "c/"], "t.mrcs", "m.mrcs", "areas", ["*_x*"], ["-y*"], "d.mrcs", "e.mrcs")
+    resources = Resources(3, "scipy", "gpu:0", 2**31, 30.0)
+    words = pick_command(sources, settings, resources)
+    read, _, again, computer = _arguments(build_parser().parse_args(words[1:]))
+    assert (again, computer) == (settings, resources)
+    assert [str(path) for path in read.micrographs] == ["a b.mrc", "c"]
+    for name in ("templates", "masks", "exclude", "decoys", "decoy_masks"):
+        assert str(getattr(read, name)) == getattr(sources, name)
+    assert (read.include, read.leave_out) == (["*_x*"], ["-y*"])
+    plain = PickSettings(2.2, 5.0, peaks=PeakSettings(distance=30))
+    assert pick_command(Sources(["m"], "t.mrcs"), plain, Resources()) == [
+        "gembench", "pick", "m", "--templates", "t.mrcs", "--pixel-size", "2.2", "--angle-step", "5",
+        "--distance", "30", "--threshold", "0.3", "-o", "picks"]
+
+
+def test_each_half_is_judged_at_the_threshold_of_the_other():
+    """The first half (a, c) is best between 0.6 and 0.8, the second (b, d) between 0.3 and 0.5."""
+    truth = [Picks(f"{name}.mrc", [10.0, 50], [10.0, 50]) for name in NAMES]
+    scores = {"a": (0.9, 0.8, 0.6), "b": (0.7, 0.5, 0.3), "c": (0.9, 0.8, 0.6), "d": (0.7, 0.5, 0.3)}
+    picks = [Picks(f"{name}.mrc", [10.0, 50, 90], [10.0, 50, 90], score) for name, score in scores.items()]
+    judge = Judge(truth, 5.0, Judging(truth))
+    judged = judge.by_halves(picks, 0.2)
+    assert judged.thresholds == pytest.approx((0.4, 0.7))
+    assert judged.chosen_f1 == (1, 1)
+    assert judged.counts.tolist() == [[2, 1, 2, 1], [1, 0, 1, 0], [2, 2, 2, 2]]
+    assert judged.precision == pytest.approx(6 / 8)
+    assert judged.recall == pytest.approx(6 / 8)
+    assert judged.f1 == pytest.approx(2 * 6 / (8 + 8))
+    low, high = judge.f1_interval(judged.counts)
+    assert low < judged.f1 < high
+    assert judge.difference_interval(judged.counts, judged.counts) == (0, 0)
+    assert judge.by_halves([], 0.2).f1 == 0
