@@ -13,7 +13,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from gembench.cli import build_parser, main
-from gembench.commands.guide import page
+from gembench.commands.guide import ORDER, page
 from gembench.engine.exact.search import CPUSearch
 from gembench.errors import InputError
 from gembench.io.coordinates import read_coordinates
@@ -149,12 +149,23 @@ def test_a_micrograph_that_cannot_be_picked_from_python_is_an_error_at_the_end(t
     assert (tmp_path / "picks" / "b.star").is_file()
 
 
-def test_simulate_pick_and_score(tmp_path: Path) -> None:
-    """The demonstration, smaller: the particles of a simulated micrograph are found."""
+def test_simulate_pick_and_view(tmp_path: Path) -> None:
+    """The demonstration, smaller: four commands, and the page has the particles of a simulated micrograph."""
     demo = next(text for text in blocks("sh") if "gembench simulate" in text)
-    small = demo.replace("--count 3 --seed 1", "--count 2 --seed 2 --size 1200").replace("step 6", "step 20")
-    for line in small.replace("\\\n", " ").splitlines():
-        if line.startswith("gembench "):
-            words = [sys.executable, "-m", "gembench", *shlex.split(line)[1:]]
-            subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
-    assert (tmp_path / "demo-picks" / "picks.star").is_file()
+    lines = demo.replace("\\\n", " ").splitlines()
+    assert [line.split()[1] for line in lines] == ["install", "simulate", "pick", "view"]
+    for line in lines[1:]:
+        small = line.replace("--size 1024", "--size 700").replace("step 10", "step 20")
+        gembench(*shlex.split(small)[1:], cwd=tmp_path)
+    assert (tmp_path / "picks" / "picks.star").is_file()
+    assert "sim_0001" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_it_is_a_page_that_leads_to_all_others() -> None:
+    """A stranger reads it in some minutes; every link leads to a file, and to every page of the manual."""
+    assert len(README.splitlines()) <= 130
+    root = Path(__file__).parents[1]
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    for link in links:
+        assert (root / link).is_file(), link
+    assert [f"gembench/guide/{topic}.md" for topic in ORDER] == [name for name in links if "/guide/" in name]
