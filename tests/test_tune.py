@@ -13,14 +13,18 @@ from scipy.ndimage import gaussian_filter
 
 import gembench
 from gembench.cli import main
+from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.engine.picks import Picks
 from gembench.engine.turning import rotate
+from gembench.errors import InputError
 from gembench.io.coordinates import write_coordinates
-from gembench.io.images.mrc import write_mrc, write_stack
+from gembench.io.images.mrc import read_stack, write_mrc, write_stack
 from gembench.picking.settings import PickSettings, Resources, Sources
 from gembench.tuning.command import pick_command, threshold_between
+from gembench.tuning.decoys import write_decoys
 from gembench.tuning.grid import Grid
 from gembench.tuning.judging import Judge, Judging
+from gembench.tuning.misses import misses, unsearched_border
 
 BOX, WIDTH, PIXEL, STEP, SHAPE = 24, 16, 3.0, 90, (150, 190)
 NAMES = ("a", "b", "c", "d")
@@ -38,6 +42,13 @@ def particle():
 
 def blob():
     return gaussian_filter(np.pad(np.full((10, 10), -1.5), 7), 2.5)
+
+
+def bar(end):
+    """A dark bar with a foot in a box of 32 px, down to row 27, or longer."""
+    image = np.zeros((32, 32))
+    image[6:end, 13:19] = image[6:10, 13:24] = -1
+    return gaussian_filter(image, 1)
 
 
 def places(seed):
@@ -89,8 +100,9 @@ def printed_commands(out):
 
 
 def test_the_better_low_pass_wins_and_its_command_does_what_is_announced(folder, capsys):
-    assert tune(*FIXED, "--lowpass", "60,9", "--border", "0,1", "--distance", "0.75,1.5", "--edges",
-                "reflect,mask", "--beside", "0.9", "--json", "tuning.json", "--average", "1") == 0
+    assert tune(*FIXED, "--lowpass", "60,9", "--border", "0,1", "--distance", "0.75", "--edges",
+                "reflect,mask", "--beside", "0.9", "--json", "tuning.json", "--average", "1", "--no-decoys",
+                "--resamples", "100") == 0
     out = capsys.readouterr().out
     stored = json.loads(Path("tuning.json").read_text())
     assert (stored["best"]["lowpass_A"], stored["best"]["border_px"]) == (9, 0)
@@ -237,3 +249,117 @@ def test_each_half_is_judged_at_the_threshold_of_the_other():
     assert low < judged.f1 < high
     assert judge.difference_interval(judged.counts, judged.counts) == (0, 0)
     assert judge.by_halves([], 0.2).f1 == 0
+
+
+@pytest.fixture
+def lures(folder):
+    """Four micrographs with 12 bars and 12 longer ones each; the annotations, and picks of the longer."""
+    grid = [(x, y) for y in (24, 64, 104, 144) for x in (24, 64, 104, 144, 184, 224)]
+    marks, others = [], []
+    for seed, name in enumerate(NAMES):
+        rng = np.random.default_rng(seed)
+        image = rng.normal(20, 0.7, (170, 250))
+        xy = np.array([grid[place] for place in rng.permutation(24)])
+        for number, (x, y) in enumerate(xy):
+            turned = rotate(bar(27 if number < 12 else 32), STEP * int(rng.integers(4)), outside="constant")
+            image[y - 16 : y + 16, x - 16 : x + 16] += turned
+        write_mrc(f"mics/{name}.mrc", image.astype(np.float32), PIXEL)
+        marks.append(Picks(f"{name}.mrc", *xy[:12].T))
+        others.append(Picks(f"{name}.mrc", *xy[12:].T, score=np.linspace(0.9, 0.6, 12), view=[0] * 12))
+    Path("mics/e.mrc").unlink()
+    write_coordinates("truth.star", marks)
+    write_stack("templates.mrcs", bar(27)[None], PIXEL, "dark")
+    mask = np.zeros((32, 32))
+    mask[3:30, 9:27] = 1
+    write_stack("masks.mrcs", mask[None], PIXEL)
+    return marks, others
+
+
+def test_decoys_of_one_half_are_judged_on_the_other(lures, capsys):
+    options = [word for word in QUICK if word != "--no-decoys"]
+    assert tune(*options, "--lowpass", "12", "--json", "tuning.json", "--keep", "kept") == 0
+    out = capsys.readouterr().out
+    stored = json.loads(Path("tuning.json").read_text())
+    (effect,) = stored["effects"]
+    assert (effect["option"], effect["matters"]) == ("decoys", True)
+    assert effect["values"]["with"] > effect["values"]["without"] + 0.05
+    assert (stored["best"]["decoys"], stored["decoys"]) == (True, "decoys.mrcs")
+    for number, names in ((1, "bd"), (2, "ac")):  # the decoy of the first half, a and c, searches the second
+        folder = Path(f"kept/12A-reflect-90deg-decoys-{number}")
+        assert {path.stem for path in folder.glob("?.star")} == set(names)
+        assert json.loads((folder / "run.json").read_text())["settings"]["decoys"]
+    decoy, _ = read_stack("decoys.mrcs")
+    turned = [np.corrcoef(rotate(decoy[0], psi)[4:-4, 4:-4].ravel(), bar(32)[4:-4, 4:-4].ravel())[0, 1]
+              for psi in range(0, 360, 5)]
+    assert max(turned) > 0.9
+    pick, score = printed_commands(out)
+    assert "decoys.mrcs" in pick
+    assert main([*pick, "--quiet"]) == 0
+    assert main([*score, "--json", "score.json", "--quiet"]) == 0
+    assert json.loads(Path("score.json").read_text())["f1"] == pytest.approx(stored["f1"], abs=1e-12)
+
+
+def test_decoys_are_made_of_the_better_false_picks_of_judged_views(folder, monkeypatch):
+    from gembench.templates.views import Views
+
+    averaged = []
+
+    def average(particles, **_):
+        averaged[:] = np.concatenate([rows.score for rows in particles.picks]).round(2)
+        return Views([""], -blob()[None], PIXEL, [{}], agreements=[0.8 if "c.mrc" in names else 0.6])
+
+    monkeypatch.setattr("gembench.tuning.decoys.averages", average)
+    xy = np.arange(14.0) * 10
+    picks = [Picks(f"{name}.mrc", xy, xy, np.linspace(0.92, 0.66, 14), view=[0] * 14) for name in NAMES]
+    marks = [Picks(f"{name}.mrc", [0.0, 10], [0.0, 10], label=["", "unsure"]) for name in NAMES]
+    judge = Judge(marks, 4.0, Judging(marks, views=[0]))
+    files = {f"{name}.mrc": Path(f"mics/{name}.mrc") for name in NAMES}
+    bank = TemplateBank(particle()[None])
+
+    def made(picks, threshold, lowpass=20):
+        settings = PickSettings(PIXEL, lowpass=lowpass)
+        count = write_decoys(Path("d.mrcs"), picks, names, judge, files, bank, settings, threshold)
+        assert count == len(averaged)
+        return min(averaged)
+
+    names = ["a.mrc", "c.mrc"]
+    assert (made(picks, 0.8), len(averaged)) == (0.66, 24)
+    assert (made(picks, 0.88), len(averaged)) == (0.72, 18)  # 0.704 is 0.8 of it
+    assert (made(picks, 1.1), len(averaged)) == (0.78, 12)  # as few as make a decoy
+    mixed = [Picks(rows.micrograph, rows.x, rows.y, rows.score, view=[0, 1] * 7) for rows in picks]
+    assert (made(mixed, 0.1), len(averaged)) == (0.68, 12)
+    Path("d.mrcs").unlink()
+    for some, lowpass, text in ((["a.mrc"], 20, "6 false picks, and a decoy needs 12"),
+                                (["a.mrc", "b.mrc"], 20, "two halves of them correlate by 0.60 only"),
+                                (["a.mrc", "c.mrc"], 0, "12 false picks, and a decoy needs 25")):
+        names[:] = some
+        with pytest.raises(InputError, match=text):
+            made(mixed, 0.1, lowpass)
+        assert not Path("d.mrcs").exists()
+
+
+def test_misses_are_counted_by_their_distance_from_the_edge():
+    truth = [Picks("a.mrc", [3.0, 50, 95, 50], [50.0, 50, 50, 12]), Picks("b.mrc", [50.0, 30], [50.0, 30])]
+    judge = Judge(truth, 5.0, Judging(truth))
+    picks = [Picks("a.mrc", [50.0], [50.0], [0.9])]
+    where = misses(picks, judge, {"a.mrc": (101, 101), "b.mrc": (101, 101)}, 20.0, 5.5)
+    assert where.edges == (0, 5, 10, 20)
+    assert where.annotated == (1, 1, 1, 3)
+    assert where.missed == (1, 1, 1, 2)
+    assert (where.unsearched, where.within) == (5.5, 2)  # 3 and 100 - 95 px
+
+
+@pytest.mark.parametrize(("edges", "border", "views", "pixels"), [
+    ("reflect", 0, None, 0), ("reflect", 7, None, 7), ("box", 0, None, 8), ("mask", 0, None, 2),
+    ("mask", 0, [0], 4), ("mask", 5, None, 5),
+])
+def test_what_is_not_searched_follows_from_edges_and_border(edges, border, views, pixels):
+    from gembench.engine.peaks import PeakSettings
+
+    masks = np.zeros((2, 16, 16))
+    masks[0, 2:15, 4:13] = 1  # 6 px up and down, 4 to the sides
+    masks[1, 6:11, 3:14] = 1  # 2 and 5
+    templates = np.random.default_rng(0).normal(size=(2, 16, 16))
+    bank = TemplateBank(templates, masks, grid_angles(90))
+    settings = PickSettings(1.0, edges=edges, peaks=PeakSettings(border=border))
+    assert unsearched_border(bank, settings, views) == pixels

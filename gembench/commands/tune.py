@@ -78,7 +78,7 @@ def _add_truth(parser: argparse.ArgumentParser) -> None:
 def _add_grid(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is tried, each with commas between its values")
     group.add_argument("--lowpass", metavar="A,A", type=_values(real),
-                       help="low-pass filters, 0 for none (default: none and 5, 10, 18 %% of the particle's"
+                       help="low-pass filters, 0 for none (default: none and 5, 10, 20 %% of the particle's"
                        " width)")
     group.add_argument("--edges", metavar="E,E", type=_values(_edges),
                        help="where scores are (default: reflect,mask,box)")

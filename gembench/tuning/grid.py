@@ -14,7 +14,7 @@ from gembench.engine.search import Method
 from gembench.errors import InputError
 from gembench.picking.settings import PickSettings
 
-LOWPASS_PARTS = (0.05, 0.1, 0.18)  # of the particle's width: of KLH 19, 38 and 69 A
+LOWPASS_PARTS = (0.05, 0.1, 0.2)  # of the particle's width: of KLH 18, 36 and 72 A
 # Below it lie no thresholds that were best, and searches take long: under a strong filter, noise scores high.
 LOWEST, LOWEST_STRONG = 0.2, 0.3
 STRONG = 0.15  # of the particle's width

@@ -19,6 +19,7 @@ from gembench.evaluate.ranking import ratio
 from gembench.evaluate.result import Counts
 from gembench.io.coordinates import read_coordinates
 
+STANDARD_ERROR = 0.683  # of a normal distribution lies within one
 NOTHING = 1.0  # a threshold for what is judged by its curve, which has all picks: the counts take their time
 
 
@@ -58,7 +59,7 @@ class ByHalves:
     @cached_property
     def f1(self) -> float:
         """The harmonic mean of precision and recall."""
-        return float(f1_of(self.counts.sum(axis=1, keepdims=True))[0])
+        return _f1_of_all(self.counts)
 
     @property
     def precision(self) -> float:
@@ -77,6 +78,11 @@ def f1_of(counts: Counts) -> FloatArray:
     """F1 (n,) of true picks, false picks and annotated particles (3, n)."""
     true, false, particles = counts
     return ratio(2 * true, true + false + particles)
+
+
+def _f1_of_all(counts: Counts) -> float:
+    """F1 of all micrographs of (3, micrographs)."""
+    return float(f1_of(counts.sum(axis=1, keepdims=True))[0])
 
 
 class Judge:
@@ -154,6 +160,13 @@ class Judge:
         if not len(self.weights):
             return None
         return interval(self._resampled_f1(better) - self._resampled_f1(worse))
+
+    def is_better(self, better: Counts, worse: Counts) -> bool:
+        """Whether an F1 is higher than another of the same micrographs by more than a standard error."""
+        if not len(self.weights):
+            return bool(_f1_of_all(better) > _f1_of_all(worse))
+        around = interval(self._resampled_f1(better) - self._resampled_f1(worse), STANDARD_ERROR)
+        return around is not None and around[0] > 0
 
     def _resampled_f1(self, counts: Counts) -> FloatArray:
         return f1_of(counts @ self.weights.T)

@@ -84,7 +84,7 @@ class Tuning:
 
     trials: all that were tried, best first; intervals: of F1, of the same
     best: of the trials, that with the highest F1, but for a finer angle step, `beside` and decoys that are
-        better by no more than chance
+        better by no more than a standard error
     choice_f1, choice_interval: what choosing is worth: on each half the trial and threshold that are best on
         the other
     settings: of the best, with its threshold; decoys: the file of them, None without

@@ -29,7 +29,7 @@ def print_tables(tuning: Tuning) -> None:
     say(f"The best {min(BEST, len(tuning.trials))} of {len(tuning.trials)} trials, judged by halves of"
         f" {tuning.micrographs} micrographs within {tuning.radius:.4g} px", "bold")
     console.print(_ranking(tuning))
-    say(f"  {MARK} is chosen" + (": a finer step, beside or decoys are better by no more than chance"
+    say(f"  {MARK} is chosen" + (": a finer step, beside or decoys are better by less than a standard error"
                                  if tuning.rank else ""))
     if tuning.unannotated:
         say(f"  {tuning.unannotated} micrographs without annotation are not judged")
@@ -52,7 +52,7 @@ def print_tables(tuning: Tuning) -> None:
     say(f"  On these micrographs, which its threshold is chosen on: F1 {tuning.f1:.1%}, precision"
         f" {tuning.precision:.1%}, recall {tuning.recall:.1%}")
     if tuning.decoys is not None:
-        say(f"  {tuning.decoys}: decoys, from the false picks of all annotated micrographs")
+        say(f"  {tuning.decoys}: decoys, made of the false picks on all these micrographs, which flatters it")
     say()
     print(shlex.join(tuning.command))
     print(shlex.join(tuning.score_command))

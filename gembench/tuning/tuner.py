@@ -128,10 +128,9 @@ class Tuner:
         return stage
 
     def _preferred(self, simple: Trial, trials: Sequence[Trial]) -> Trial:
-        """The best of some trials if it is better than a simpler one by more than chance, else that one."""
+        """The best of some trials; a simpler one unless it is better by more than a standard error."""
         best = _best([simple, *trials])
-        interval = self.judge.difference_interval(best.judged.counts, simple.judged.counts)
-        return simple if interval is not None and interval[0] <= 0 else best
+        return best if self.judge.is_better(best.judged.counts, simple.judged.counts) else simple
 
     def _search(self, lowpass: float, edges: Edges, step: float) -> Iterator[None]:
         grid = self.grid
@@ -183,7 +182,8 @@ class Tuner:
         for number, names in enumerate(self.judge.halves):
             path = self.folder / f"decoys-{number + 1}.mrcs"
             try:
-                write_decoys(path, plain, names, self.judge, self.files, self.bank, best.settings)
+                write_decoys(path, plain, names, self.judge, self.files, self.bank, best.settings,
+                             best.judged.thresholds[1 - number])
             except InputError as error:
                 self.notes.append(f"decoys were not tried: {error}")
                 return []
@@ -207,7 +207,8 @@ class Tuner:
         settings, sources, decoys = best.settings, self.sources, None
         if best.decoys:
             decoys = self.folder / "decoys.mrcs"
-            write_decoys(decoys, plain, self.files, self.judge, self.files, self.bank, settings)
+            write_decoys(decoys, plain, self.files, self.judge, self.files, self.bank, settings,
+                         max(best.judged.thresholds))
             sources = replace(sources, decoys=self.decoys_to)
         yield from self.searches.search(settings, decoys, note="best")
         picks = self.searches.picks(settings, note="best")
