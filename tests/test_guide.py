@@ -1,9 +1,8 @@
-"""The manual: every page is shown, every command is understood, those of the first page run as they stand."""
+"""The manual: every page is shown, its options, pictures, paths and tables are true; tests/guide runs it."""
 
 from __future__ import annotations
 
 import re
-import shlex
 import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,7 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from gembench.cli import build_parser, main
+from gembench.cli import main
 from gembench.commands.guide import ORDER, page
 from gembench.engine.exact.plan import Plan
 from gembench.engine.picks import Picks
@@ -20,14 +19,6 @@ from gembench.engine.turning import rotate
 from gembench.io.coordinates import read_coordinates, write_coordinates
 
 GUIDE = Path(__file__).parents[1] / "gembench" / "guide"
-
-
-def commands(topic: str) -> list[list[str]]:
-    """The words of every gembench command in a page's blocks and lines, without `gembench`."""
-    text = page(topic)
-    code = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).replace("$SLURM_CPUS_PER_TASK", "16")
-    lines = code.replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("gembench ")]
 
 
 def test_every_page_is_a_topic() -> None:
@@ -45,9 +36,7 @@ def test_a_page_is_shown(topic: str, capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("topic", ORDER)
-def test_commands_and_options_are_gembenchs(topic: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for words in commands(topic):
-        assert callable(build_parser().parse_args(words).run)
+def test_options_and_topics_are_gembenchs(topic: str, capsys: pytest.CaptureFixture[str]) -> None:
     helps = ""
     for command in ("pick", "score", "view", "filter", "templates", "convert", "run", "tune"):
         with pytest.raises(SystemExit):
@@ -58,17 +47,6 @@ def test_commands_and_options_are_gembenchs(topic: str, capsys: pytest.CaptureFi
         assert option in helps, option
     for name in set(re.findall(r"gembench guide ([a-z]+)", page(topic))):
         assert name in ORDER, name
-
-
-def test_the_first_page_runs_as_it_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for words in commands("start"):
-        assert main(words) == 0, words
-    assert re.search(r"\d+ picks: \d+ true, \d+ false", capsys.readouterr().out)
-    assert Path("page.html").stat().st_size > 10_000
-    assert {path.name for path in Path("better").glob("*.star")} >= {"picks.star"}
 
 
 def test_another_topic_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
