@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.runtime import rtsys
 
 Kernel = Callable[..., Any]
 
@@ -49,8 +50,10 @@ class _KernelCache(FunctionCache):
         self._function, self._fastmath, self._stamped = function, fastmath, False
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """What is kept, without numba's way to it, which first loads all that it could compile with: a second."""
         self._stamp()
-        return super().load_overload(sig, target_context)
+        rtsys.initialize(target_context)
+        return self._load_overload(sig, target_context)
 
     def save_overload(self, sig: Any, data: Any) -> None:
         self._stamp()

@@ -24,7 +24,7 @@ def runner() -> str:
     """The owner of what the workers of one run share: the runner, or this process if it is no worker."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     worker = spec is not None and spec.name == "gembench.study.measure.worker"
-    return owner(psutil.Process().ppid() if worker else None)
+    return owner(psutil.Process().parents()[1].pid if worker else None)  # the fork of a nursery
 
 
 def orphaned(name: str) -> bool:

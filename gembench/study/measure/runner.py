@@ -21,7 +21,7 @@ from gembench.study.declare.cases import Case, Value, case_key, case_name, selec
 from gembench.study.declare.experiment import Experiment
 from gembench.study.declare.grid import group_by_arms
 from gembench.study.measure import provenance
-from gembench.study.measure.arm import TimeLimitError, Worker, WorkerDiedError
+from gembench.study.measure.arm import Nurseries, TimeLimitError, Worker, WorkerDiedError
 from gembench.study.measure.store import Row, RunWriter, load_rows, read_run
 from gembench.study.tell.text import band_text, seconds_text
 
@@ -54,6 +54,7 @@ class Arm:
     experiment: Experiment
     case: Case
     time_limit: float
+    nurseries: Nurseries
     warmups: list[float] = field(default_factory=list)
     samples: list[float] = field(default_factory=list)
     threads: int = 1
@@ -61,7 +62,7 @@ class Arm:
 
     def __post_init__(self) -> None:
         self.threads = self.experiment.threads(self.case)
-        self.worker = Worker(self.threads, self.time_limit)
+        self.worker = Worker(self.nurseries.of(self.threads), self.time_limit)
 
     def _ask(self, stage: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """The worker's answer; anything but success finishes the case with status and reason."""
@@ -119,13 +120,14 @@ def in_turn(arms: Sequence[Arm], number: int) -> list[Arm]:
 
 
 def measure(
-    experiment: Experiment, cases: Sequence[Case], rounds: int, time_limit: float, arrays: Path
+    experiment: Experiment, cases: Sequence[Case], nurseries: Nurseries, rounds: int, time_limit: float,
+    arrays: Path,
 ) -> Generator[Row, None, None]:
     """The rows of one group of arms, each as soon as it is finished; ends every worker, come what may."""
     arms: list[Arm] = []
     try:
         for case in cases:
-            arms.append(Arm(experiment, case, time_limit))
+            arms.append(Arm(experiment, case, time_limit, nurseries))
             arms[-1].prepare()
         ready = [arm for arm in arms if arm.row is None]
         yield from (arm.row for arm in arms if arm.row)
@@ -221,9 +223,10 @@ def _measure_all(
         **provenance.collect(experiment.file),
     }
     rows = []
-    with RunWriter(results, record) as writer:
+    with RunWriter(results, record) as writer, closing(Nurseries(experiment.file)) as nurseries:
         for group in group_by_arms(todo, experiment.compare):
-            with closing(measure(experiment, group, rounds, limit, writer.arrays_folder)) as finished:
+            rows_of = measure(experiment, group, nurseries, rounds, limit, writer.arrays_folder)
+            with closing(rows_of) as finished:
                 for row in finished:
                     writer.write(row)
                     rows.append(row)

@@ -1,5 +1,7 @@
-"""One case in a process of its own: set up once, timed on request, its thread counts and libraries fresh.
+"""One case in a process of its own: set up once, timed on request, its thread counts and memory fresh.
 
+The processes of one experiment and thread count are forks of one, which has imported what they need and run
+nothing, since imports would take longer than most cases.
 The runner writes one JSON line per request to standard input and reads one per answer:
 `prepare` (set-up and warm-ups), `sample` (one timed call), `close` (metrics, arrays, peak memory).
 Whatever the libraries print goes to standard error, where the runner finds a crash's last words.
@@ -10,10 +12,12 @@ from __future__ import annotations
 import gc
 import json
 import os
+import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,6 +26,7 @@ from gembench.errors import InputError
 from gembench.io.atomic import atomic_path, make_folder
 from gembench.plugins import load_plugins
 from gembench.study.declare.experiment import Case, Experiment, load_experiment
+from gembench.study.measure.arm import NUMBER
 from gembench.study.measure.memory import peak_rss
 from gembench.study.measure.store import plain
 
@@ -133,9 +138,44 @@ def serve(requests: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {"status": "failed", "reason": str(failure)}
 
 
+def fork(requests: socket.socket) -> None:
+    """Fork a worker when asked for one, and tell how one ended; returns in each worker, and not before.
+
+    The runner sends the process id of the worker whose end it wants to know of, or 0 with the standard input,
+    output and error of a new one; the answer is its exit code, or process id.
+    """
+    nursery = os.getpid()
+    while True:
+        message, files, _, _ = socket.recv_fds(requests, NUMBER.size, 3)
+        if not message:
+            sys.exit()
+        (pid,) = NUMBER.unpack(message)
+        if pid:
+            answer = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        else:
+            answer = os.fork()
+            if not answer:
+                break
+            os.setpgid(answer, answer)  # here too: the runner may end its group at once
+        for file in files:
+            os.close(file)
+        requests.sendall(NUMBER.pack(answer))
+    os.setpgid(0, 0)
+    die_with(nursery)
+    requests.close()
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+
+
 def main() -> None:
-    """Serve the runner until it closes the pipe."""
-    die_with(int(sys.argv[1]))
+    """Import what the experiment needs, then be a worker for each of its cases, until the runner goes."""
+    parent, file, requests = sys.argv[1:]
+    die_with(int(parent))
+    with suppress(Exception, SystemExit, KeyboardInterrupt):  # the worker says what is wrong
+        load_plugins()
+        load_experiment(Path(file))
+    fork(socket.socket(fileno=int(requests)))
     with private_output() as pipe:
         for answer in serve(json.loads(line) for line in sys.stdin):
             pipe.write(json.dumps(plain(answer), allow_nan=False) + "\n")
