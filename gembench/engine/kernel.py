@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile
-from numba.core.runtime import rtsys
+from numba.core.runtime.nrt import rtsys
 
 Kernel = Callable[..., Any]
 
@@ -50,7 +50,11 @@ class _KernelCache(FunctionCache):
         self._function, self._fastmath, self._stamped = function, fastmath, False
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """What is kept, without numba's way to it, which first loads all that it could compile with: a second."""
+        """The kept code for the arguments' types, or None.
+
+        numba's own way first loads all that it could compile with, which takes a second; what is compiled
+        needs only the memory of its arrays.
+        """
         self._stamp()
         rtsys.initialize(target_context)
         return self._load_overload(sig, target_context)
