@@ -104,7 +104,8 @@ def test_an_edited_score_changes_the_scores_of_every_library(tmp_path: Path) -> 
         return dict(json.loads(done.stdout))
 
     first, again = run(), run()
-    assert first["compiled"] and first["compiler"]
+    assert first["compiled"]
+    assert first["compiler"]
     assert again == {"compiled": 0, "compiler": False, "scores": first["scores"], "later": 12}
     file, = (path for path in package.rglob("*.py") if re.search(r"^def fold\($", path.read_text(), re.M))
     times = file.stat()
