@@ -22,9 +22,9 @@ def judged() -> tuple[list[Picks], list[Picks]]:
     for number in range(MICROGRAPHS):
         place = rng.uniform(0, SIDE, (2, PARTICLES))
         near = place + rng.normal(0, RADIUS / 4, place.shape)
-        found = np.where(np.arange(PARTICLES) % 2, near, rng.uniform(0, SIDE, place.shape))
+        positions = np.where(np.arange(PARTICLES) % 2, near, rng.uniform(0, SIDE, place.shape))
         truth.append(Picks(f"{number}.mrc", *place, label=np.full(PARTICLES, "side")))
-        picks.append(Picks(f"{number}.mrc", *found, score=rng.random(PARTICLES)))
+        picks.append(Picks(f"{number}.mrc", *positions, score=rng.random(PARTICLES)))
     return picks, truth
 
 

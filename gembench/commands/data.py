@@ -66,31 +66,32 @@ def run_list(args: argparse.Namespace) -> int:
     table = Table("name", "status", "micrographs", "annotations", "A/px", box=SIMPLE_HEAD)
     table.add_column("where, or how to get it", overflow="fold")
     for name in [*KNOWN, *(n for n in names_here() if n not in KNOWN)]:
-        found = find_set(name)
-        table.add_row(name, *(_present(found) if found else _absent(name)))
+        data_set = find_set(name)
+        table.add_row(name, *(_present(data_set) if data_set else _absent(name)))
     table.add_row("simulated", "always", "any number", "exact truth", "2.2", "gembench simulate -o DIR")
     width = None if sys.stdout.isatty() else 200  # a pipe has no width to fit
     console = Console(width=width, markup=False)  # names and paths are not rich's markup
     console.print(table)
-    for known in KNOWN.values():
-        console.print(f"{known.name}: {known.title}", highlight=False)
+    for published in KNOWN.values():
+        console.print(f"{published.name}: {published.title}", highlight=False)
     return 0
 
 
-def _present(found: DataSet) -> tuple[str, ...]:
+def _present(data_set: DataSet) -> tuple[str, ...]:
     """The cells of a set that is here."""
-    size = f"{found.pixel_size:g}" if found.pixel_size else "unknown"
-    annotations = found.annotations.name if found.annotations else "none"
-    return "here", str(len(found.micrographs)), annotations, size, str(found.folder)
+    size = f"{data_set.pixel_size:g}" if data_set.pixel_size else "unknown"
+    annotations = data_set.annotations.name if data_set.annotations else "none"
+    return "here", str(len(data_set.micrographs)), annotations, size, str(data_set.folder)
 
 
 def _absent(name: str) -> tuple[str, ...]:
     """The cells of a set that is not here."""
     from gembench.data.sets import KNOWN
 
-    known = KNOWN[name]
-    get = f"gembench data fetch {name}" if known.url else f"gembench data import DIR --name {name}"
-    return "not here", "", "", f"{known.pixel_size:g}", get if known.url else f"{get}  (from {known.source})"
+    data_set = KNOWN[name]
+    get = f"gembench data fetch {name}" if data_set.url \
+        else f"gembench data import DIR --name {name}  (from {data_set.source})"
+    return "not here", "", "", f"{data_set.pixel_size:g}", get
 
 
 def run_fetch(args: argparse.Namespace) -> int:
@@ -99,18 +100,18 @@ def run_fetch(args: argparse.Namespace) -> int:
     from gembench.data.sets import find_set
     from gembench.progress import DownloadBar
 
-    if args.name and (found := find_set(args.name)):
-        print(f"{args.name}: here already, {len(found.micrographs)} micrographs in {found.folder}")
+    if args.name and (data_set := find_set(args.name)):
+        print(f"{args.name}: here already, {len(data_set.micrographs)} micrographs in {data_set.folder}")
         return 0
     show = not args.quiet and sys.stderr.isatty()
     bar = DownloadBar(args.name, sys.stderr) if show else None
     try:
-        found, digest = fetch_set(args.name, args.url, bar or False, args.sha256)
+        data_set, digest = fetch_set(args.name, args.url, bar or False, args.sha256)
     finally:
         if bar is not None:
             bar.close()
     if not args.quiet:
-        print(f"{args.name}: {len(found.micrographs)} micrographs in {found.folder}")
+        print(f"{args.name}: {len(data_set.micrographs)} micrographs in {data_set.folder}")
         print(f"sha256 {digest}" + ("" if args.sha256 else " (none is published: note it for --sha256)"))
     return 0
 
@@ -119,9 +120,9 @@ def run_import(args: argparse.Namespace) -> int:
     """Import a folder as a set; returns 0."""
     from gembench.data.acquire import import_set
 
-    found = import_set(args.folder, args.name, args.pixel_size, args.annotations, args.link)
+    data_set = import_set(args.folder, args.name, args.pixel_size, args.annotations, args.link)
     if not args.quiet:
-        annotations = "annotated" if found.annotations else "no annotations"
-        print(f"{args.name}: {len(found.micrographs)} micrographs, {found.pixel_size:g} A/px, {annotations},"
-              f" in {found.folder}")
+        annotations = "annotated" if data_set.annotations else "no annotations"
+        print(f"{args.name}: {len(data_set.micrographs)} micrographs, {data_set.pixel_size:g} A/px,"
+              f" {annotations}, in {data_set.folder}")
     return 0

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.commands.study import add_folders, experiments_of, wanted
+from gembench.commands.study import add_folders, experiments_of, selected
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def draw_figures(args: argparse.Namespace) -> int:
     from gembench.study.tell.figures import declared_rows, write_figures
 
     failed, formats = False, ("png", "svg") if args.svg else ("png",)
-    for experiment, _ in wanted(args.names or ["all"], args.experiments):
+    for experiment, _ in selected(args.names or ["all"], args.experiments):
         rows = declared_rows(args.results, experiment, args.grid)
         if not any(row.ok for row in rows):
             print(f"{experiment.name}: no stored results; run `gembench run {experiment.name}`")
@@ -168,7 +168,7 @@ def export_rows(args: argparse.Namespace) -> int:
     from gembench.io.atomic import atomic_text
     from gembench.study.measure.store import load_rows
 
-    (experiment, _), = wanted([args.name], args.experiments)
+    (experiment, _), = selected([args.name], args.experiments)
     text = csv_text(load_rows(args.results, experiment.name, grid=args.grid))
     if args.csv == Path("-"):
         sys.stdout.write(text)

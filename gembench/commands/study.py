@@ -84,7 +84,7 @@ def experiments_of(folder: Path | None) -> Path:
     return experiments_folder(chosen)
 
 
-def wanted(selectors: list[str], folder: Path | None) -> list[tuple[Experiment, Case]]:
+def selected(selectors: list[str], folder: Path | None) -> list[tuple[Experiment, Case]]:
     """The experiments that `selectors` name with the axis values asked of each; only their files are read.
 
     Raises InputError for a name that no file has.
@@ -95,12 +95,12 @@ def wanted(selectors: list[str], folder: Path | None) -> list[tuple[Experiment, 
     folder = experiments_of(folder)
     if "all" in selectors:
         return [(experiment, Case()) for experiment in load_all(folder).values()]
-    files, found = studies_of(folder), []
+    files, chosen_of = studies_of(folder), []
     for name, chosen in map(parse_selector, selectors):
         if name not in files:
             raise InputError(f"{folder}: no experiment {name}; choose from {', '.join(files) or 'none'}")
-        found.append((load_experiment(files[name]), chosen))
-    return found
+        chosen_of.append((load_experiment(files[name]), chosen))
+    return chosen_of
 
 
 def run_experiments(args: argparse.Namespace) -> int:
@@ -110,7 +110,7 @@ def run_experiments(args: argparse.Namespace) -> int:
 
     settings = Settings(args.grid, args.keep, args.keep_failed, args.rounds, args.time_limit)
     cases, failures = 0, []
-    for experiment, chosen in wanted(args.selectors, args.experiments):
+    for experiment, chosen in selected(args.selectors, args.experiments):
         rows = run_experiment(experiment, args.results, settings, chosen=chosen, tell=_tell)
         cases += len(rows)
         failures += [f"{case_name(experiment.name, row.case)}: {row.reason}" for row in rows
@@ -128,7 +128,7 @@ def list_experiments(args: argparse.Namespace) -> int:
     """Experiments with their case counts, or the cases of those named."""
     from rich.console import Console
 
-    experiments = [experiment for experiment, _ in wanted(args.names or ["all"], args.experiments)]
+    experiments = [experiment for experiment, _ in selected(args.names or ["all"], args.experiments)]
     console = Console(highlight=False, markup=False)
     if args.names:
         for experiment in experiments:
@@ -149,9 +149,9 @@ def _list_all(console: Any, experiments: list[Experiment], results: Path) -> Non
     for experiment in experiments:
         stored = [row for row in load_rows(results, experiment.name) if row.ok]
         machines = len({row.machine for row in stored})
-        told = f"{len(stored)} on {machines} machine(s)" if stored else "none"
+        measured = f"{len(stored)} on {machines} machine(s)" if stored else "none"
         counts = " / ".join(str(len(experiment.grids[grid])) for grid in GRIDS)
-        table.add_row(experiment.name, experiment.paper, experiment.title, counts, told)
+        table.add_row(experiment.name, experiment.paper, experiment.title, counts, measured)
     console.print(table)
 
 
@@ -167,8 +167,8 @@ def _list_cases(console: Any, experiment: Experiment, grid: str, results: Path) 
         stored.setdefault(case_key(row.case), []).append(
             f"{row.status} on {printable(row.machine)} {code.text(row)}")
     for case in experiment.grids[grid]:
-        told = ", ".join(stored.get(case_key(case), ["not measured"]))
-        console.print(f"  {case_name(experiment.name, case)}  {told}", soft_wrap=True)
+        where = ", ".join(stored.get(case_key(case), ["not measured"]))
+        console.print(f"  {case_name(experiment.name, case)}  {where}", soft_wrap=True)
 
 
 def show_machine(args: argparse.Namespace) -> int:

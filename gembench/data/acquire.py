@@ -39,12 +39,12 @@ def fetch_set(
     """
     import pooch
 
-    known = KNOWN.get(name)
-    if known is None:
+    data_set = KNOWN.get(name)
+    if data_set is None:
         raise InputError(f"{name}: no such data set; choose one of {', '.join(KNOWN)}")
-    address = known.url if url is None else url
+    address = data_set.url if url is None else url
     if address is None:
-        raise InputError(f"{name}: cannot be downloaded here; get it from {known.source} and run"
+        raise InputError(f"{name}: cannot be downloaded here; get it from {data_set.source} and run"
                          f" `gembench data import DIR --name {name}`")
     if not address:
         raise InputError("--url: is empty; give the archive's address, or leave it out")
@@ -55,7 +55,7 @@ def fetch_set(
             raise InputError(f"{address}: its SHA-256 is {digest}, not {sha256}; do not use this archive")
         _unpack(archive, address, folder / "micrographs")
         _check_shapes(folder / "micrographs", address)
-        atomic_text(folder / RECORD, json.dumps({"pixel_size": known.pixel_size, "source": address,
+        atomic_text(folder / RECORD, json.dumps({"pixel_size": data_set.pixel_size, "source": address,
                                                  "sha256": digest}) + "\n")
     return open_set(cache_folder() / name), digest
 

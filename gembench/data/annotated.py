@@ -73,20 +73,21 @@ def annotated_set(name: str) -> Annotated:
 
     Raises InputError if it is not on this machine, or has no annotations, templates or masks.
     """
-    found = find_set(name)
-    if found is None:
+    data_set = find_set(name)
+    if data_set is None:
         raise InputError(f"data set {name} is not here: `gembench data fetch {name}`, or set GEMBENCH_DATA")
-    if found.annotations is None or found.templates is None or found.masks is None or not found.pixel_size:
+    if data_set.annotations is None or data_set.templates is None or data_set.masks is None \
+            or not data_set.pixel_size:
         raise InputError(
-            f"{found.folder}: annotations, templates.mrcs, masks.mrcs or the pixel size are missing:"
+            f"{data_set.folder}: annotations, templates.mrcs, masks.mrcs or the pixel size are missing:"
             " `gembench templates --from-picks` makes templates and masks"
         )
-    truth = read_coordinates(found.annotations)
+    truth = read_coordinates(data_set.annotations)
     names = {micrograph_key(picks.micrograph) for picks in truth}
-    micrographs = [path for path in found.micrographs if micrograph_key(path) in names]
-    sources = _sources(found.annotations, truth)
-    return Annotated(name, micrographs, truth, found.templates, found.masks, found.pixel_size, sources,
-                     _makers(found, sources))
+    micrographs = [path for path in data_set.micrographs if micrograph_key(path) in names]
+    sources = _sources(data_set.annotations, truth)
+    return Annotated(name, micrographs, truth, data_set.templates, data_set.masks, data_set.pixel_size,
+                     sources, _makers(data_set, sources))
 
 
 def simulated_set(count: int, size: int = 2048) -> Annotated:
@@ -126,19 +127,19 @@ def _sources(path: Path, truth: Sequence[Picks]) -> dict[str, NDArray[np.str_]]:
     """The column `source` of a table of annotations, in the order of its marks; nothing without one."""
     if path.suffix.lower() != ".csv":
         return {}
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    labels: defaultdict[str, list[str]] = defaultdict(list)
     try:
         for row in csv.DictReader(read_text(path).splitlines()):
-            found[micrograph_key(row.get("micrograph") or "")].append((row.get("source") or "").strip())
+            labels[micrograph_key(row.get("micrograph") or "")].append((row.get("source") or "").strip())
     except csv.Error as error:
         raise InputError(f"{path}: is no table ({error}); correct it") from error
-    fits = all(len(found[micrograph_key(marks.micrograph)]) == len(marks) for marks in truth)
-    return {key: np.array(values) for key, values in found.items()} if fits else {}
+    fits = all(len(labels[micrograph_key(marks.micrograph)]) == len(marks) for marks in truth)
+    return {key: np.array(values) for key, values in labels.items()} if fits else {}
 
 
-def _makers(found: DataSet, sources: Mapping[str, NDArray[np.str_]]) -> str:
+def _makers(data_set: DataSet, sources: Mapping[str, NDArray[np.str_]]) -> str:
     """Who annotated a set: as its record says, or gembench's own readers, who note what was proposed."""
-    record = found.folder / RECORD
+    record = data_set.folder / RECORD
     if record.is_file() and (said := read_json(record, "a set's record").get("annotations")):
         return str(said)
     proposed = any((source == CANDIDATE).any() for source in sources.values())

@@ -31,7 +31,7 @@ class KnownSet:
 
 
 KNOWN = {
-    known.name: known for known in (
+    published.name: published for published in (
         KnownSet("klh", "KLH data set I (Zhu et al. 2004): 82 far-from-focus images, 2048 x 2048", 2.2,
                  "https://emg.nysbc.org/prtl_data/klh/klh_1k/exposure2.mrc.tar.gz", "emg.nysbc.org"),
         KnownSet("apoferritin", "Apoferritin, frame averages of EMPIAR-10146", 1.5, source="EMPIAR-10146"),
@@ -70,11 +70,11 @@ def data_folders() -> Iterator[Path]:
 
     Raises InputError if GEMBENCH_DATA names something that is not a folder.
     """
-    given = os.environ.get(ENVIRONMENT)
-    if given and not Path(given).is_dir():
-        raise InputError(f"{ENVIRONMENT}={given}: no such folder; name a folder of data sets or unset it")
-    if given:
-        yield Path(given)
+    folder = os.environ.get(ENVIRONMENT)
+    if folder and not Path(folder).is_dir():
+        raise InputError(f"{ENVIRONMENT}={folder}: no such folder; name a folder of data sets or unset it")
+    if folder:
+        yield Path(folder)
     yield cache_folder()
 
 

@@ -174,11 +174,11 @@ class OneTemplate:
         from gembench.engine.fft import fft_library
 
         shape = (work.micrograph.shape[0], work.micrograph.shape[1])
-        known = fft_library(library)
-        plan = make_plan(shape, work.bank, known, method="paper", dtype=dtype)
+        transforms = fft_library(library)
+        plan = make_plan(shape, work.bank, transforms, method="paper", dtype=dtype)
         self.work, self.dtype = work, dtype
         self.plan = replace(plan, transform=transform or plan.transform)
-        self._correlator = PaperCorrelator(self.plan, known)
+        self._correlator = PaperCorrelator(self.plan, transforms)
         self._frame = self._correlator.frame(work.micrograph, lambda _: None)
         self._piece = Piece([[work.bank.rotated(0, dtype)]], shared_mask=False)
 

@@ -125,17 +125,17 @@ def contrast_margin(template: Array, mask: Array) -> float:
 
 
 def matched_contrast(
-    templates: Array, masks: Array, micrograph: Contrast, given: Contrast | None = None,
+    templates: Array, masks: Array, micrograph: Contrast, stated: Contrast | None = None,
     numbers: Sequence[int] | None = None,
 ) -> tuple[Array, list[int]]:
     """The templates (v, h, w) with the micrograph's contrast, and which of them were inverted for it.
 
-    given: the templates' contrast; None asks `template_contrast`. Raises InputError where that cannot tell.
+    stated: the templates' contrast; None asks `template_contrast`. Raises InputError where that cannot tell.
     numbers: what the error calls them; None for 0, 1, ...
     """
     matched, inverted = templates.copy(), []
     for view, (template, mask) in enumerate(zip(templates, masks, strict=True)):
-        contrast = given or template_contrast(template, mask)
+        contrast = stated or template_contrast(template, mask)
         if contrast is None:
             raise InputError(
                 f"template {numbers[view] if numbers else view} does not show whether its particle is dark or"

@@ -223,7 +223,7 @@ def _walk(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> list[in
     blank = np.zeros(shape, bool)
     blanked = blank.reshape(-1)
     picked: list[int] = []
-    wanted = 0
+    count = 0
 
     def mask_of(template: int) -> tuple[Array, tuple[int, int]]:
         mask = bank.mask(template)
@@ -236,8 +236,8 @@ def _walk(maps: ScoreMap, bank: TemplateBank, settings: PeakSettings) -> list[in
                 y, x = divmod(place, shape[1])
                 if inside(y, x, shape, bank.box, settings.border):
                     picked.append(place)
-                    wanted += not bank.is_decoy(maps.index[y, x])
-                    if wanted == settings.max_picks:
+                    count += not bank.is_decoy(maps.index[y, x])
+                    if count == settings.max_picks:
                         return picked
     return picked
 

@@ -60,12 +60,12 @@ def compare_rings(
     draws: random places a map. None without any place.
     """
     rng = np.random.default_rng(seed)
-    found, random = [], []
+    at_picks, at_random = [], []
     for score, places in maps:
-        found.append(ring_contrasts(score, places, radii))
+        at_picks.append(ring_contrasts(score, places, radii))
         anywhere = rng.integers(margin, np.array(score.shape) - margin, (draws, 2))
-        random.append(ring_contrasts(score, anywhere, radii))
-    contrasts, drawn = np.concatenate(found or [np.empty(0)]), np.concatenate(random or [np.empty(0)])
+        at_random.append(ring_contrasts(score, anywhere, radii))
+    contrasts, drawn = np.concatenate(at_picks or [np.empty(0)]), np.concatenate(at_random or [np.empty(0)])
     if not len(contrasts) or not len(drawn):
         return None
     means = rng.choice(drawn, (2000, len(contrasts))).mean(axis=1)

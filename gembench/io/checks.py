@@ -93,45 +93,45 @@ def as_float32(path: Path, data: NDArray[Any]) -> FloatImage:
 
 
 def settle_pixel_size(
-    path: Path, header: float | None, given: float | None, *, required: bool = True
+    path: Path, header: float | None, stated: float | None, *, required: bool = True
 ) -> float | None:
     """The pixel size in A/px to use, from what the file's header says and what the user gives.
 
     header: A/px; None, 0 or not finite if the file does not say
-    given: A/px; None if the user does not say
+    stated: A/px; None if the user does not say
 
     The two must agree within 1 %, unless the user has `Insisted`. A header of exactly 1.0 is what many
     programs write when they do not know, and one of a tenth is in nm: a given value wins over them, with a
     warning; alone 1.0 is taken, with a warning.
 
-    Raises InputError if the two disagree, if `given` is not positive, or if neither is known and
+    Raises InputError if the two disagree, if `stated` is not positive, or if neither is known and
     `required`.
     """
-    if given is not None and not (math.isfinite(given) and given > 0):
-        raise InputError(f"{path}: pixel size {given:g} A/px was given; give a positive number")
-    if isinstance(given, Insisted):
-        return float(given)
+    if stated is not None and not (math.isfinite(stated) and stated > 0):
+        raise InputError(f"{path}: pixel size {stated:g} A/px was given; give a positive number")
+    if isinstance(stated, Insisted):
+        return float(stated)
     of_header = header if header is not None and math.isfinite(header) and header > 0 else None
     if of_header is None:
-        if given is None and required:
+        if stated is None and required:
             raise InputError(f"{path}: the file holds no pixel size; give one in A/px")
-        return given
-    if given is None:
+        return stated
+    if stated is None:
         if of_header == 1.0:
             log.warning("%s: pixel size 1.0 A/px in the header is often a placeholder; "
                         "give the pixel size if it is not 1.0", path)
         return of_header
-    if abs(of_header - given) <= PIXEL_SIZE_TOLERANCE * given:
-        return given
+    if abs(of_header - stated) <= PIXEL_SIZE_TOLERANCE * stated:
+        return stated
     if of_header == 1.0:
         log.warning("%s: pixel size 1.0 A/px in the header is taken for a placeholder; "
-                    "the given %g A/px is used", path, given)
-        return given
-    if abs(NANOMETRE * of_header - given) <= PIXEL_SIZE_TOLERANCE * given:
+                    "the given %g A/px is used", path, stated)
+        return stated
+    if abs(NANOMETRE * of_header - stated) <= PIXEL_SIZE_TOLERANCE * stated:
         log.warning("%s: pixel size %g A/px in the header is taken for nm; the given %g A/px is used", path,
-                    of_header, given)
-        return given
-    raise InputError(f"{path}: pixel size is {of_header:g} A/px in the header but {given:g} A/px was given;"
+                    of_header, stated)
+        return stated
+    raise InputError(f"{path}: pixel size is {of_header:g} A/px in the header but {stated:g} A/px was given;"
                      " correct the one that is wrong, or let `gembench pick` --ignore-header")
 
 

@@ -23,10 +23,10 @@ def read_euler(path: str | Path) -> list[Euler]:
     Raises InputError if the file is missing or empty, holds no angles, or a row is malformed.
     """
     path = Path(path)
-    found = _read_star(path) if path.suffix.lower() == ".star" else _read_text(path)
-    if not found:
+    angles = _read_star(path) if path.suffix.lower() == ".star" else _read_text(path)
+    if not angles:
         raise InputError(f"{path}: holds no Euler angles; give rows of 'rot tilt psi' in degrees")
-    return found
+    return angles
 
 
 def _read_text(path: Path) -> list[Euler]:

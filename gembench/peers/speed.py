@@ -34,7 +34,7 @@ class Task:
         a program that tells only its picks misses a planted particle.
         """
         if matched.maps is None:
-            return {"found": self._found(matched)} if self.peer.finds else {}
+            return {"found": self._particles_found(matched)} if self.peer.finds else {}
         y, x = self.work.places.T
         exact, score = self.work.exact.max(axis=1), matched.maps.score[y, x].astype(np.float64)
         if not np.isfinite(matched.maps.score).all():
@@ -48,7 +48,7 @@ class Task:
         return {"score_difference": error, "score_correlation": float(np.corrcoef(score, exact)[0, 1]),
                 "templates_right": float(right.mean())}
 
-    def _found(self, matched: Matched) -> float:
+    def _particles_found(self, matched: Matched) -> float:
         """The share of the planted places that have a pick, where all must have one."""
         from scipy.spatial import KDTree
 

@@ -98,8 +98,8 @@ class PickFolder:
 
     def is_finished(self, micrograph: Path) -> bool:
         """Whether the micrograph was picked with these settings, and has not changed since."""
-        known = self.record["micrographs"].get(self.key(micrograph), {})
-        same = all(known.get(name) == value for name, value in identity(micrograph).items())
+        entry = self.record["micrographs"].get(self.key(micrograph), {})
+        same = all(entry.get(name) == value for name, value in identity(micrograph).items())
         return same and self.star(micrograph).is_file()
 
     def is_picked(self, micrograph: Path) -> bool:
@@ -231,10 +231,10 @@ class PickFolder:
         if not picks or not path.exists():
             return not picks
         with suppress(InputError):  # damaged: it is written again
-            stored = {one.micrograph: one for one in read_coordinates(path, folders=True) if len(one)}
-            wanted = {one.micrograph: one for one in picks if len(one)}
-            return stored.keys() == wanted.keys() and all(map(same_picks, stored.values(),
-                                                              map(wanted.get, stored)))
+            stored = {part.micrograph: part for part in read_coordinates(path, folders=True) if len(part)}
+            current = {part.micrograph: part for part in picks if len(part)}
+            return stored.keys() == current.keys() and all(map(same_picks, stored.values(),
+                                                               map(current.get, stored)))
         return False
 
     def _new_record(self) -> dict[str, Any]:
@@ -252,8 +252,8 @@ class PickFolder:
         """Write run.json with what is our own."""
         runs, micrographs = self.record["runs"], self.record["micrographs"]
         if self._run is not None:
-            mine = self._run["process"], self._run.get("start")
-            runs[:] = [run for run in runs if (run.get("process"), run.get("start")) != mine]
+            own = self._run["process"], self._run.get("start")
+            runs[:] = [run for run in runs if (run.get("process"), run.get("start")) != own]
             runs.append(self._run)
         for key, facts in self._own.items():
             stored = micrographs.setdefault(key, {})

@@ -121,7 +121,8 @@ class _Aligner:
     def _inverse_sigma(self, image: Array) -> Array:
         """1 / sigma of the image under the disc at every shift, (window, window)."""
         weights = _spectrum(self.mask / self.mask.sum(), image.shape)
-        mean, square = (self._correlation(weights, _spectrum(one, image.shape)) for one in (image, image**2))
+        mean, square = (self._correlation(weights, _spectrum(power, image.shape))
+                        for power in (image, image**2))
         inverse: Array = 1 / np.sqrt(np.maximum(sigma_squared(mean, square), 1e-3))
         return inverse
 

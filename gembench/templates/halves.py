@@ -115,10 +115,10 @@ def places_of_view(
     bank = TemplateBank(templates, masks, symmetry=(0,))
     search = open_search(bank)
     places = []
-    for image, known in zip(images, marks, strict=True):
+    for image, marked in zip(images, marks, strict=True):
         smooth, shift = filters.average(image, 4)
         picks = find_picks(search.run(smooth), bank, PeakSettings(threshold=LEAST, distance=distance))
-        places.append(_away(picks.shifted(-shift, -shift), known, distance))
+        places.append(_away(picks.shifted(-shift, -shift), marked, distance))
     scores = np.sort(np.concatenate([picks.score for picks in places]))[::-1]
     least = scores[min(MOST, len(scores)) - 1] if len(scores) else 0.0
     return [picks[picks.score >= least].xy for picks in places]

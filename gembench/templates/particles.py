@@ -155,8 +155,8 @@ def _with_files(of: Particles, labels: list[str]) -> list[tuple[Path, Picks]]:
     tables = read_coordinates(of.picks) if isinstance(of.picks, Path) else of.picks
     for label in labels:
         if not any(_chosen(picks, label).any() for picks in tables):
-            known = sorted({str(name) for picks in tables for name in picks.label if name})
-            remedy = f"choose from {', '.join(known)}" if known else "give coordinates of labelled particles"
+            names = sorted({str(name) for picks in tables for name in picks.label if name})
+            remedy = f"choose from {', '.join(names)}" if names else "give coordinates of labelled particles"
             which = "" if label == ALL else f" with label {label}"
             raise InputError(f"{of.picks}: no picks{which}; {remedy}")
     where = [of.micrographs] if isinstance(of.micrographs, Path) else of.micrographs

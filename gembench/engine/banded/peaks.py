@@ -218,8 +218,8 @@ def _walk(fine: FineMap, settings: PeakSettings, bank: TemplateBank, masks: Any)
                     _take_exact(fine, best, TWIN, blank, exact)
                     taken.append(take_peak(fine.score, fine.index, blank, best, masks.__getitem__))
                     y, x = divmod(taken[-1], blank.shape[1])
-                    wanted = not bank.is_decoy(fine.index[y, x])
-                    picked += wanted and bool(inside(y, x, blank.shape, bank.box, settings.border))
+                    is_pick = not bank.is_decoy(fine.index[y, x])
+                    picked += is_pick and bool(inside(y, x, blank.shape, bank.box, settings.border))
                     if picked == settings.max_picks:
                         return taken
             elif at < len(hot):

@@ -23,7 +23,7 @@ class Buffers:
     def __init__(self, cupy: Any, plan: GPUPlan, pad: int) -> None:
         self._cupy, self.plan = cupy, plan
         shape, dtype = plan.shape, plan.base.dtype
-        self._arrays = {name: cupy.empty(*told) for name, told in plan.arrays.items()}
+        self._arrays = {name: cupy.empty(*shape_and_type) for name, shape_and_type in plan.arrays.items()}
         roots = np.exp(2j * np.pi * np.arange(shape.size) / shape.size)
         self.roots = cupy.asarray(roots.astype(plan.arrays["rows"][1]))
         self.geometry = cupy.asarray(plan.geometry.view(np.uint8))

@@ -94,8 +94,8 @@ def _file() -> Path:
 def _read() -> dict[str, dict[str, Any]]:
     """What is known; nothing if the file is damaged."""
     try:
-        known = json.loads(_file().read_text(encoding="utf-8"))
-        return {key: entry for key, entry in known.items() if isinstance(entry, dict)}
+        entries = json.loads(_file().read_text(encoding="utf-8"))
+        return {key: entry for key, entry in entries.items() if isinstance(entry, dict)}
     except (OSError, ValueError, AttributeError):
         return {}
 

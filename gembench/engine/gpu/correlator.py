@@ -150,10 +150,10 @@ class DeviceCorrelator:
 
     def _count(self, batch: Batch) -> None:
         """A batch's transforms as the method counts them: real, two-dimensional, of the whole frame."""
-        mine = np.s_[2 * batch.first : 2 * (batch.first + batch.pairs)]
-        known = self._turned.told["view"][mine] != NONE
-        templates = int(known.sum())
-        masks = int((known & (self._turned.surveyed["same"][mine] == 0)).sum()) if batch.disc == NONE else 0
+        slots = np.s_[2 * batch.first : 2 * (batch.first + batch.pairs)]
+        filled = self._turned.slots["view"][slots] != NONE
+        templates = int(filled.sum())
+        masks = int((filled & (self._turned.surveyed["same"][slots] == 0)).sum()) if batch.disc == NONE else 0
         self.counts.add(Counts(templates + masks, templates + 2 * masks, batch.templates))
 
     def _start(self, own: bool) -> None:
@@ -203,13 +203,13 @@ class DeviceCorrelator:
         """Products of a group of pairs with some tiles, and their scores into the maps."""
         buffers, first, pair = self._buffers, np.int32(first_tile), np.int32(first_pair)
         products, mask_products = (buffers[f"{name} products {lane}"] for name in ("template", "mask"))
-        given = (buffers["image"], first, buffers["templates"], pair, products)
+        common = (buffers["image"], first, buffers["templates"], pair, products)
         with self._timed("products"):
             if own:
-                buffers.columns("products_own", (tiles, self.plan.shape.units(own)), *given,
+                buffers.columns("products_own", (tiles, self.plan.shape.units(own)), *common,
                                 self._turned.records, buffers["squares"], buffers["masks"], mask_products)
             else:
-                buffers.columns("products_shared", (tiles, self.plan.shape.units(own)), *given)
+                buffers.columns("products_shared", (tiles, self.plan.shape.units(own)), *common)
         with self._timed("rows and fold"):
             sigma = (mask_products, buffers.floors) if own else (buffers["sigma"],)
             buffers.fold(own, tiles, self._turned.turns, self._turned.records, first, pair, products,

@@ -27,7 +27,7 @@ def unavailable() -> str:
     """Why no GPU can be used here, in one line; empty if one can."""
     try:
         cupy = import_module("cupy")
-        found = cupy.cuda.runtime.getDeviceCount()
+        devices = cupy.cuda.runtime.getDeviceCount()
     except ModuleNotFoundError as error:
         if error.name == "cupy":
             return f"no CUDA device: CuPy is not installed: {INSTALL}"
@@ -36,7 +36,7 @@ def unavailable() -> str:
         if type(error).__name__ == "CUDARuntimeError":
             return f"no CUDA device: {_line(error)}"
         return f"no CUDA device: CuPy is installed but broken: {_line(error)}"
-    return "" if found else "no CUDA device"
+    return "" if devices else "no CUDA device"
 
 
 def count() -> int:
@@ -54,10 +54,10 @@ def load_cupy() -> Any:
 
 def checked(devices: tuple[int, ...]) -> tuple[int, ...]:
     """The devices, each once. Raises InputError for a device that is not there and for none at all."""
-    found = count()
+    there = count()
     for index in devices:
-        if not 0 <= index < found:
-            raise InputError(f"GPU {index} is not there: this machine has {found}, counted from 0")
+        if not 0 <= index < there:
+            raise InputError(f"GPU {index} is not there: this machine has {there}, counted from 0")
     if not devices or len(set(devices)) < len(devices):
         raise InputError(f"GPUs {', '.join(map(str, devices)) or 'none'}: name each device once")
     return devices
@@ -65,9 +65,9 @@ def checked(devices: tuple[int, ...]) -> tuple[int, ...]:
 
 def info(index: int) -> DeviceInfo:
     """What device `index` has."""
-    told = load_cupy().cuda.runtime.getDeviceProperties(index)
-    name = told["name"].decode() if isinstance(told["name"], bytes) else str(told["name"])
-    memory, cache, shared = (int(told[key]) for key in ("totalGlobalMem", "l2CacheSize",
+    properties = load_cupy().cuda.runtime.getDeviceProperties(index)
+    name = properties["name"].decode() if isinstance(properties["name"], bytes) else str(properties["name"])
+    memory, cache, shared = (int(properties[key]) for key in ("totalGlobalMem", "l2CacheSize",
                                                         "sharedMemPerBlockOptin"))
     return DeviceInfo(index, name, memory, cache, shared)
 
@@ -110,10 +110,10 @@ def device_of_rank(text: str, rank_on_node: int) -> str:
     The ranks of a node take its devices by turns: with 'gpu' and 'all' every one of them, else those named.
     """
     choice = parse_device(text)
-    found = count()
-    if choice is None or not found:
+    there = count()
+    if choice is None or not there:
         return text
-    devices = range(found) if text.removesuffix(WITH_CPU) in ("gpu", "all") or choice == "all" else choice
+    devices = range(there) if text.removesuffix(WITH_CPU) in ("gpu", "all") or choice == "all" else choice
     return f"gpu:{devices[rank_on_node % len(devices)]}{WITH_CPU if uses_cpu(text) else ''}"
 
 

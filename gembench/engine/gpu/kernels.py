@@ -123,9 +123,9 @@ class Kernels:
 
     def __init__(self, cupy: Any, source: str, shared: int = 0) -> None:
         module = cupy.RawModule(code=source, options=OPTIONS)
-        self._known = {name: module.get_function(name) for name in names(source)}
+        self._functions = {name: module.get_function(name) for name in names(source)}
         if shared > 48 << 10:  # more than a kernel gets unasked
-            for kernel in self._known.values():
+            for kernel in self._functions.values():
                 kernel.max_dynamic_shared_size_bytes = shared
 
     def launch(
@@ -133,4 +133,4 @@ class Kernels:
         shared: int = 0,
     ) -> None:
         """Start kernel `name` on the current stream; shared: bytes of shared memory a block."""
-        self._known[name](grid, block, args, shared_mem=shared)
+        self._functions[name](grid, block, args, shared_mem=shared)

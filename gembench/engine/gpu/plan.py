@@ -124,7 +124,7 @@ class GPUPlan:
     def geometry(self) -> Array:
         """The plan as the kernels are given it, one GEOMETRY."""
         half_y, half_x = self.y.box // 2, self.x.box // 2
-        told = {
+        values = {
             "height": self.y.frame, "width": self.x.frame, "map_width": self.micrograph[1],
             "margin": self.base.margin, "box_height": self.y.box, "box_width": self.x.box, "top": self.y.top,
             "left": self.x.top, "extent_y": self.y.extent, "extent_x": self.x.extent, "step_y": self.step[0],
@@ -134,7 +134,7 @@ class GPUPlan:
             "start_y": self.y.start, "start_x": self.x.start, "stop_y": self.y.stop, "stop_x": self.x.stop,
             "first_y": self.y.first, "last_y": self.y.last, "first_x": self.x.first, "last_x": self.x.last,
         }
-        return np.array([tuple(told[name] for name in GEOMETRY.names or ())], GEOMETRY)
+        return np.array([tuple(values[name] for name in GEOMETRY.names or ())], GEOMETRY)
 
     @property
     def arrays(self) -> Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -237,19 +237,19 @@ class GPUPlan:
 
 
 def plan_search(
-    base: Plan, records: Array, told: Array, shared_limit: int, *, spectra: Storage, discs: bool,
+    base: Plan, records: Array, slots: Array, shared_limit: int, *, spectra: Storage, discs: bool,
     owns: bool,
 ) -> GPUPlan:
     """The plan for a bank whose turned masks are known, laid out plainly; every device gets the same tiles.
 
-    base: of the search, its transform not yet known; records, told: (2 pairs,) of RECORD and TURN
+    base: of the search, its transform not yet known; records, slots: (2 pairs,) of RECORD and TURN
     shared_limit: bytes of shared memory that a block may have
     Raises InputError for templates that no transform can hold.
     """
-    known = records[told["view"] != NONE]
-    y = _axis(base, 0, known["top"], known["bottom"])
-    x = _axis(base, 1, known["left"], known["right"])
-    plan = GPUPlan(base, spectra, Layout(SIZES[-1]), y, x, discs, owns, max(len(told) // 2, 1))
+    filled = records[slots["view"] != NONE]
+    y = _axis(base, 0, filled["top"], filled["bottom"])
+    x = _axis(base, 1, filled["left"], filled["right"])
+    plan = GPUPlan(base, spectra, Layout(SIZES[-1]), y, x, discs, owns, max(len(slots) // 2, 1))
     sizes = plan.sizes(shared_limit)
     if not sizes:
         raise InputError(f"masks of {x.extent} x {y.extent} px are too large for a GPU: bin micrographs and"

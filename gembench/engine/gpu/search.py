@@ -85,7 +85,7 @@ class GPUSearch(ShareSearch):
         self.edges, self.spectra, self.batch = edges, spectra, batch
         self.plan: GPUPlan | None = None
         self.stall_limit, self._graph, self._layout = stall_limit, graph, layout
-        self._told, self._stalled = turns(bank, share), False
+        self._slots, self._stalled = turns(bank, share), False
         self._infos: list[gpu.DeviceInfo] = []
         self._turned: list[TurnedBank] = []
         self._correlators: list[DeviceCorrelator] = []
@@ -111,11 +111,11 @@ class GPUSearch(ShareSearch):
     def batches(self) -> BatchQueue:
         """The work of one micrograph."""
         assert self.plan is not None
-        return BatchQueue(batches(self.bank, self._told, self.plan.pairs))
+        return BatchQueue(batches(self.bank, self._slots, self.plan.pairs))
 
     def indices_of(self, batch: Batch) -> list[int]:
         """The templates of this share in a batch."""
-        indices = self._told["index"][2 * batch.first : 2 * (batch.first + batch.pairs)]
+        indices = self._slots["index"][2 * batch.first : 2 * (batch.first + batch.pairs)]
         return [int(index) for index in indices if index != NONE]
 
     def jobs(
@@ -165,8 +165,8 @@ class GPUSearch(ShareSearch):
         finally:
             for correlator in self._correlators:
                 correlator.clock = None
-        told = [clock.seconds() for clock in clocks]
-        return {stage: sum(one.get(stage, 0.0) for one in told) for stage in told[0]}
+        timings = [clock.seconds() for clock in clocks]
+        return {stage: sum(timing.get(stage, 0.0) for timing in timings) for stage in timings[0]}
 
     def prepare(self, shape: tuple[int, int]) -> None:
         """Survey the bank, plan and allocate for micrographs of `shape`, unless that is done."""
@@ -175,12 +175,12 @@ class GPUSearch(ShareSearch):
         base = make_plan(shape, self.bank, self.library, dtype=self.dtype, edges=self.edges)
         self._correlators, self.plan = [], None
         if not self._turned:
-            self._turned = [self._on(index, TurnedBank, self._cupy, self.bank, self._told)
+            self._turned = [self._on(index, TurnedBank, self._cupy, self.bank, self._slots)
                             for index in self.devices]
-        kinds = [batch.disc == NONE for batch in batches(self.bank, self._told, len(self._told))]
+        kinds = [batch.disc == NONE for batch in batches(self.bank, self._slots, len(self._slots))]
         self._infos = [gpu.info(index) for index in self.devices]
         shared_limit = min(info.shared for info in self._infos)
-        plan = plan_search(base, self._turned[0].surveyed, self._told, shared_limit,
+        plan = plan_search(base, self._turned[0].surveyed, self._slots, shared_limit,
                            spectra=self.spectra, discs=not all(kinds), owns=any(kinds))
         layout = self._layout or contest.fastest(
             plan, self._infos[0], shared_limit, gpu.versions(),
@@ -193,7 +193,7 @@ class GPUSearch(ShareSearch):
     def _trial(self, plan: GPUPlan) -> tuple[float, Array]:
         """Seconds that the first device takes for a few templates as planned, and their scores."""
         correlator = self._correlator(self._infos[0], self._turned[0], plan)
-        first = self._told[: contest.TEMPLATES]
+        first = self._slots[: contest.TEMPLATES]
         noise = np.random.default_rng(0).normal(size=(plan.y.frame, plan.x.frame)).astype(np.float32)
         progress = Progress(f"GPU {self._infos[0].index} ({self._infos[0].name})")
         seconds: list[float] = []

@@ -35,23 +35,23 @@ def coefficients(bank: TemplateBank) -> Array:
 class TurnedBank:
     """A bank's templates, masks, turns and records in the memory of the current device.
 
-    told: (2 pairs,) of TURN. Raises InputError for a mask that is empty when turned, and for a template that
+    slots: (2 pairs,) of TURN. Raises InputError for a mask that is empty when turned, and for a template that
     is constant under its mask.
     """
 
-    def __init__(self, cupy: Any, bank: TemplateBank, told: Array) -> None:
+    def __init__(self, cupy: Any, bank: TemplateBank, slots: Array) -> None:
         assert bank.masks is not None
-        self.told = told
+        self.slots = slots
         self.box = np.int32(bank.box[0]), np.int32(bank.box[1])
         self.views = cupy.asarray(coefficients(bank))
         self.masks = cupy.asarray(np.ascontiguousarray(bank.masks).view(np.uint8))
-        self.turns = cupy.asarray(told.view(np.uint8))
-        self.records = cupy.empty(len(told) * RECORD.itemsize, np.uint8)
+        self.turns = cupy.asarray(slots.view(np.uint8))
+        self.records = cupy.empty(len(slots) * RECORD.itemsize, np.uint8)
         self.kernels = Kernels(cupy, survey_source(spline_pad(bank)))
-        self.kernels.launch("survey", (len(told),), (SURVEY_THREADS,), (*self.pointers, *self.box),
+        self.kernels.launch("survey", (len(slots),), (SURVEY_THREADS,), (*self.pointers, *self.box),
                             shared=8 * SURVEY_THREADS)
         self.surveyed = self.records.get().view(RECORD)
-        _check(bank, told, self.surveyed)
+        _check(bank, slots, self.surveyed)
 
     @property
     def pointers(self) -> tuple[Any, ...]:
@@ -59,12 +59,12 @@ class TurnedBank:
         return self.views, self.masks, self.turns, self.records
 
 
-def _check(bank: TemplateBank, told: Array, records: Array) -> None:
-    known = told["view"] != NONE
+def _check(bank: TemplateBank, slots: Array, records: Array) -> None:
+    filled = slots["view"] != NONE
     for unusable, what in ((records["count"] == 0, "the mask of view {} is empty when turned by {:g} degrees:"
                             " widen it"),
                            (records["scale"] == 0, "template of view {} at {:g} degrees is constant under its"
                             " mask: check that template and mask belong together")):
-        for place in np.flatnonzero(unusable & known)[:1]:
+        for place in np.flatnonzero(unusable & filled)[:1]:
             index = list(bank.search_order())[place]
             raise InputError(what.format(int(bank.view(index)), float(bank.psi(index))))

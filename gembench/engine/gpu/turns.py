@@ -46,33 +46,33 @@ def turns(bank: TemplateBank, share: tuple[int, int] = (0, 1)) -> Array:
     these are transformed with their neighbour if need be, but not scored.
     """
     order = np.array(bank.share(0, 1))
-    told = np.zeros(len(order) + len(order) % 2, TURN)
-    told["view"] = told["index"] = NONE
-    known = told[: len(order)]
-    known["view"], angles = bank.view(order), bank.psi(order)
-    known["index"] = np.where(np.isin(order, bank.share(*share)), order, NONE)
-    known["disc"] = np.array(bank.disc_views)[known["view"]]
+    slots = np.zeros(len(order) + len(order) % 2, TURN)
+    slots["view"] = slots["index"] = NONE
+    filled = slots[: len(order)]
+    filled["view"], angles = bank.view(order), bank.psi(order)
+    filled["index"] = np.where(np.isin(order, bank.share(*share)), order, NONE)
+    filled["disc"] = np.array(bank.disc_views)[filled["view"]]
     distinct, which = np.unique(angles, return_inverse=True)
     turned = np.array([exact_cos_sin(float(psi)) for psi in distinct])
-    known["cosine"], known["sine"] = turned[which].T
-    return told
+    filled["cosine"], filled["sine"] = turned[which].T
+    return slots
 
 
-def batches(bank: TemplateBank, told: Array, pairs: int) -> Iterator[Batch]:
+def batches(bank: TemplateBank, slots: Array, pairs: int) -> Iterator[Batch]:
     """The pairs that hold a template of the share, at most `pairs` at a time, in order."""
-    discs = _discs(bank, told)
-    wanted = (told["index"] != NONE).reshape(-1, 2).sum(1)
-    places = np.flatnonzero(wanted)
+    discs = _discs(bank, slots)
+    scored = (slots["index"] != NONE).reshape(-1, 2).sum(1)
+    places = np.flatnonzero(scored)
     first = 0
     while first < len(places):
         disc, stop = discs[places[first]], first
         while stop < len(places) and stop - first < pairs and discs[places[stop]] == disc:
             stop += 1
-        yield Batch(int(places[first]), stop - first, int(disc), int(wanted[places[first:stop]].sum()))
+        yield Batch(int(places[first]), stop - first, int(disc), int(scored[places[first:stop]].sum()))
         first = stop
 
 
-def _discs(bank: TemplateBank, told: Array) -> Array:
+def _discs(bank: TemplateBank, slots: Array) -> Array:
     """For each pair the first view with the disc that both templates share, or NONE."""
     assert bank.masks is not None
     seen: dict[bytes, int] = {}
@@ -80,7 +80,7 @@ def _discs(bank: TemplateBank, told: Array) -> Array:
         seen.setdefault(bank.masks[view].tobytes(), view) if disc else NONE
         for view, disc in enumerate(bank.disc_views)
     ])
-    pairs = told["view"].reshape(-1, 2)
+    pairs = slots["view"].reshape(-1, 2)
     first = of_view[pairs[:, 0]]
     second = np.where(pairs[:, 1] == NONE, first, of_view[pairs[:, 1]])
     return np.where(first == second, first, NONE)

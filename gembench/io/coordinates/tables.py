@@ -79,9 +79,9 @@ def write_table(path: Path, picks: Sequence[Picks], *, delimiter: str) -> None:
     for part in picks:
         for n in range(len(part)):
             writer.writerow([
-                part.micrograph, float(part.x[n]), float(part.y[n]), _known(part.score[n]),
+                part.micrograph, float(part.x[n]), float(part.y[n]), _or_empty(part.score[n]),
                 "" if part.template[n] < 0 else part.template[n], "" if part.view[n] < 0 else part.view[n],
-                _known(part.psi[n]), part.label[n], part.pixel_size or "",
+                _or_empty(part.psi[n]), part.label[n], part.pixel_size or "",
             ])
     atomic_text(path, text.getvalue())
 
@@ -94,7 +94,7 @@ def write_topaz(path: Path, picks: Sequence[Picks]) -> None:
     for part in picks:
         name = part.micrograph.rpartition("/")[0:2] if "/" in part.micrograph else ("", "")
         stem = "".join(name) + micrograph_key(part.micrograph)
-        lines += [f"{stem}\t{int(np.floor(x + 0.5))}\t{int(np.floor(y + 0.5))}\t{_known(score)}"
+        lines += [f"{stem}\t{int(np.floor(x + 0.5))}\t{int(np.floor(y + 0.5))}\t{_or_empty(score)}"
                   for x, y, score in zip(part.x, part.y, part.score, strict=True)]
     atomic_text(path, "\n".join(lines) + "\n")
 
@@ -170,7 +170,7 @@ def _is_preamble(line: str) -> bool:
     return not is_heading([cell for cell in re.split(r"[\t;, ]+", bare.lstrip("# ")) if cell])
 
 
-def _known(value: float) -> str:
+def _or_empty(value: float) -> str:
     return "" if math.isnan(value) else repr(float(value))
 
 
@@ -256,7 +256,7 @@ def _to_picks(
     if n == 0 and "micrograph" not in cells:
         return [Picks(micrograph, picks.x, picks.y)]
     names = Names.of(cells["micrograph"]) if "micrograph" in cells else Names.same(micrograph, n)
-    found = by_micrograph(path, names, picks, number("pixel_size"))
+    tables = by_micrograph(path, names, picks, number("pixel_size"))
     if "fraction_x" in columns.geometry or (not columns.is_own and are_fractions(x, y)):
-        return scaled(path, found, shape, notes)
-    return found
+        return scaled(path, tables, shape, notes)
+    return tables

@@ -67,25 +67,25 @@ def find_micrographs(
     notes = Notes()
     choice = Choice(tuple(include), tuple(leave_out))
     paths = list(paths)
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
-        found.extend(_files_of(Path(path), notes))
+        files.extend(_files_of(Path(path), notes))
     first = Path(paths[0]) if paths else Path()
-    if len(found) > 1 or any(Path(path).is_dir() for path in paths):
+    if len(files) > 1 or any(Path(path).is_dir() for path in paths):
         root = first if len(paths) == 1 else first.parent
-        found = _chosen(root, found, {Path(path) for path in paths}, choice, notes)
-        if not found:
+        files = _chosen(root, files, {Path(path) for path in paths}, choice, notes)
+        if not files:
             notes.tell(root)
             raise InputError(f"{root}: no micrographs in this folder but what is left out; put {KNOWN} files"
                              " there,"
                              " or name them by --include")
     notes.tell(first)
     seen: dict[str, Path] = {}
-    for path in found:
+    for path in files:
         other = seen.setdefault(path_key(path.as_posix()), path)
         if other is not path:
             raise InputError(f"{path}: same micrograph name as {other}; rename or leave out one of them")
-    return found
+    return files
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -189,30 +189,30 @@ def _listed(path: Path, notes: Notes) -> list[Path]:
 
 
 def _chosen(
-    root: Path, found: list[Path], explicit: set[Path], choice: Choice, notes: Notes
+    root: Path, files: list[Path], explicit: set[Path], choice: Choice, notes: Notes
 ) -> list[Path]:
     """The files that are micrographs; what is left out is noted."""
     if choice.leave_out:
-        found = _drop(root, found, {path for path in found if _fits(path, choice.leave_out)},
+        files = _drop(root, files, {path for path in files if _fits(path, choice.leave_out)},
                       "by --leave-out", notes)
     if choice.include:
-        return [path for path in found if _fits(path, choice.include)]
-    names = {path_key(path.as_posix()): path for path in found}
-    beside = {path for path in found if _is_beside(path, names, explicit)}
-    found = _drop(root, found, beside, "power spectra, gain references and the like", notes)
+        return [path for path in files if _fits(path, choice.include)]
+    names = {path_key(path.as_posix()): path for path in files}
+    beside = {path for path in files if _is_beside(path, names, explicit)}
+    files = _drop(root, files, beside, "power spectra, gain references and the like", notes)
     unweighted = set()
-    for path in found:
+    for path in files:
         folder = path.as_posix().rpartition("/")[0]
         key = micrograph_key(path)
         plain = fit[1] if (fit := _UNWEIGHTED.fullmatch(key)) else key
         partners = [plain + ending for ending in _WEIGHTED] + ([plain] if plain != key else [])
         if any(path_key(f"{folder}/{name}") in names for name in partners):
             unweighted.add(path)
-    found = _drop(root, found, unweighted, "sums without dose weighting beside those with it", notes)
+    files = _drop(root, files, unweighted, "sums without dose weighting beside those with it", notes)
     best: dict[str, Path] = {}
-    for path in sorted(found, key=_preference):
+    for path in sorted(files, key=_preference):
         best.setdefault(path_key(path.as_posix()), path)
-    return _drop(root, found, {path for path in found if best[path_key(path.as_posix())] is not path
+    return _drop(root, files, {path for path in files if best[path_key(path.as_posix())] is not path
                                and _preference(path) > _preference(best[path_key(path.as_posix())])},
                  "the same names in another image format", notes)
 
@@ -236,11 +236,11 @@ def _fits(path: Path, patterns: Sequence[str]) -> bool:
     return any(fnmatch(path.name, pattern) or fnmatch(path.as_posix(), pattern) for pattern in patterns)
 
 
-def _drop(root: Path, found: list[Path], dropped: set[Path], why: str, notes: Notes) -> list[Path]:
+def _drop(root: Path, files: list[Path], dropped: set[Path], why: str, notes: Notes) -> list[Path]:
     if dropped:
         notes.add(root, f"left out, {why}: {_some(sorted(dropped))} (take them by --include)"
                   if "leave-out" not in why else f"left out {why}: {_some(sorted(dropped))}")
-    return [path for path in found if path not in dropped]
+    return [path for path in files if path not in dropped]
 
 
 def _some(paths: Sequence[Path]) -> str:

@@ -66,14 +66,14 @@ def read_stack(path: str | Path, *, pixel_size: float | None = None) -> tuple[Fl
     return data.reshape(-1, *data.shape[-2:]), size
 
 
-def _read_folder(folder: Path, given: float | None) -> tuple[FloatImage, float | None]:
+def _read_folder(folder: Path, stated: float | None) -> tuple[FloatImage, float | None]:
     """The images of a folder as a stack."""
     images: list[FloatImage] = []
     sizes: list[float | None] = []
     files = images_in(folder)
     for path in files:
         data, header = read_pixels(path)
-        size = settle_pixel_size(path, header, given, required=False)
+        size = settle_pixel_size(path, header, stated, required=False)
         if images and data.shape != images[0].shape:
             raise InputError(f"{path}: is {data.shape[0]} x {data.shape[1]} pixels but {files[0].name} is"
                              f" {images[0].shape[0]} x {images[0].shape[1]}; bring them to one size")

@@ -17,12 +17,12 @@ def frame_sizes(folder: str | Path) -> Callable[[str], tuple[int, int]]:
     The function raises InputError for a name that the folder does not hold, or holds more than once.
     """
     files = find_micrographs([folder])
-    known: dict[str, tuple[int, int]] = {}
+    shapes: dict[str, tuple[int, int]] = {}
 
     def shape(name: str) -> tuple[int, int]:
-        if name not in known:
-            known[name] = read_shape(_file_of(Path(folder), files, name))
-        return known[name]
+        if name not in shapes:
+            shapes[name] = read_shape(_file_of(Path(folder), files, name))
+        return shapes[name]
 
     return shape
 

@@ -48,5 +48,5 @@ def sheet(key: str, number: int, measure: Callable[[], list[Entry]]) -> list[Ent
             entries = measure()
             with atomic_path(path) as temporary:
                 temporary.write_text(json.dumps(entries), encoding="utf-8")
-        known: list[Entry] = json.loads(path.read_text(encoding="utf-8"))
-    return known
+        stored: list[Entry] = json.loads(path.read_text(encoding="utf-8"))
+    return stored

@@ -136,8 +136,8 @@ class Experiment:
 
     def rounds_of(self, grid_name: str, rounds: int | None = None) -> int:
         """Timed calls per case: `rounds` if given, else the experiment's; even where arms alternate."""
-        wanted = rounds or (min(self.rounds, 2) if grid_name == "quick" else self.rounds)
-        return wanted + wanted % 2 if self.compare else wanted
+        count = rounds or (min(self.rounds, 2) if grid_name == "quick" else self.rounds)
+        return count + count % 2 if self.compare else count
 
     def planned(self) -> list[Case]:
         """The cases of the default and the paper grid, each once: what a complete study holds."""
@@ -193,16 +193,16 @@ def load_experiment(path: Path) -> Experiment:
 
     Raises InputError if the file cannot be imported, declares none, or is named otherwise.
     """
-    found = getattr(load_module(path), "experiment", None)
-    if not isinstance(found, Experiment):
+    declared = getattr(load_module(path), "experiment", None)
+    if not isinstance(declared, Experiment):
         remedy = f"add it, or rename the file to _{path.name}"
         raise InputError(f"{path}: declares no `experiment = Experiment(...)`; {remedy}")
-    if found.name != path.stem:
-        raise InputError(f"{path}: its experiment is named {found.name!r}; name it {path.stem!r}")
-    object.__setattr__(found, "file", path.resolve())
-    if found.figure is None:
-        object.__setattr__(found, "figure", _figure_beside(path.resolve()))
-    return found
+    if declared.name != path.stem:
+        raise InputError(f"{path}: its experiment is named {declared.name!r}; name it {path.stem!r}")
+    object.__setattr__(declared, "file", path.resolve())
+    if declared.figure is None:
+        object.__setattr__(declared, "figure", _figure_beside(path.resolve()))
+    return declared
 
 
 def load_all(folder: Path) -> dict[str, Experiment]:

@@ -69,10 +69,11 @@ def tree(files: Iterable[tuple[str, Path]]) -> bytes:
 def script(checkout: Path = CHECKOUT) -> str:
     """The bundle: `unpack.py` with the tree and the commit filled in."""
     head, dirty = commit(checkout)
-    told = f"{head}-dirty" if dirty else head or "unknown"
+    revision = f"{head}-dirty" if dirty else head or "unknown"
     lines = textwrap.fill(base64.b64encode(tree(members(checkout))).decode(), 110)
     text = Path(unpack.__file__).read_text(encoding="utf-8")
-    for empty, filled in (('COMMIT = ""', f'COMMIT = "{told}"'), ('TREE = ""', f'TREE = """\n{lines}\n"""')):
+    for empty, filled in (('COMMIT = ""', f'COMMIT = "{revision}"'),
+                          ('TREE = ""', f'TREE = """\n{lines}\n"""')):
         if text.count(f"\n{empty}") != 1:
             raise AssertionError(f"{unpack.__file__}: {empty} should stand there once")
         text = text.replace(f"\n{empty}", f"\n{filled}")

@@ -144,8 +144,8 @@ class Visit:
         """The cases of one part that no part before it had."""
         experiment = load_experiment(experiment_files(experiments_folder())[part.study])
         cases = [case for case in experiment.grids[self.grid] if part.wanted(case)]
-        known = [row.case for row in self.rows.values()]
-        todo = [case for case in cases if case not in known]
+        measured = [row.case for row in self.rows.values()]
+        todo = [case for case in cases if case not in measured]
         if not todo:
             return
         narrowed = replace(experiment, grids={**experiment.grids, self.grid: todo})

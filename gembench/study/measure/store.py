@@ -189,8 +189,8 @@ class RunWriter:
         self._close()
 
 
-def _broken(path: Path, line: int, found: str) -> InputError:
-    return InputError(f"{path}:{line}: {found}; restore the file or remove it")
+def _broken(path: Path, line: int, fault: str) -> InputError:
+    return InputError(f"{path}:{line}: {fault}; restore the file or remove it")
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -50,9 +50,9 @@ def selectors(missing: Sequence[Case], cases: Sequence[Case]) -> list[Case]:
         parts: dict[str, list[Case]] = {}
         for case in missing:
             parts.setdefault(case_key(Case({axis: case.get(axis)})), []).append(case)
-        found = [_one_selector(part, cases) for part in parts.values()]
-        complete = [chosen for chosen in found if chosen is not None]
-        if len(complete) == len(found) < len(best):
+        selectors = [_one_selector(part, cases) for part in parts.values()]
+        complete = [chosen for chosen in selectors if chosen is not None]
+        if len(complete) == len(selectors) < len(best):
             best = complete
     return best
 

@@ -141,7 +141,7 @@ def table_of(
     return Table(axes, list(machines), columns, lines)
 
 
-def _told(items: Iterable[Any]) -> str:
+def _listed(items: Iterable[Any]) -> str:
     return ", ".join(dict.fromkeys(str(item) for item in items))
 
 
@@ -149,14 +149,14 @@ def provenance_sentence(rows: Sequence[Row], code: Code) -> str:
     """Where one machine's rows come from, and whether the code has changed since, in two sentences."""
     runs = list({row.path: row.run for row in rows}.values())
     machine, days = runs[-1]["machine"], sorted({str(run["started"])[:10] for run in runs})
-    gpus = _told(gpu["name"] for gpu in machine["gpus"]) or "no GPU"
+    gpus = _listed(gpu["name"] for gpu in machine["gpus"]) or "no GPU"
     rounds = sorted({len(row.samples) for row in rows if row.ok})
     parts = [
         f"{machine['name']}: {machine['cpu']}, {machine['cores']} cores, {machine['ram'] / 2**30:.0f} GiB,",
         f"{gpus};",
-        f"measured {' to '.join(dict.fromkeys([days[0], days[-1]]))} from {_told(map(commit_text, rows))},",
-        f"{_told(run['grid'] for run in runs)} grid, {_told(rounds) or 'no'} rounds after the warm-ups,",
-        f"libraries held to {_told(sorted(row.threads for row in rows))} thread(s),",
+        f"measured {' to '.join(dict.fromkeys([days[0], days[-1]]))} from {_listed(map(commit_text, rows))},",
+        f"{_listed(run['grid'] for run in runs)} grid, {_listed(rounds) or 'no'} rounds after the warm-ups,",
+        f"libraries held to {_listed(sorted(row.threads for row in rows))} thread(s),",
         f"load at the start at most {max((run['load'][0] for run in runs if run['load']), default=0):.1f}.",
         code.sentence(rows),
     ]

@@ -61,9 +61,9 @@ def write_star(
             check_name(text, path)
     picks = [part for part in picks if len(part)]
     sizes = _pixel_sizes(path, picks)
-    known = optics or Optics()
+    optics_known = optics or Optics()
     if style == "3.1":
-        names = [known.group(part.micrograph) for part in picks]
+        names = [optics_known.group(part.micrograph) for part in picks]
         values: Sequence[float | None] = sizes or [None] * len(picks)
         groups = list(zip(names, values, strict=True))
         distinct = sorted(set(groups))
@@ -71,13 +71,13 @@ def write_star(
         text = _particles(picks, shape, {GROUP: numbers}, "particles")
         # In this order, and without optics if there are no particles: relion_preprocess takes the first
         # block for the positions, whatever its name, and fails if another follows an empty one.
-        text += _optics_table(distinct, known) if picks else ""
+        text += _optics_table(distinct, optics_known) if picks else ""
     else:
         extra = {}
         if sizes:
             extra = {MAGNIFICATION: [_number(UNIT_MAGNIFICATION)] * len(picks),
                      DETECTOR: [_number(size) for size in sizes]}
-        extra |= {name: [_number(value)] * len(picks) for name, value in known.columns().items()}
+        extra |= {name: [_number(value)] * len(picks) for name, value in optics_known.columns().items()}
         text = _particles(picks, shape, extra, "")
     atomic_text(path, _HEAD + text)
 
@@ -178,7 +178,7 @@ def _particles(picks: Sequence[Picks], shape: Shape | None, extra: dict[str, lis
         LABEL: any_known("label", lambda values: values != ""),
         TOP_Y: any(height is not None for height in heights),
     }
-    columns = [X, Y, *(column for column, known in has.items() if known), MICROGRAPH, *extra]
+    columns = [X, Y, *(column for column, present in has.items() if present), MICROGRAPH, *extra]
     rows: list[str] = []
     for n, (part, height) in enumerate(zip(picks, heights, strict=True)):
         y, psi = part.y, full_turn(part.psi)
@@ -189,7 +189,7 @@ def _particles(picks: Sequence[Picks], shape: Shape | None, extra: dict[str, lis
             TEMPLATE: map(str, part.template), LABEL: map(quoted, part.label.tolist()),
             TOP_Y: map(_number, part.y if height is not None else np.full(len(part), np.nan)),
         }
-        kept = [map(_number, part.x), map(_number, y), *(values[c] for c, known in has.items() if known)]
+        kept = [map(_number, part.x), map(_number, y), *(values[c] for c, present in has.items() if present)]
         # The name is not first: a row that begins with 'data_' would read as the next block.
         tail = "\t".join([quoted(part.micrograph), *(value[n] for value in extra.values())])
         rows.extend("\t".join([*row, tail]) for row in zip(*kept, strict=True))

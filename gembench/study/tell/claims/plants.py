@@ -56,9 +56,9 @@ def check_plants(claim: Claim) -> None:
         if not plants:
             raise InputError(f"no {name}: plant rows under which it is {verdict}")
         # What the claim says its numbers are is no matter here: the bands are tried
-        found = judge(claim, rows_of(claim, plants), "planted")
-        reached = "reproduced" if found.verdict in ("holds on simulated data", "follows from the model") \
-            else found.verdict
+        finding = judge(claim, rows_of(claim, plants), "planted")
+        reached = "reproduced" if finding.verdict in ("holds on simulated data", "follows from the model") \
+            else finding.verdict
         if reached != verdict:
-            shown = found.value_text or found.reason
-            raise InputError(f"the rows of {name} judge as {found.verdict} ({shown}); mend rows or bands")
+            shown = finding.value_text or finding.reason
+            raise InputError(f"the rows of {name} judge as {finding.verdict} ({shown}); mend rows or bands")
