@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gembench.data.sets import KNOWN, RECORD, DataSet, cache_folder, open_set
+from gembench.data.sets import KNOWN, RECORD, DataSet, cache_folder, data_folders, open_set
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_text, make_folder, part_of, remove_parts
 from gembench.io.names import IMAGE_EXTENSIONS, MRC_EXTENSIONS, extension, micrograph_key
@@ -69,8 +69,9 @@ def import_set(source: Path, name: str, pixel_size: float | None = None, annotat
     annotations: coordinate file or folder of any format that names micrographs of `source`
     link: make symbolic links to the micrographs instead of copies
 
-    Raises InputError for a name in use, an unusable micrograph, several pixel sizes, or annotations of
-    micrographs that are not there or of places outside them. Nothing is left behind then.
+    Raises InputError for a name in use, here or in GEMBENCH_DATA, or if that is no folder; for an unusable
+    micrograph, several pixel sizes, or annotations of micrographs that are not there or of places outside
+    them. Nothing is left behind then.
     """
     from gembench.io.coordinates import write_coordinates
     from gembench.io.images.micrographs import find_micrographs
@@ -98,8 +99,10 @@ def _new_set(name: str) -> Iterator[tuple[Path, Path]]:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise InputError(f"--name {name!r}: use letters, digits, '-', '_' and '.' only")
     target = cache_folder() / name
-    if target.exists():
-        raise InputError(f"{target}: the set is there already; remove the folder or choose another name")
+    for root in data_folders():  # a set of this name in GEMBENCH_DATA would be found in its place
+        if (root / name).exists():
+            raise InputError(f"{root / name}: the set is there already; remove the folder or choose another"
+                             " name")
     make_folder(cache_folder())
     remove_parts(cache_folder())
     scratch = make_folder(part_of(cache_folder()))

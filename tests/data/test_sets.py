@@ -135,6 +135,17 @@ def test_a_name_in_use_is_refused(cache, micrographs):
         import_set(micrographs, "mine")
 
 
+def test_a_set_that_would_be_hidden_is_not_imported(cache, micrographs, tmp_path, monkeypatch):
+    (tmp_path / "lab" / "mine").mkdir(parents=True)
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "lab"))
+    with pytest.raises(InputError, match=f"{tmp_path}/lab/mine: the set is there already"):
+        import_set(micrographs, "mine")
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        import_set(micrographs, "mine")
+    assert not cache.exists()
+
+
 def test_fetch_downloads_and_unpacks(cache, micrographs, server):
     address, folder = server
     archive(folder / "set.tar.gz", {"exposure2/m0.mrc": (micrographs / "m0.mrc").read_bytes(),
