@@ -53,6 +53,44 @@ def test_a_crash_is_contained(toy: Toy, arm: str, reason: str) -> None:
     assert rows["right"].ok
 
 
+IN_A_WORKER = 'import os, sys, time\nif "worker" in sys.argv[0]'
+
+
+def test_what_a_study_imports_is_imported_once_for_all_its_cases(toy: Toy, tmp_path: Path) -> None:
+    folder = toy('grid(arm=["a", "b", "c"], n=10)')
+    (folder / "toy.py").write_text(
+        f'{IN_A_WORKER} and "gembench.engine.picks" not in sys.modules:\n'
+        '    print("imports", file=open(os.environ["TOY_LOG"], "a"))\n'
+        "import gembench.engine.picks\n" + (folder / "toy.py").read_text())
+    assert all(row.ok for row in measured(folder).values())
+    assert (tmp_path / "log").read_text().splitlines().count("imports") == 1
+
+
+@pytest.mark.parametrize(("does", "status", "reason"), [
+    ("os._exit(3)", "failed", "the worker died: exit code 3"),
+    ('sys.stderr.write("no room\\n"), os.kill(os.getpid(), 9)', "failed", "signal SIGKILL: no room"),
+    ("time.sleep(60)", "timeout", "used up its 2 s"),
+])
+def test_a_study_that_cannot_be_imported_in_a_worker_fails_case_by_case(
+    toy: Toy, does: str, status: str, reason: str
+) -> None:
+    folder = toy('grid(arm=["a", "b"], n=10)')
+    (folder / "toy.py").write_text(f"{IN_A_WORKER}: {does}\n" + (folder / "toy.py").read_text())
+    for row in measured(folder, Settings(keep="none", time_limit=2)).values():
+        assert (row.status, reason in row.reason) == (status, True), row.reason
+
+
+def test_a_case_that_kills_the_process_it_is_a_fork_of_is_one_failed_case(toy: Toy) -> None:
+    folder = toy('grid(arm=["parricide", "right"], n=10)')
+    text = (folder / "toy.py").read_text()
+    (folder / "toy.py").write_text(text.replace(
+        'if case.arm == "crash"', 'if case.arm == "parricide":\n        os.kill(os.getppid(), 9)\n'
+        '        time.sleep(60)\n    if case.arm == "crash"'))
+    rows = measured(folder)
+    assert (rows["parricide"].status, rows["right"].status) == ("failed", "ok")
+    assert "signal SIGKILL" in rows["parricide"].reason
+
+
 def test_a_slow_case_is_stopped_at_its_limit(toy: Toy) -> None:
     rows = measured(toy('grid(arm=["hang", "right"], n=10)'), Settings(time_limit=3))
     assert rows["hang"].status == "timeout"

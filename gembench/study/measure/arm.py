@@ -107,10 +107,12 @@ class Nurseries:
 
     def of(self, threads: int) -> Nursery:
         """The one whose libraries have so many threads; a new one if the last has died."""
-        last = self._by_threads.get(threads)
-        if last is None or not last.alive:
-            self._by_threads[threads] = Nursery(self._file, threads)
-        return self._by_threads[threads]
+        nursery = self._by_threads.get(threads)
+        if nursery is None or not nursery.alive:
+            if nursery is not None:
+                nursery.end()
+            nursery = self._by_threads[threads] = Nursery(self._file, threads)
+        return nursery
 
     def close(self) -> None:
         """End them all."""
