@@ -135,6 +135,18 @@ def test_a_drawing_without_pictures_is_stored_with_a_palette_that_nobody_sees(tm
     assert path.stat().st_size < 0.6 * (tmp_path / "whole.png").stat().st_size
 
 
+def test_a_drawing_with_pictures_is_stored_in_all_colours_and_at_fewer_dots(tmp_path):
+    from PIL import Image
+
+    with style.context():
+        figure, ax = style.figure()
+        ax.imshow(np.arange(12.0).reshape(3, 4))
+    (path,) = style.save(figure, tmp_path / "a", formats=("png",))
+    stored = Image.open(path)
+    assert stored.mode != "P"
+    assert stored.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+
+
 def test_saving_into_a_missing_folder_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         style.save(drawn(), tmp_path / "nowhere" / "a", formats=("svg",))
