@@ -142,9 +142,9 @@ def test_a_drawing_with_pictures_is_stored_in_all_colours_and_at_fewer_dots(tmp_
         figure, ax = style.figure()
         ax.imshow(np.arange(12.0).reshape(3, 4))
     (path,) = style.save(figure, tmp_path / "a", formats=("png",))
-    stored = Image.open(path)
-    assert stored.mode != "P"
-    assert stored.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+    with Image.open(path) as stored:
+        assert stored.mode != "P"
+        assert stored.info["dpi"] == pytest.approx((200, 200), abs=0.1)
 
 
 def test_saving_into_a_missing_folder_is_an_input_error(tmp_path):
