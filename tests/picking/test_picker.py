@@ -143,3 +143,9 @@ def test_bounded_memory_is_freed_before_a_larger_micrograph_is_read(tmp_path, mo
             for name in ("64", "64", "80", "64", "80"):
                 picker.search_one(picker.prepare(picker.read(tmp_path / f"{name}.mrc")))
     assert kept == [False, True, False, True, True, False, True, True, True, True]
+
+
+def test_banded_shares_no_bank_with_other_ranks_since_a_rank_alone_cannot_settle_its_peaks():
+    bank = TemplateBank(np.ones((1, 8, 8)) * np.arange(8), None, np.zeros(1))
+    with pytest.raises(InputError, match="banded.*use --distribute micrographs"):
+        Picker(bank, PickSettings(2.0, method="banded"), ranks=object())
