@@ -116,10 +116,10 @@ def test_templates_get_the_contrast_of_the_micrograph():
     assert inverted == [0, 2]
     np.testing.assert_array_equal(matched, [-BLOB, -BLOB, -3 - BLOB])
     np.testing.assert_array_equal(templates[0], BLOB)
-    matched, inverted = matched_contrast(templates, masks, "bright", given="bright")
+    matched, inverted = matched_contrast(templates, masks, "bright", stated="bright")
     assert inverted == []
     np.testing.assert_array_equal(matched, templates)
-    assert matched_contrast(templates, masks, "bright", given="dark")[1] == [0, 1, 2]
+    assert matched_contrast(templates, masks, "bright", stated="dark")[1] == [0, 1, 2]
 
 
 def test_unknown_contrast_must_be_given():
@@ -128,4 +128,4 @@ def test_unknown_contrast_must_be_given():
     mask[0, 5:15, 5:15] = True
     with pytest.raises(InputError, match="template 0 does not show whether its particle is dark or bright"):
         matched_contrast(flat, mask, "dark")
-    assert matched_contrast(flat, mask, "dark", given="dark")[1] == []
+    assert matched_contrast(flat, mask, "dark", stated="dark")[1] == []

@@ -147,5 +147,5 @@ def test_bounded_memory_is_freed_before_a_larger_micrograph_is_read(tmp_path, mo
 
 def test_banded_shares_no_bank_with_other_ranks_since_a_rank_alone_cannot_settle_its_peaks():
     bank = TemplateBank(np.ones((1, 8, 8)) * np.arange(8), None, np.zeros(1))
-    with pytest.raises(InputError, match="banded.*use --distribute micrographs"):
+    with pytest.raises(InputError, match=r"banded.*use --distribute micrographs"):
         Picker(bank, PickSettings(2.0, method="banded"), ranks=object())
