@@ -109,6 +109,7 @@ def test_the_better_low_pass_wins_and_its_command_does_what_is_announced(folder,
     assert stored["best"]["f1"] > 0.95
     assert (stored["micrographs"], stored["unannotated_micrographs"]) == (4, 1)
     assert "1 micrographs without annotation are not judged" in out
+    assert "No low-pass filter stronger" not in out
     effects = {effect["option"]: effect for effect in stored["effects"]}
     assert effects["low-pass (A)"]["matters"]
     assert effects["low-pass (A)"]["values"]["60"] < 0.9 < effects["low-pass (A)"]["values"]["9"]
@@ -121,6 +122,13 @@ def test_the_better_low_pass_wins_and_its_command_does_what_is_announced(folder,
     assert judged["f1"] == pytest.approx(stored["f1"], abs=1e-12)
     assert judged["precision"] == pytest.approx(stored["precision"], abs=1e-12)
     assert f"F1 {stored['f1']:.1%}, precision {stored['precision']:.1%}" in out
+
+
+def test_a_best_value_at_the_end_of_what_was_tried_is_said(folder, capsys):
+    assert tune(*QUICK, "--lowpass", "0,9", "--lowest", "0.85") == 0
+    out = capsys.readouterr().out
+    assert ("No low-pass filter stronger than 9 A was tried" in out) == ("--lowpass 9" in out)
+    assert "The best threshold is the lowest score that was looked at, 0.85" in out
 
 
 def test_intermediate_picks_are_kept_and_not_searched_again(folder, capsys, monkeypatch):
@@ -150,7 +158,7 @@ def test_nothing_is_left_behind_when_it_ends_early(folder, monkeypatch, error):
     ([], ("--truth", "none.star"), "none.star: no such file"),
     (["x", "y"], (), "truth.star: annotates none of the 5 micrographs, such as a.mrc; it names x.mrc"),
     (["a"], (), "1 annotated micrograph of one field cannot be halved"),
-    (["a", "b"], ("--labels", "side"), "no particle with label side"),
+    (["a", "b"], ("--labels", "side"), "a.mrc, half of the annotated micrographs: truth: no particle"),
     (["a", "b"], ("--templates", "none.mrcs"), "none.mrcs: no such file"),
     (["a", "b"], ("--radius", "0"), "radius 0 px"),
     (["a", "b"], ("--distance", "0"), "distance 0: give parts of the particle's width from 0.1 to 3"),
@@ -295,6 +303,7 @@ def test_decoys_of_one_half_are_judged_on_the_other(lures, capsys):
     pick, score = printed_commands(out)
     assert "decoys.mrcs" in pick
     assert main([*pick, "--quiet"]) == 0
+    assert "No low-pass filter stronger than 12 A" not in out  # it is the only one
     assert main([*score, "--json", "score.json", "--quiet"]) == 0
     assert json.loads(Path("score.json").read_text())["f1"] == pytest.approx(stored["f1"], abs=1e-12)
 

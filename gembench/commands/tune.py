@@ -89,7 +89,8 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
                        help="what picks keep from the edges, as parts of the particle's width, that of the"
                        " smallest mask, were it square (default: 0,0.25,0.45)")
     group.add_argument("--distance", metavar="F,F", type=_values(real),
-                       help="least distance between picks, likewise (default: 0.5,0.75,1)")
+                       help="least distance between picks, likewise; of equals the first is taken (default:"
+                       " 0.75,0.5,1)")
     group.add_argument("--beside", metavar="F,F", type=_values(real),
                        help="as pick's, tried with the best; '' for none (default: 0.5,0.6,0.7)")
     group.add_argument("--no-decoys", action="store_true",

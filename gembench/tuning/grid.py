@@ -23,10 +23,11 @@ AVERAGE = 4  # side of the averaging filter where there is no low-pass filter, a
 
 @dataclass(frozen=True)
 class Grid:
-    """What is tried. Of each the first value is searched with the others that are not looked at yet.
+    """What is tried. Of values that do equally well the first is taken.
 
     lowpass: A, 0 for none; None for none, and `LOWPASS_PARTS` of the particle's width
-    edges: where scores are, see `PickSettings`; angle_step: degrees, the coarse ones first
+    edges: where scores are, see `PickSettings`
+    angle_step: degrees, the coarse ones first: all filters and edges are searched with the first
     border, distance: parts of the particle's width, which is that of its smallest mask, were it square
     beside: parts of a pick's score, see `PickSettings`; without is always tried
     decoys: whether views of false picks are tried
@@ -41,7 +42,7 @@ class Grid:
     edges: tuple[Edges, ...] = ("reflect", "mask", "box")
     angle_step: tuple[float, ...] = (10.0, 5.0)
     border: tuple[float, ...] = (0.0, 0.25, 0.45)
-    distance: tuple[float, ...] = (0.5, 0.75, 1.0)
+    distance: tuple[float, ...] = (0.75, 0.5, 1.0)
     beside: tuple[float, ...] = (0.5, 0.6, 0.7)
     decoys: bool = True
     average: int | None = None

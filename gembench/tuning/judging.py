@@ -102,7 +102,11 @@ class Judge:
                              " be halved, and options are judged by halves: annotate a second"
                              f" {'field' if len(names) > 1 else 'micrograph'}")
         for half in self.halves:
-            self.judge([], half)
+            try:
+                self.judge([], half)
+            except InputError as error:
+                raise InputError(f"{', '.join(half[:3])}{', ...' * (len(half) > 3)}, half of the annotated"
+                                 f" micrographs: {error}") from None
         self.weights = resampled(len(names), by.resamples, by.seed)
 
     def judge(self, picks: Sequence[Picks], names: Collection[str], threshold: float | None = None

@@ -218,6 +218,9 @@ class Tuner:
             raise InputError("no pick lies on an annotated particle, whatever was tried: look at --radius,"
                              " --contrast, --pixel-size and the templates")
         scores = np.concatenate([rows.score for rows in picks])
+        if len(self.filters) > 1 and settings.lowpass == max(self.filters):
+            self.notes.append(f"no low-pass filter stronger than {settings.lowpass:g} A was tried: try one"
+                              " with --lowpass")
         if low <= lowest:
             self.notes.append(f"the best threshold is the lowest score that was looked at, {lowest:g}: look"
                               " lower with --lowest")
