@@ -47,8 +47,8 @@ endurance: $(READY)  ## 500 micrographs in one run: memory, files and threads st
 test-gpu: $(READY)  ## Run the tests that need a CUDA device (EXTRAS=dev,gpu)
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/python -m pytest -m gpu --durations=5 tests/engine/gpu
 
-test-kernels: $(READY)  ## Run what `test` leaves out: GPU kernels of every size and precision on an emulated device, picks on 1 to 4 ranks
-	$(BIN)/python -m pytest -m "exhaustive and not gpu" --durations=5 tests/engine/gpu tests/engine/mpi tests/picking
+test-kernels: $(READY)  ## Run what `test` leaves out: GPU kernels of every size and precision on an emulated device, banded, 1 to 4 ranks
+	$(BIN)/python -m pytest -m "exhaustive and not gpu" --durations=5 tests/engine tests/picking
 
 check: $(READY)  ## Lint and type-check
 	$(BIN)/ruff check gembench experiments tests

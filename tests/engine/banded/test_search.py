@@ -229,7 +229,9 @@ def test_scores_elsewhere_are_near_the_exact_ones():
     assert np.sqrt(np.mean((maps.score - exact.score)[inside] ** 2)) < 0.01
 
 
-@pytest.mark.parametrize("peaks", [NMS, WALK], ids=["nms", "gempicker"])
+@pytest.mark.parametrize("peaks", [
+    pytest.param(NMS, id="nms"), pytest.param(WALK, id="gempicker", marks=pytest.mark.exhaustive),
+])
 def test_the_same_bits_on_any_number_of_threads(peaks):
     bank = a_bank(step=10)
     micrograph = a_micrograph(bank)
@@ -299,7 +301,9 @@ def test_a_micrograph_constant_in_places_is_searched_by_the_method_exact(caplog)
 
 
 @pytest.mark.parametrize(("edges", "kind", "dtype", "filtered"), [
-    ("reflect", "own", "float32", 3.5), ("mask", "disc", "float64", 2.2), ("mask", "both", "float32", 2.2),
+    ("reflect", "own", "float32", 3.5),
+    *(pytest.param(*case, marks=pytest.mark.exhaustive)
+      for case in (("mask", "disc", "float64", 2.2), ("mask", "both", "float32", 2.2))),
 ])
 def test_predicted_bytes_are_those_allocated(edges, kind, dtype, filtered):
     bank = a_bank(kind, step=15, views=2 if kind == "both" else 1)

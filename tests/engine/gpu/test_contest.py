@@ -124,7 +124,7 @@ def test_out_of_memory_is_not_a_layout_s_fault():
         chosen(trial)
 
 
-@pytest.mark.parametrize("mask", ["own", "disc"])
+@pytest.mark.parametrize("mask", ["own", pytest.param("disc", marks=pytest.mark.exhaustive)])
 def test_a_search_measures_on_its_device_and_gives_the_scores_of_the_cpu(world, monkeypatch, cache, mask):
     monkeypatch.setattr(contest, "WORTH", 1)
     monkeypatch.setattr(contest, "TEMPLATES", 8)

@@ -128,7 +128,9 @@ def test_the_whole_maps_are_those_of_the_cpu(cupy, name, dtype):
 
 
 @pytest.mark.parametrize(("mask", "spectra"), [
-    ("own", "single"), ("disc", "single"), ("own", "half"), ("disc", "half")])
+    ("own", "single"), ("disc", "single"),
+    *(pytest.param(mask, "half", marks=pytest.mark.exhaustive) for mask in ("own", "disc")),
+])
 def test_templates_of_the_paper_s_size(cupy, mask, spectra):
     """160^2 pixels, tiles of 512^2 points, two of them."""
     bank = egg_bank(160, 3, mask)
@@ -179,8 +181,10 @@ def test_half_precision_spectra_cost_little_and_sigma_nothing(cupy, name):
     np.testing.assert_array_equal(maps.index < 0, expected.index < 0)
 
 
-@pytest.mark.parametrize("spectra", ["single", "half"])
-@pytest.mark.parametrize("name", ["odd", "even"])
+@pytest.mark.parametrize(("name", "spectra"), [
+    ("odd", "single"), ("even", "half"),
+    *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in (("odd", "half"), ("even", "single"))),
+])
 def test_the_same_bits_for_every_batch_device_and_share(world, name, spectra):
     micrograph, bank, _ = a_case(name)
     first = gpu_search(micrograph, bank, spectra=spectra)

@@ -29,7 +29,9 @@ def test_without_a_device_the_choice_stays_for_its_error_to_be_said(world):
     assert device_of_rank("gpu", 1) == "gpu"
 
 
-@pytest.mark.parametrize("distribution", ["templates", "micrographs"])
+@pytest.mark.parametrize("distribution", [
+    "templates", pytest.param("micrographs", marks=pytest.mark.exhaustive),
+])
 def test_ranks_pick_on_devices_what_one_process_picks(
     tmp_path, site, pick, mpiexec, monkeypatch, distribution
 ):
