@@ -8,6 +8,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+import timeit
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -108,6 +110,14 @@ def test_the_score_map_has_peaks_for_both_rules(suite_module: Any) -> None:
         case = peaks.Peaks()
         case.setup(rule, 512)
         assert len(find_picks(case.maps, case.bank, case.settings)) > 10
+
+
+@pytest.mark.parametrize("name", ["Correlate", "Masks", "Threads", "Banded"])
+def test_the_clock_of_a_search_sees_it_wait(suite_module: Any, name: str) -> None:
+    timer = getattr(getattr(suite_module("correlate"), name), "timer", timeit.default_timer)
+    start = timer()
+    time.sleep(0.02)
+    assert timer() - start >= 0.02
 
 
 # The verdict

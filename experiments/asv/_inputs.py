@@ -51,7 +51,7 @@ def part(name: str) -> Any:
 
 
 TemplateBank, CPUSearch = part("TemplateBank"), part("CPUSearch")
-ONE_THREAD = time.process_time  # the timer where one thread works
+ONE_THREAD = time.process_time  # the timer where one thread works and waits for nothing
 
 # asv forks every benchmark from one process that has imported the suite: what is slow to start, starts there.
 njit(lambda: 0)()
