@@ -184,12 +184,27 @@ def test_a_list_of_coordinate_files_is_followed(capsys: pytest.CaptureFixture[st
     put(f"{job}/job_pipeline.star", "data_pipeline_general\n\n_rlnPipeLineJobCounter 11\n")
     put(f"{job}/note.txt", "relion_autopick --i x\n")
     assert counts(picks) == (8, 8, 2)
+    said = "what they list is read, and nothing else, as job.star"
+    assert (said in capsys.readouterr().err) == (picks == job)
     Path(f"{job}/Mics/m2_autopick.star").unlink()
-    capsys.readouterr()
     assert counts(picks) == (4, 4, 2)
     assert "1 of 2 coordinate files of the list are not here" in capsys.readouterr().err
     Path(f"{job}/Mics/m1_autopick.star").unlink()
     assert "none of the 2 coordinate files" in refused(capsys, picks)
+
+
+def test_a_folder_of_gembenchs_own_is_read_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its list names all files but the summary."""
+    rows = "".join(f"MotionCorr/job002/Mics/m{n}.mrc m{n}.star\n" for n in (1, 2, 3))
+    for n in (1, 2, 3):
+        put(f"own/m{n}.star", block(micrographs=(n,)))
+    put("own/picks.star", block(micrographs=(1, 2, 3)))
+    put("own/autopick.star", LIST + rows)
+    assert main(["convert", "own", "own.csv"]) == 0
+    assert "nothing else" not in capsys.readouterr().err
+    put("own/other.star", block(micrographs=(4,)))
+    assert main(["convert", "own", "own.csv"]) == 0
+    assert "nothing else, as other.star" in capsys.readouterr().err
 
 
 # scores that are none

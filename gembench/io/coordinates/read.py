@@ -69,11 +69,15 @@ def read_coordinates(path: str | Path, *, micrograph: str | None = None, shape: 
 def _read_folder(folder: Path, shape: Shape | None, notes: Notes) -> list[Picks]:
     """The picks of every file of a folder, or of its lists, without a picks.star that repeats others."""
     files = folder_files(folder, notes)
-    lists = [file for file in files if file.suffix.lower() == ".star" and listed_files(file) is not None]
+    lists = {file: listed for file in files if file.suffix.lower() == ".star"
+             and (listed := listed_files(file)) is not None}
     if lists:
-        notes.add(folder, f"{', '.join(file.name for file in lists)}: lists of coordinate files; what they"
-                          " list is"
-                  " read, and nothing else")
+        read = {file.resolve() for listed in lists.values() for _, file in listed if file}
+        others = [file for file in files if file not in lists and file.resolve() not in read
+                  and file != folder / SUMMARY]
+        if others:
+            notes.add(folder, f"{', '.join(file.name for file in lists)}: lists of coordinate files; what"
+                              f" they list is read, and nothing else, as {others[0].name}")
         return [part for file in lists for part in _read_file(file, micrograph_key(file), shape, notes)]
     of_file: dict[Path, list[Picks]] = {}
     left_out: list[Path] = []
