@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import tempfile
 from pathlib import Path
@@ -23,7 +24,7 @@ from gembench.picking.settings import PickSettings, Resources, Sources
 from gembench.tuning.command import pick_command, threshold_between
 from gembench.tuning.decoys import write_decoys
 from gembench.tuning.grid import Grid
-from gembench.tuning.judging import Judge, Judging
+from gembench.tuning.judging import ByHalves, Judge, Judging
 from gembench.tuning.misses import misses, unsearched_border
 
 BOX, WIDTH, PIXEL, STEP, SHAPE = 24, 16, 3.0, 90, (150, 190)
@@ -85,6 +86,8 @@ def folder(tmp_path, monkeypatch):
     mask = np.zeros((BOX, BOX))
     mask[4:20, 4:20] = 1
     write_stack("masks.mrcs", mask[None], PIXEL)
+    write_stack("others.mrcs", 0.9 * particle()[None] + 0.1 * blob(), PIXEL, "dark")
+    return tmp_path
 
 
 def tune(*options, micrographs="mics"):
@@ -117,10 +120,11 @@ def test_the_better_low_pass_wins_and_its_command_does_what_is_announced(folder,
     pick, score = printed_commands(out)
     assert ["gembench", *pick] == shlex.split(stored["command"])
     assert main([*pick, "--quiet"]) == 0
-    assert main([*score, "--json", "score.json", "--quiet"]) == 0
-    judged = json.loads(Path("score.json").read_text())
-    assert judged["f1"] == pytest.approx(stored["f1"], abs=1e-12)
-    assert judged["precision"] == pytest.approx(stored["precision"], abs=1e-12)
+    assert main(score) == 0
+    assert re.search(rf"F1 +{stored['f1']:.1%} ", capsys.readouterr().out)
+    judged = gembench.score(gembench.read_picks("picks"), gembench.read_picks("truth.star"), 4)
+    assert judged.f1 == pytest.approx(stored["f1"], abs=1e-12)
+    assert judged.precision == pytest.approx(stored["precision"], abs=1e-12)
     assert f"F1 {stored['f1']:.1%}, precision {stored['precision']:.1%}" in out
 
 
@@ -136,11 +140,16 @@ def test_intermediate_picks_are_kept_and_not_searched_again(folder, capsys, monk
     first = capsys.readouterr().out
     assert first.startswith("gembench pick mics --templates templates.mrcs ")
     assert first.count("\n") == 1
-    assert {path.name for path in Path("kept").iterdir()} == {"0A-reflect-90deg", "0A-reflect-90deg-best"}
-    assert len(list(Path("kept/0A-reflect-90deg").glob("?.star"))) == 4
+    assert len(list(Path("kept").glob("0A-reflect-90deg-*"))) == 2
+    assert len(list(Path("kept").glob("0A-reflect-90deg-best-*/?.star"))) == 4
     monkeypatch.setattr("gembench.engine.exact.search.CPUSearch.run", None)
     assert tune(*QUICK, "--keep", "kept", "--quiet") == 0
     assert capsys.readouterr().out == first
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    for options in (("--average", "2"), ("--templates", "others.mrcs")):  # other picks
+        assert tune(*QUICK, "--keep", "kept", "--quiet", *options) == 0
+    assert len(list(Path("kept").iterdir())) == 6
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
@@ -208,6 +217,14 @@ def test_a_notebook_tunes_likewise(folder):
     assert result.best is result.trials[0]
     assert (result.intervals, result.width, result.radius) == ([None], 16, 4)
     assert result.f1 >= result.best.f1 > 0.9
+    assert result.choice_f1 == result.best.f1
+
+
+def test_the_best_so_many_of_a_micrograph_are_picked(folder, capsys):
+    assert tune(*QUICK, "--max-picks", "3", "--json", "tuning.json", "--quiet") == 0
+    assert "--max-picks 3 " in capsys.readouterr().out
+    stored = json.loads(Path("tuning.json").read_text())
+    assert (stored["recall"], stored["best"]["recall"], stored["precision"]) == (0.5, 0.5, 1)
 
 
 @pytest.mark.parametrize(("low", "high", "threshold"), [
@@ -256,7 +273,50 @@ def test_each_half_is_judged_at_the_threshold_of_the_other():
     low, high = judge.f1_interval(judged.counts)
     assert low < judged.f1 < high
     assert judge.difference_interval(judged.counts, judged.counts) == (0, 0)
-    assert judge.by_halves([], 0.2).f1 == 0
+    nothing = judge.by_halves([], 0.2)
+    assert nothing.f1 == 0
+    assert judge.is_better(judged.counts, nothing.counts)
+    assert not judge.is_better(judged.counts, judged.counts)
+    other = [Picks(rows.micrograph, rows.x, rows.y, np.array(rows.score)[[2, 0, 1]]) for rows in picks]
+    worse = judge.by_halves(other, 0.2)
+    assert judge.choice([worse, judged]).tolist() == judged.counts.tolist()
+    half = ByHalves((0.1, 0.2), (0.9, 0.3), judged.counts + 1, 0.5)  # best on the second: for a and c
+    chosen = judge.choice([ByHalves((0.1, 0.2), (0.8, 0.4), judged.counts, 0.5), half])
+    assert (chosen - judged.counts).tolist() == [[1, 0, 1, 0]] * 3
+
+
+def test_a_gain_of_less_than_a_standard_error_is_none():
+    truth = [Picks(f"{name}.mrc", [10.0], [10.0]) for name in NAMES]
+    judge = Judge(truth, 5.0, Judging(truth, resamples=200))
+    counts = np.array([[8, 8, 8, 8], [2, 2, 2, 2], [10, 10, 10, 10]])
+    small, large = counts.copy(), counts.copy()
+    small[0] += [2, -1, 1, -1]
+    large[0] += [2, 1, 1, 0]
+    assert not judge.is_better(small, counts)
+    assert judge.is_better(large, counts)
+    unsure = Judge(truth, 5.0, Judging(truth, resamples=0))
+    assert unsure.is_better(small, counts)
+    assert not unsure.is_better(counts, counts)
+
+
+def test_the_grid_suits_the_particle_and_the_filter():
+    assert Grid().filters(163.0, 2.2) == (0, 18, 36, 72)
+    assert Grid().filters(40.0, 3.0) == (0, 12, 24)  # 6 A is no filter at 3 A/px
+    assert Grid((50.0,)).filters(163.0, 2.2) == (50,)
+    base = PickSettings(2.2, 5.0, clip=8.0, beside=0.4)
+
+    def made(lowpass, grid=None, device="cpu"):
+        return (grid or Grid()).settings(base, lowpass, "box", 7.0, 100.0, device)
+
+    at = made(44.0)
+    assert (at.lowpass, at.average, at.method, at.peaks.threshold) == (44, 1, "banded", 0.3)
+    assert (at.edges, at.angle_step, at.clip, at.beside) == ("box", 7, 8, None)
+    assert (at.peaks.distance, at.peaks.border, at.mask_distance) == (50, 0, False)
+    assert (made(22.0).peaks.threshold, made(22.0, device="gpu").method) == (0.2, "exact")
+    assert (made(0.0).average, made(0.0).method) == (4, "exact")
+    fixed = Grid(average=2, method="paper", lowest=0.1)
+    assert (made(22.0, fixed).average, made(22.0, fixed).method, made(22.0, fixed).peaks.threshold) == (
+        2, "paper", 0.1)
 
 
 @pytest.fixture
@@ -293,19 +353,19 @@ def test_decoys_of_one_half_are_judged_on_the_other(lures, capsys):
     assert effect["values"]["with"] > effect["values"]["without"] + 0.05
     assert (stored["best"]["decoys"], stored["decoys"]) == (True, "decoys.mrcs")
     for number, names in ((1, "bd"), (2, "ac")):  # the decoy of the first half, a and c, searches the second
-        folder = Path(f"kept/12A-reflect-90deg-decoys-{number}")
+        (folder,) = Path("kept").glob(f"12A-reflect-90deg-decoys-{number}-*")
         assert {path.stem for path in folder.glob("?.star")} == set(names)
         assert json.loads((folder / "run.json").read_text())["settings"]["decoys"]
     decoy, _ = read_stack("decoys.mrcs")
     turned = [np.corrcoef(rotate(decoy[0], psi)[4:-4, 4:-4].ravel(), bar(32)[4:-4, 4:-4].ravel())[0, 1]
               for psi in range(0, 360, 5)]
     assert max(turned) > 0.9
-    pick, score = printed_commands(out)
+    pick, _ = printed_commands(out)
     assert "decoys.mrcs" in pick
     assert main([*pick, "--quiet"]) == 0
     assert "No low-pass filter stronger than 12 A" not in out  # it is the only one
-    assert main([*score, "--json", "score.json", "--quiet"]) == 0
-    assert json.loads(Path("score.json").read_text())["f1"] == pytest.approx(stored["f1"], abs=1e-12)
+    judged = gembench.score(gembench.read_picks("picks"), gembench.read_picks("truth.star"), 6)
+    assert judged.f1 == pytest.approx(stored["f1"], abs=1e-12)
 
 
 def test_decoys_are_made_of_the_better_false_picks_of_judged_views(folder, monkeypatch):

@@ -87,7 +87,7 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
                        " 10,5)")
     group.add_argument("--border", metavar="F,F", type=_values(real),
                        help="what picks keep from the edges, as parts of the particle's width, that of the"
-                       " smallest mask, were it square (default: 0,0.25,0.45)")
+                       " smallest mask, were it square (default: 0,0.1,0.25,0.45)")
     group.add_argument("--distance", metavar="F,F", type=_values(real),
                        help="least distance between picks, likewise; of equals the first is taken (default:"
                        " 0.75,0.5,1)")

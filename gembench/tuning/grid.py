@@ -41,7 +41,7 @@ class Grid:
     lowpass: tuple[float, ...] | None = None
     edges: tuple[Edges, ...] = ("reflect", "mask", "box")
     angle_step: tuple[float, ...] = (10.0, 5.0)
-    border: tuple[float, ...] = (0.0, 0.25, 0.45)
+    border: tuple[float, ...] = (0.0, 0.1, 0.25, 0.45)
     distance: tuple[float, ...] = (0.75, 0.5, 1.0)
     beside: tuple[float, ...] = (0.5, 0.6, 0.7)
     decoys: bool = True

@@ -59,7 +59,7 @@ class ByHalves:
     @cached_property
     def f1(self) -> float:
         """The harmonic mean of precision and recall."""
-        return _f1_of_all(self.counts)
+        return f1_of_all(self.counts)
 
     @property
     def precision(self) -> float:
@@ -80,7 +80,7 @@ def f1_of(counts: Counts) -> FloatArray:
     return ratio(2 * true, true + false + particles)
 
 
-def _f1_of_all(counts: Counts) -> float:
+def f1_of_all(counts: Counts) -> float:
     """F1 of all micrographs of (3, micrographs)."""
     return float(f1_of(counts.sum(axis=1, keepdims=True))[0])
 
@@ -155,6 +155,15 @@ class Judge:
         scores = judged.precision_recall.threshold
         return (float(scores[scores < high].max(initial=lowest)), high), f1
 
+    def choice(self, trials: Sequence[ByHalves]) -> Counts:
+        """The counts where each half has the trial and the threshold that are best on the other."""
+        counts = np.zeros((3, len(self.truth)), np.int64)
+        for number, names in enumerate(self.halves):
+            best = max(trials, key=lambda trial: trial.chosen_f1[number])
+            places = [self.place[name] for name in names]
+            counts[:, places] = best.counts[:, places]
+        return counts
+
     def f1_interval(self, counts: Counts) -> Interval | None:
         """The 95 % interval of F1 by bootstrap over micrographs; None without resamples."""
         return interval(self._resampled_f1(counts)) if len(self.weights) else None
@@ -168,7 +177,7 @@ class Judge:
     def is_better(self, better: Counts, worse: Counts) -> bool:
         """Whether an F1 is higher than another of the same micrographs by more than a standard error."""
         if not len(self.weights):
-            return bool(_f1_of_all(better) > _f1_of_all(worse))
+            return bool(f1_of_all(better) > f1_of_all(worse))
         around = interval(self._resampled_f1(better) - self._resampled_f1(worse), STANDARD_ERROR)
         return around is not None and around[0] > 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,6 +14,7 @@ import numpy as np
 from gembench.engine.picks import FloatArray, Picks
 from gembench.errors import InputError
 from gembench.evaluate.rules import Rules, keep
+from gembench.io.checks import content_hash
 from gembench.io.coordinates import read_coordinates
 from gembench.io.images.micrographs import read_micrograph, read_shape
 from gembench.picking.beside import beside_scores
@@ -45,7 +48,7 @@ class Searches:
         """
         self.at_hand = self._title(settings) + (f", {note}" if note else "")
         sources = self._sources(files, decoys)
-        folder = self._folder(settings, note)
+        folder = self._folder(settings, decoys, note)
         with open_run(sources, Outputs(folder), settings, self.resources, sys.argv) as run:
             for _ in range(len(run.task.paths) - len(run.todo)):
                 yield
@@ -54,10 +57,10 @@ class Searches:
                     raise InputError(outcome.error)
                 yield
 
-    def picks(self, settings: PickSettings, files: Sequence[Path] | None = None, note: str = ""
-              ) -> list[Picks]:
-        """What a search picked."""
-        folder, keys = self._folder(settings, note), output_keys(files or self.files)
+    def picks(self, settings: PickSettings, decoys: Path | None = None, files: Sequence[Path] | None = None,
+              note: str = "") -> list[Picks]:
+        """What a search picked, by its arguments."""
+        folder, keys = self._folder(settings, decoys, note), output_keys(files or self.files)
         return [replace(read_coordinates(folder / f"{keys[path.as_posix()]}.star",
                                          micrograph=path.name)[0], micrograph=self.names[path])
                 for path in files or self.files]
@@ -93,9 +96,14 @@ class Searches:
         return replace(self.sources, micrographs=files or self.files, include=(), leave_out=(),
                        decoys=decoys or self.sources.decoys)
 
-    def _folder(self, settings: PickSettings, note: str) -> Path:
-        name = f"{settings.lowpass:g}A-{settings.edges}-{settings.angle_step:g}deg"
-        return self.folder / (f"{name}-{note.replace(' ', '-')}" if note else name)
+    def _folder(self, settings: PickSettings, decoys: Path | None, note: str) -> Path:
+        """The folder of a search, which no other one has: its name ends in a digest of what decides it."""
+        at, by = settings, self._sources(None, decoys)
+        files = [by.templates, by.masks, by.exclude, by.decoys, by.decoy_masks]
+        decides = [settings.to_dict(), [path and content_hash(path) for path in files]]
+        digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:6]
+        words = [f"{at.lowpass:g}A", at.edges, f"{at.angle_step:g}deg", *[note] * bool(note), digest]
+        return self.folder / "-".join(words)
 
     @staticmethod
     def _title(settings: PickSettings) -> str:

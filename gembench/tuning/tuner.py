@@ -21,7 +21,7 @@ from gembench.progress import Status, track
 from gembench.tuning.command import pick_command, score_command, threshold_between
 from gembench.tuning.decoys import write_decoys
 from gembench.tuning.grid import Grid, in_pixels, particle_width
-from gembench.tuning.judging import Judge, Judging, annotated
+from gembench.tuning.judging import Judge, Judging, annotated, f1_of_all
 from gembench.tuning.misses import misses, unsearched_border
 from gembench.tuning.result import Effect, Trial, Tuning
 from gembench.tuning.searches import Searches
@@ -193,7 +193,7 @@ class Tuner:
         for path, names in made.items():
             files, note = [self.files[name] for name in names], path.stem
             yield from self.searches.search(settings, path, files, note)
-            picks += self.searches.picks(settings, files, note)
+            picks += self.searches.picks(settings, path, files, note)
         of = {name: path for path, names in made.items() for name in names}
         kept = [rows[: best.settings.peaks.max_picks] for rows in picks]
         trial = Trial(best.settings, self.judge.by_halves(kept, settings.peaks.threshold), decoys=True)
@@ -211,7 +211,7 @@ class Tuner:
                          max(best.judged.thresholds))
             sources = replace(sources, decoys=self.decoys_to)
         yield from self.searches.search(settings, decoys, note="best")
-        picks = self.searches.picks(settings, note="best")
+        picks = self.searches.picks(settings, decoys, note="best")
         lowest = settings.peaks.threshold
         (low, high), f1 = self.judge.best(picks, self.files, lowest)
         if not f1:
@@ -229,13 +229,14 @@ class Tuner:
         judged = self.judge.all(picks, threshold)
         border = unsearched_border(self.bank, settings, self.judge.by.views)
         kept = [rows[rows.score >= threshold] for rows in picks]
-        choice = self._choice()
+        choice = self.judge.choice([trial.judged for trial in self.trials])
         truth = self.judge.by.truth if isinstance(self.judge.by.truth, Path) else None
         if decoys is not None:
             with atomic_path(self.decoys_to) as path:
                 copyfile(decoys, path)
         self.result = Tuning(
-            best, ranked, [self.judge.f1_interval(trial.judged.counts) for trial in ranked], *choice,
+            best, ranked, [self.judge.f1_interval(trial.judged.counts) for trial in ranked],
+            f1_of_all(choice), self.judge.f1_interval(choice),
             settings, self.decoys_to if best.decoys else None, judged.f1, judged.precision, judged.recall,
             self.effects,
             misses(kept, self.judge, self.searches.shapes, self.width, border), self.notes,
@@ -243,16 +244,6 @@ class Tuner:
             pick_command(sources, settings, self.resources),
             score_command(self.judge.by, truth, self.judge.radius),
         )
-
-    def _choice(self) -> tuple[float, tuple[float, float] | None]:
-        """F1 with its interval where each half has the trial and the threshold that are best on the other."""
-        counts = np.zeros((3, len(self.files)), np.int64)
-        for number, names in enumerate(self.judge.halves):
-            trial = max(self.trials, key=lambda trial: trial.judged.chosen_f1[number])
-            places = [self.judge.place[name] for name in names]
-            counts[:, places] = trial.judged.counts[:, places]
-        true, false, particles = counts.sum(axis=1)
-        return float(2 * true / (true + false + particles)), self.judge.f1_interval(counts)
 
     def _note_effect(self, option: str, trials: Sequence[Trial], value: Callable[[PickSettings], str],
                      names: Sequence[str] = ()) -> None:
