@@ -95,18 +95,19 @@ def test_a_folder_is_picked_from_python(tmp_path, monkeypatch, capsys) -> None:
     template = gaussian_filter(rng.normal(size=(24, 24)), 2)
     Path("demo").mkdir()
     write_stack("demo/templates.mrcs", template[None], 2.2)
+    write_stack("demo/masks.mrcs", np.ones((1, 24, 24)), 2.2)
     for name in "ab":
         image = rng.normal(0, 0.2 * template.std(), (120, 140))
         image[40:64, 50:74] += template
         write_mrc(Path("demo", f"{name}.mrc"), image, 2.2)
     code = next(text for text in blocks("python") if "pick_folder" in text)
     assert len([line for line in code.splitlines() if line]) <= 5
-    code = code.replace("angle_step=10", "angle_step=10, average=1, template_contrast='dark'")
+    code = code.replace("lowpass=70", "template_contrast='dark'")
     exec(code, {})
     first = capsys.readouterr().out
     assert re.findall(r"^(\w.mrc) \d+ \[(?:61\.9|62\.0)", first, re.MULTILINE) == ["a.mrc", "b.mrc"]
-    words = ["pick", "demo", "--templates", "demo/templates.mrcs", "--pixel-size", "2.2", "--angle-step",
-             "10", "--average", "1", "--template-contrast", "dark", "-o"]
+    words = ["pick", "demo", "--templates", "demo/templates.mrcs", "--masks", "demo/masks.mrcs", "--average",
+             "1", "--pixel-size", "2.2", "--angle-step", "10", "--template-contrast", "dark", "-o"]
     assert main([*words, "by-command", "--quiet"]) == 0
     for file in ("a.star", "b.star", "picks.star"):
         assert Path("picked", file).read_bytes() == Path("by-command", file).read_bytes()

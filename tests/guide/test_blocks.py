@@ -148,6 +148,8 @@ def test_every_block_runs(
     if name in ("README", "start"):  # a page with the picks, and their numbers, without a warning on the way
         assert "warning" not in err
         assert re.search(r"sim_000[12]", Path("page.html").read_text(encoding="utf-8"))
+    if name == "README":  # from Python the same as by the command
+        assert Path("picks/picks.star").read_bytes() == Path("picked/picks.star").read_bytes()
     if name == "start":
         assert re.search(r"\d+ picks: \d+ true, \d+ false", out)
         assert {path.name for path in Path("better").glob("*.star")} >= {"picks.star", "sim_0001.star"}
