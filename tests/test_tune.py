@@ -368,6 +368,27 @@ def test_decoys_of_one_half_are_judged_on_the_other(lures, capsys):
     assert judged.f1 == pytest.approx(stored["f1"], abs=1e-12)
 
 
+def test_what_is_beside_is_judged_from_stored_picks_as_pick_would_drop_them(lures, capsys, monkeypatch):
+    marks, _ = lures
+    options = [*QUICK, "--lowpass", "12", "--average", "2", "--beside", "0.7", "--keep", "kept"]
+    assert tune(*options, "--json", "tuning.json") == 0
+    stored = json.loads(Path("tuning.json").read_text())
+    (effect,) = stored["effects"]
+    assert (effect["option"], effect["matters"]) == ("beside", True)
+    assert stored["best"]["beside"] == 0.7
+    (folder,) = Path("kept").glob("*-best-*")
+    assert json.loads((folder / "run.json").read_text())["settings"]["beside"] == 0.7
+    judged = Judge(marks, 6, Judging(marks)).by_halves(gembench.read_picks(folder / "picks.star"), 0.2)
+    assert judged.f1 == pytest.approx(stored["best"]["f1"], abs=1e-12)
+    assert judged.thresholds == pytest.approx(stored["best"]["thresholds"], abs=0.01)
+    capsys.readouterr()
+    monkeypatch.setattr(Judge, "is_better", lambda *_: False)
+    assert tune(*options) == 0
+    out = capsys.readouterr().out
+    assert "beside or decoys are better by less than a standard error" in out
+    assert "--beside" not in printed_commands(out)[0]
+
+
 def test_decoys_are_made_of_the_better_false_picks_of_judged_views(folder, monkeypatch):
     from gembench.templates.views import Views
 
