@@ -15,9 +15,10 @@ from gembench.errors import InputError
 from gembench.picking.settings import PickSettings
 
 LOWPASS_PARTS = (0.05, 0.1, 0.2)  # of the particle's width: of KLH 18, 36 and 72 A
-# Below it lie no thresholds that were best, and searches take long: under a strong filter, noise scores high.
+# Scores from which picks are looked at: the best thresholds were 0.26 and more without a strong filter, 0.36
+# and more under one, where noise scores high and makes low searches slow.
 LOWEST, LOWEST_STRONG = 0.2, 0.3
-STRONG = 0.15  # of the particle's width
+STRONG = 0.08  # of the particle's width
 AVERAGE = 4  # side of the averaging filter where there is no low-pass filter, as `PickSettings` has it
 
 
