@@ -16,6 +16,7 @@ from gembench.picking.prepare import filtered
 from gembench.study.declare.experiment import Experiment, grid
 from gembench.study.picking.evidence import evidence_of_picks
 from gembench.study.picking.judged import check_scores, distances, judged, within
+from gembench.study.picking.page import stored_picks
 from gembench.study.picking.shares import against_exact, open_inputs
 from gembench.study.picking.views import most_tops, pictured, ring_metrics
 
@@ -115,12 +116,12 @@ def drawn(case):
 
 
 def arrays(output, inputs, case):
-    """Curves with their intervals; for the method of 2013 also what Fig. 6 and 7 show."""
+    """Curves with their intervals, and the picks; for the method of 2013 also what Fig. 6 and 7 show."""
     result = judged(output[0], truth_of(output, inputs, case))
     curve, stored = result.precision_recall, {}
     if result.roc is not None:
         stored = {"roc_fpr": result.roc.fpr, "roc_tpr": result.roc.tpr}
-    stored |= {"recall": curve.recall, "precision": curve.precision}
+    stored |= {"recall": curve.recall, "precision": curve.precision, **stored_picks(output[0])}
     for name, ribbon in (("roc", roc_ribbon), ("pr", precision_recall_ribbon)):
         if (around := ribbon(result.ranking)) is not None:
             stored |= {f"{name}_at": around.at, f"{name}_low": around.low, f"{name}_high": around.high}

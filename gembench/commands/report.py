@@ -16,6 +16,7 @@ from gembench.errors import InputError
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from gembench.study.declare.experiment import Experiment
     from gembench.study.measure.store import Row
     from gembench.study.tell.claims import Verdict
 
@@ -75,11 +76,29 @@ def write_report(args: argparse.Namespace) -> int:
     from gembench.study.tell.report import render
 
     folder = experiments_of(args.experiments)
-    text = render(load_all(folder), args.results, folder / "claims.toml", args.grid)
+    experiments = load_all(folder)
     path = args.output or make_folder(args.results) / "report.html"
+    beside = path.with_name(f"{path.stem}-picks.html")
+    picks = _page_of_picks(experiments, args)
+    text = render(experiments, args.results, folder / "claims.toml", args.grid,
+                  picks_page=beside.name if picks else "")
     atomic_text(path, text)
     print(path)
+    if picks:
+        atomic_text(beside, picks)
+        print(beside)
     return 0
+
+
+def _page_of_picks(experiments: dict[str, Experiment], args: argparse.Namespace) -> str:
+    """The page of this machine's picks, '' where there is none."""
+    from gembench.machine import machine_name
+    from gembench.study.picking.page import STUDY, page_of_picks
+    from gembench.study.tell.figures import declared_rows
+
+    if STUDY not in experiments:
+        return ""
+    return page_of_picks(declared_rows(args.results, experiments[STUDY], args.grid), machine_name())
 
 
 def show_claims(args: argparse.Namespace) -> int:
