@@ -156,4 +156,4 @@ def test_no_output_is_not_the_current_folder(
         with pytest.raises(SystemExit) as ending:
             main([*command.split(), "-o", ""])
         assert ending.value.code == 2
-        assert "name what to write" in capsys.readouterr().err
+        assert "is empty: name " in capsys.readouterr().err

@@ -64,7 +64,6 @@ def test_a_file_is_written_in_its_format(folder):
 
 @pytest.mark.parametrize(("options", "text"), [
     (("--border", "5"), "give --micrographs"),
-    (("--threshold", "nan"), "finite"),
     (("--distance", "-1"), "at least 0"),
     (("--max-picks", "0"), "at least 1"),
     (("--views", "one"), "whole numbers"),

@@ -204,7 +204,7 @@ def test_bad_volumes_and_views_are_one_line(folder, capsys, options, expected):
     (["--to-pixel-size", -1], "--to-pixel-size -1"), (["--box", 0], "box of 0 px"),
     (["--lowpass", 7], "low-pass of 7 A"), (["--margin", -1], "--margin -1"),
     (["--masks", "t.mrcs"], "t.mrcs: is both"), (["--masks", "m.png"], "m.png: is written as an MRC stack"),
-    (["--masks", "no/m.mrcs"], "no/m.mrcs: its folder does not exist"),
+    (["--masks", "no/m.mrcs"], "no/m.mrcs: cannot be written: its folder does not exist"),
 ])
 def test_bad_options_are_one_line(folder, capsys, options, expected):
     refused(capsys, from_volume("--quiet", *options), expected)

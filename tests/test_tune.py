@@ -173,7 +173,7 @@ def test_nothing_is_left_behind_when_it_ends_early(folder, monkeypatch, error):
     (["a", "b"], ("--distance", "0"), "distance 0: give parts of the particle's width from 0.1 to 3"),
     (["a", "b"], ("--border", "-1"), "border -1: give parts"),
     (["a", "b"], ("--lowpass", ","), "lowpass: give at least one value"),
-    (["a", "b"], ("--json", "none/tuning.json"), "none/tuning.json: its folder does not exist"),
+    (["a", "b"], ("--json", "none/tuning.json"), "none/tuning.json: cannot be written: its folder does not"),
     (["a", "b"], ("--decoys-to", "decoys.star"), "name it .mrcs"),
     (["a", "b"], ("--lowest", "0.99"), "no pick lies on an annotated particle"),
 ])

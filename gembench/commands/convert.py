@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gembench.commands.numbers import folder, pixels, readable, real
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,24 +33,24 @@ def add_parser(subparsers: Any) -> None:
         description="Turn coordinates of picks or annotations, of any format that is read, into another.",
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", metavar="FROM", type=Path, help="file, list of files, or folder")
-    parser.add_argument("target", metavar="TO", type=Path,
+    parser.add_argument("source", metavar="FROM", type=readable, help="file, list of files, or folder")
+    parser.add_argument("target", metavar="TO", type=folder,
                         help="file; or with --to a folder, which gets a file a micrograph")
     parser.add_argument("--to", choices=NAMES, metavar="FORMAT",
                         help=f"{', '.join(NAMES)} (default: by the extension of TO)")
     parser.add_argument("--flip-y", action="store_true",
                         help="count y from the other end of the micrographs; needs --micrographs")
-    parser.add_argument("--micrographs", metavar="DIR", type=Path,
+    parser.add_argument("--micrographs", metavar="DIR", type=readable,
                         help="the micrographs (folder, list or STAR file), for what needs their size")
-    parser.add_argument("--scale", metavar="F", type=float, default=1.0,
+    parser.add_argument("--scale", metavar="F", type=real, default=1.0,
                         help="multiply positions, such as 0.5 for micrographs binned by 2 (default: 1)")
-    parser.add_argument("--box-size", metavar="PX", type=int, help="side of the boxes that are written")
-    parser.add_argument("--threshold", metavar="F", type=float,
+    parser.add_argument("--box-size", metavar="PX", type=pixels, help="side of the boxes that are written")
+    parser.add_argument("--threshold", metavar="F", type=real,
                         help="keep only picks with at least this score")
     parser.add_argument("--labels", metavar="A,B", help="keep only these labels")
-    parser.add_argument("--voltage", metavar="KV", type=float, help="kV, for the optics table of STAR files")
-    parser.add_argument("--cs", metavar="MM", type=float, help="spherical aberration in mm, for the same")
-    parser.add_argument("--amplitude-contrast", metavar="F", type=float, help="such as 0.1, for the same")
+    parser.add_argument("--voltage", metavar="KV", type=real, help="kV, for the optics table of STAR files")
+    parser.add_argument("--cs", metavar="MM", type=real, help="spherical aberration in mm, for the same")
+    parser.add_argument("--amplitude-contrast", metavar="F", type=real, help="such as 0.1, for the same")
     parser.add_argument("--quiet", action="store_true", help="print warnings only")
     parser.set_defaults(run=run)
 

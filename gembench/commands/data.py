@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.commands.numbers import real
+from gembench.commands.numbers import readable, real
 
 if TYPE_CHECKING:
     from gembench.data.sets import DataSet
@@ -43,12 +42,12 @@ def add_parser(subparsers: Any) -> None:
 
     action = actions.add_parser("import", help="bring your own micrographs into the cache", epilog=EXAMPLES,
                                 formatter_class=raw)
-    action.add_argument("folder", metavar="DIR", type=Path,
+    action.add_argument("folder", metavar="DIR", type=readable,
                         help="folder of MRC, TIFF, PNG or JPEG micrographs")
     action.add_argument("--name", metavar="NAME", required=True, help="what to call the set")
     action.add_argument("--pixel-size", metavar="A", type=real,
                         help="A/px; needed unless the micrographs' headers say")
-    action.add_argument("--annotations", metavar="FILE", type=Path,
+    action.add_argument("--annotations", metavar="FILE", type=readable,
                         help="particle positions: a coordinate file that names the micrographs, or a folder")
     action.add_argument("--link", action="store_true", help="link to the micrographs instead of copying them")
     action.add_argument("--quiet", action="store_true", help="show no summary")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gembench.commands.numbers import folder, many, readable, real
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,17 +31,17 @@ def add_parser(subparsers: Any) -> None:
         "and a border, or are of some views.",
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("picks", metavar="PICKS", type=Path, help="file or folder of picks")
+    parser.add_argument("picks", metavar="PICKS", type=readable, help="file or folder of picks")
     rules = parser.add_argument_group("what is kept")
-    rules.add_argument("--threshold", metavar="F", type=float, help="picks with at least this score")
-    rules.add_argument("--distance", metavar="PX", type=float, default=0.0,
+    rules.add_argument("--threshold", metavar="F", type=real, help="picks with at least this score")
+    rules.add_argument("--distance", metavar="PX", type=real, default=0.0,
                        help="of picks closer than this to each other, the best")
-    rules.add_argument("--border", metavar="PX", type=float, default=0.0,
+    rules.add_argument("--border", metavar="PX", type=real, default=0.0,
                        help="picks so far from every edge; needs --micrographs")
-    rules.add_argument("--max-picks", metavar="N", type=int, help="the best so many of a micrograph")
+    rules.add_argument("--max-picks", metavar="N", type=many, help="the best so many of a micrograph")
     rules.add_argument("--views", metavar="0,1", help="picks of these views")
-    parser.add_argument("--micrographs", metavar="DIR", type=Path, help="folder of the micrographs")
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True,
+    parser.add_argument("--micrographs", metavar="DIR", type=readable, help="folder of the micrographs")
+    parser.add_argument("-o", "--output", metavar="OUT", type=folder, required=True,
                         help="a file such as chosen.star, or a folder for a STAR file a micrograph and"
                         " picks.star")
     parser.add_argument("--quiet", action="store_true", help="print warnings and errors only")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from gembench.machine import cores
+from gembench.text import printable
 
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 PIXELS = 16384  # of a side: no camera has more, and the largest now has 11,520
@@ -108,10 +110,29 @@ def size(text: str) -> int:
     return count
 
 
+def readable(text: str) -> Path:
+    """A file or folder to read; nothing is not the current folder."""
+    return _path(text, "name what to read, or . for the current folder")
+
+
 def folder(text: str) -> Path:
-    """A folder or file to write; nothing is not the current folder."""
-    if not text.strip() or "\0" in text:
-        raise argparse.ArgumentTypeError("is empty: name what to write, or . for the current folder")
+    """A folder, or a folder or file, to write; nothing is not the current folder."""
+    return _path(text, "name what to write, or . for the current folder")
+
+
+def file(text: str) -> Path:
+    """A file to write; nothing is none, nor is what ends as the name of a folder does."""
+    path = _path(text, "name the file to write")
+    if text.endswith(("/", os.sep)):
+        raise argparse.ArgumentTypeError(f"'{_short(text)}' is the name of a folder: name the file to write")
+    return path
+
+
+def _path(text: str, remedy: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"is empty: {remedy}")
+    if "\0" in text:
+        raise argparse.ArgumentTypeError(f"'{_short(printable(text))}' is no name: {remedy}")
     return Path(text)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from gembench.commands.numbers import angle_step, many, pixels, real, size, symmetry, threads
+from gembench.commands.numbers import angle_step, many, pixels, readable, real, size, symmetry, threads
 from gembench.commands.study import add_plugins
 
 EDGES = ("mask", "box", "reflect")
@@ -15,14 +14,14 @@ METHODS = ("exact", "banded", "paper")
 def add_input(parser: argparse.ArgumentParser) -> None:
     """Micrographs and templates."""
     group = parser.add_argument_group("input")
-    group.add_argument("micrographs", metavar="MICROGRAPH_OR_DIR", nargs="+", type=Path,
+    group.add_argument("micrographs", metavar="MICROGRAPH_OR_DIR", nargs="+", type=readable,
                        help="MRC (also .gz, .bz2), TIFF, PNG or JPEG files, folders, patterns, lists of them")
     group.add_argument("--include", metavar="PATTERN", action="append", default=[],
                        help="of folders take only files that fit, such as '*_noDW*'; may be given again")
     group.add_argument("--leave-out", metavar="PATTERN", action="append", default=[], help="the opposite")
-    group.add_argument("--templates", metavar="T", type=Path, required=True,
+    group.add_argument("--templates", metavar="T", type=readable, required=True,
                        help=".mrcs stack or folder of images, one for each view")
-    group.add_argument("--masks", metavar="M", type=Path,
+    group.add_argument("--masks", metavar="M", type=readable,
                        help="the same for masks, one a view or one for all (default: the largest disc)")
     group.add_argument("--pixel-size", metavar="A", type=real, required=True,
                        help="A/px of micrographs and templates")
@@ -33,12 +32,12 @@ def add_input(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--template-contrast", choices=("dark", "bright"),
                        help="how they look in the templates (default: as their file says, if"
                        " `gembench templates` wrote it; else seen from each template and its mask)")
-    group.add_argument("--decoys", metavar="D", type=Path,
+    group.add_argument("--decoys", metavar="D", type=readable,
                        help="views of what is not wanted, as --templates: they compete at every place, and"
                        " what they win is no pick; see `gembench templates --from-false`")
-    group.add_argument("--decoy-masks", metavar="M", type=Path,
+    group.add_argument("--decoy-masks", metavar="M", type=readable,
                        help="their masks (default: the mask of the first template)")
-    group.add_argument("--exclude", metavar="DIR", type=Path,
+    group.add_argument("--exclude", metavar="DIR", type=readable,
                        help="folder of images named as the micrographs; no particle is picked where they are"
                        " not 0")
 

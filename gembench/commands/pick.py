@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.commands.numbers import folder
+from gembench.commands.numbers import file, folder, real
 from gembench.commands.options import add_input, add_peaks, add_resources, add_search
 from gembench.errors import InputError
 from gembench.text import printable
@@ -54,14 +53,14 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("-o", "--output", metavar="OUT", type=folder, required=True, help="folder to write")
     group.add_argument("--plots", action="store_true", help="draw the picks on each micrograph (OUT/plots)")
-    group.add_argument("--page", metavar="FILE", type=Path,
+    group.add_argument("--page", metavar="FILE", type=file,
                        help="write a page of the picks on the micrographs, as `gembench view` does")
     group.add_argument("--save-maps", action="store_true", help="write score and index maps (OUT/maps)")
     group.add_argument("--overwrite", action="store_true", help="remove picks, maps and plots in OUT first")
-    group.add_argument("--voltage", metavar="KV", type=float,
+    group.add_argument("--voltage", metavar="KV", type=real,
                        help="kV, for RELION's optics table (default: of the STAR file of micrographs)")
     for name, unit in (("--cs", "MM"), ("--amplitude-contrast", "F")):
-        group.add_argument(name, metavar=unit, type=float, help="the same of the microscope")
+        group.add_argument(name, metavar=unit, type=real, help="the same of the microscope")
     group.add_argument("--quiet", action="store_true", help="print warnings and errors only")
 
 
@@ -85,8 +84,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _pick(args: argparse.Namespace) -> int:
     from gembench.engine.mpi.launch import launched
+    from gembench.io.atomic import require_writable
 
     try:
+        if args.page is not None and args.page.parent != args.output:  # which may still be to be made
+            require_writable(args.page)
         communicator = _communicator(args)
     except InputError:
         if launched().rank_on_node:  # the first rank of the node says it

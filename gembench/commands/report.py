@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.commands.study import add_folders, experiments_of, selected
+from gembench.commands.numbers import file
+from gembench.commands.study import add_folders, experiments_of, results_of, selected
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
     figures.set_defaults(run=draw_figures)
 
     report = subparsers.add_parser("report", help="write the report of stored results, one HTML file")
-    report.add_argument("--output", metavar="FILE", type=Path, help="(default: report.html in the results)")
+    report.add_argument("--output", metavar="FILE", type=file, help="(default: report.html in the results)")
     report.set_defaults(run=write_report)
 
     claims = subparsers.add_parser("claims", help="judge the paper's statements by stored results")
@@ -41,7 +42,7 @@ def add_parser(subparsers: Any) -> None:
 
     export = subparsers.add_parser("export", help="write the stored results of an experiment as a table")
     export.add_argument("name", metavar="NAME")
-    export.add_argument("--csv", metavar="FILE", type=Path, nargs="?", const=Path("-"), default=Path("-"),
+    export.add_argument("--csv", metavar="FILE", type=file, nargs="?", const=Path("-"), default=Path("-"),
                         help="comma-separated values, one line per sample (default: standard output)")
     export.set_defaults(run=export_rows)
 
@@ -53,15 +54,18 @@ def add_parser(subparsers: Any) -> None:
 
 def draw_figures(args: argparse.Namespace) -> int:
     """Write results/figures/NAME.png for every experiment with stored results; 2 if one fails."""
+    from gembench.io.atomic import require_folder
     from gembench.study.tell.figures import declared_rows, write_figures
 
     failed, formats = False, ("png", "svg") if args.svg else ("png",)
+    results = results_of(args.results)
+    require_folder(results / "figures")
     for experiment, _ in selected(args.names or ["all"], args.experiments):
-        rows = declared_rows(args.results, experiment, args.grid)
+        rows = declared_rows(results, experiment, args.grid)
         if not any(row.ok for row in rows):
             print(f"{experiment.name}: no stored results; run `gembench run {experiment.name}`")
         try:
-            for path in write_figures(experiment, rows, args.results / "figures", formats):
+            for path in write_figures(experiment, rows, results / "figures", formats):
                 print(path)
         except InputError as error:
             print(f"gembench: error: {error}", file=sys.stderr)
@@ -71,16 +75,18 @@ def draw_figures(args: argparse.Namespace) -> int:
 
 def write_report(args: argparse.Namespace) -> int:
     """Write the report."""
-    from gembench.io.atomic import atomic_text, make_folder
+    from gembench.io.atomic import atomic_text, make_folder, require_folder, require_writable
     from gembench.study.declare.experiment import load_all
     from gembench.study.tell.report import render
 
-    folder = experiments_of(args.experiments)
+    folder, results = experiments_of(args.experiments), results_of(args.results)
+    require_writable(args.output)
+    require_folder(None if args.output else results)
     experiments = load_all(folder)
-    path = args.output or make_folder(args.results) / "report.html"
-    beside = path.with_name(f"{path.stem}-picks.html")
     picks = _page_of_picks(experiments, args)
-    text = render(experiments, args.results, folder / "claims.toml", args.grid,
+    path = args.output or make_folder(results) / "report.html"
+    beside = path.with_name(f"{path.stem}-picks.html")
+    text = render(experiments, results, folder / "claims.toml", args.grid,
                   picks_page=beside.name if picks else "")
     atomic_text(path, text)
     print(path)
@@ -110,9 +116,9 @@ def show_claims(args: argparse.Namespace) -> int:
     from gembench.study.tell.code import machine_sentences
     from gembench.study.tell.figures import declared_rows, machines_of
 
-    folder = experiments_of(args.experiments)
+    folder, results = experiments_of(args.experiments), results_of(args.results)
     experiments = load_all(folder)
-    rows = {name: declared_rows(args.results, experiment, args.grid)
+    rows = {name: declared_rows(results, experiment, args.grid)
             for name, experiment in experiments.items()}
     machines = machines_of(row for stored in rows.values() for row in stored)
     judged = judge_all(load_claims(folder / "claims.toml"), rows, machines, experiments)
@@ -184,12 +190,14 @@ def csv_text(rows: list[Row]) -> str:
 
 def export_rows(args: argparse.Namespace) -> int:
     """Write the latest rows of one experiment as CSV."""
-    from gembench.io.atomic import atomic_text
+    from gembench.io.atomic import atomic_text, require_writable
     from gembench.study.measure.store import load_rows
 
     (experiment, _), = selected([args.name], args.experiments)
-    text = csv_text(load_rows(args.results, experiment.name, grid=args.grid))
-    if args.csv == Path("-"):
+    standard = args.csv == Path("-")
+    require_writable(None if standard else args.csv)
+    text = csv_text(load_rows(results_of(args.results), experiment.name, grid=args.grid))
+    if standard:
         sys.stdout.write(text)
     else:
         atomic_text(args.csv, text)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.commands.numbers import real, resamples, seed, views
+from gembench.commands.numbers import file, folder, readable, real, resamples, seed, views
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     need = parser.add_argument_group("what is compared")
-    need.add_argument("--picks", metavar="PATH", type=Path, required=True,
+    need.add_argument("--picks", metavar="PATH", type=readable, required=True,
                       help="file or folder of picks")
-    need.add_argument("--truth", metavar="PATH", type=Path, required=True,
+    need.add_argument("--truth", metavar="PATH", type=readable, required=True,
                       help="file or folder of annotations")
     need.add_argument("--radius", metavar="PX", type=real, required=True,
                       help="largest distance between a pick and its particle, in pixels")
-    need.add_argument("--micrographs", metavar="DIR", type=Path,
+    need.add_argument("--micrographs", metavar="DIR", type=readable,
                       help="folder of the micrographs; needed by --page, --flip-y and gEMpicker's text")
     add_judging(parser)
     bootstrap = parser.add_argument_group("intervals")
@@ -53,10 +53,10 @@ def add_parser(subparsers: Any) -> None:
                            help="bootstrap resamples; 0 for no intervals (default: 1000)")
     bootstrap.add_argument("--seed", metavar="N", type=seed, default=0, help="of the bootstrap (default: 0)")
     output = parser.add_argument_group("what is written")
-    output.add_argument("--json", metavar="FILE", type=Path, help="write all statistics and curves")
-    output.add_argument("--plots", metavar="DIR", type=Path,
+    output.add_argument("--json", metavar="FILE", type=file, help="write all statistics and curves")
+    output.add_argument("--plots", metavar="DIR", type=folder,
                         help="draw pr, roc, scores and distance, each as .svg and .png")
-    output.add_argument("--page", metavar="FILE", type=Path,
+    output.add_argument("--page", metavar="FILE", type=file,
                         help="write the page of `gembench view`; needs --micrographs")
     output.add_argument("--quiet", action="store_true", help="print warnings only")
     parser.set_defaults(run=run, box=None, pictures=40)
@@ -94,9 +94,12 @@ def run(args: argparse.Namespace) -> int:
     if args.radius == 0:
         raise InputError("radius 0 px: no pick lies exactly on a mark; give a distance above 0")
     from gembench.evaluate import evaluate
+    from gembench.io.atomic import require_folder, require_writable
 
     if args.page is not None and args.micrographs is None:
         raise InputError(f"--page {args.page}: shows picks on micrographs; give --micrographs DIR")
+    require_writable(args.json, args.page)
+    require_folder(args.plots)
     picks, truth = read_lists(args.picks, args, folders=True)
     assert truth is not None
     judge = partial(evaluate, radius=args.radius, method=args.method, labels=args.labels,

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.commands.numbers import rounds, time_limit
+from gembench.commands.numbers import folder, readable, rounds, time_limit
 from gembench.errors import InputError
 from gembench.text import printable
 
@@ -15,23 +15,24 @@ if TYPE_CHECKING:
     from gembench.study.declare.cases import Case
     from gembench.study.declare.experiment import Experiment
 
+RESULTS = Path("results")
 INSTALLED = Path(__file__).resolve().parents[2] / "gembench_experiments"  # where a wheel puts experiments/
 
 
 def add_folders(parser: argparse.ArgumentParser) -> None:
     """The options that say where experiments and results are."""
-    parser.add_argument("--experiments", metavar="DIR", type=Path,
+    parser.add_argument("--experiments", metavar="DIR", type=readable,
                         help="folder of experiments (default: GEMBENCH_EXPERIMENTS, ./experiments, else those"
                         " that were installed)")
-    parser.add_argument("--results", metavar="DIR", type=Path, default=Path("results"),
+    parser.add_argument("--results", metavar="DIR", type=folder, default=RESULTS,
                         help="folder of stored results (default: results)")
     add_plugins(parser)
 
 
 def add_plugins(parser: argparse._ActionsContainer) -> None:
     """The option that names plug-ins; `gembench.cli` loads them before the command runs."""
-    parser.add_argument("--plugin", dest="plugins", metavar="FILE", type=Path, action="append", default=[],
-                        help="Python file that adds an FFT library or a study; may be given again"
+    parser.add_argument("--plugin", dest="plugins", metavar="FILE", type=readable, action="append",
+                        default=[], help="Python file that adds an FFT library or a study; may be given again"
                         " (installed packages add theirs themselves)")
 
 
@@ -84,6 +85,17 @@ def experiments_of(folder: Path | None) -> Path:
     return experiments_folder(chosen)
 
 
+def results_of(folder: Path) -> Path:
+    """The folder of stored results.
+
+    Raises InputError if it is missing, unless it is the default one: nothing has been measured yet.
+    """
+    if folder.is_dir() or (folder == RESULTS and not folder.exists()):
+        return folder
+    reason = "is no folder" if folder.exists() else "no such folder"
+    raise InputError(f"{folder}: {reason}; give --results DIR, the folder that `gembench run` has written")
+
+
 def selected(selectors: list[str], folder: Path | None) -> list[tuple[Experiment, Case]]:
     """The experiments that `selectors` name with the axis values asked of each; only their files are read.
 
@@ -105,11 +117,13 @@ def selected(selectors: list[str], folder: Path | None) -> list[tuple[Experiment
 
 def run_experiments(args: argparse.Namespace) -> int:
     """Measure and store; returns 1 if a case of the selection failed, measured now or kept."""
+    from gembench.io.atomic import require_folder
     from gembench.study.declare.cases import case_name
     from gembench.study.measure.runner import Settings, run_experiment
 
     settings = Settings(args.grid, args.keep, args.keep_failed, args.rounds, args.time_limit)
     cases, failures = 0, []
+    require_folder(args.results)
     for experiment, chosen in selected(args.selectors, args.experiments):
         rows = run_experiment(experiment, args.results, settings, chosen=chosen, tell=_tell)
         cases += len(rows)
@@ -129,12 +143,13 @@ def list_experiments(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     experiments = [experiment for experiment, _ in selected(args.names or ["all"], args.experiments)]
+    results = results_of(args.results)
     console = Console(highlight=False, markup=False)
     if args.names:
         for experiment in experiments:
-            _list_cases(console, experiment, args.grid, args.results)
+            _list_cases(console, experiment, args.grid, results)
     else:
-        _list_all(console, experiments, args.results)
+        _list_all(console, experiments, results)
     return 0
 
 

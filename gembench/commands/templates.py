@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.commands.numbers import folder, many, pixels, real
+from gembench.commands.numbers import file, folder, many, pixels, readable, real
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,10 +49,10 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     source = parser.add_argument_group("source").add_mutually_exclusive_group(required=True)
-    source.add_argument("--volume", metavar="V", type=Path, help="a cubic 3-D map (MRC) to project")
-    source.add_argument("--from-picks", metavar="COORDS", type=Path,
+    source.add_argument("--volume", metavar="V", type=readable, help="a cubic 3-D map (MRC) to project")
+    source.add_argument("--from-picks", metavar="COORDS", type=readable,
                         help="file or folder of picks or annotations to average")
-    source.add_argument("--from-false", metavar="COORDS", type=Path,
+    source.add_argument("--from-false", metavar="COORDS", type=readable,
                         help="picks, of which those on no annotation are averaged: a decoy for `gembench"
                         " pick`")
     _add_volume(parser)
@@ -73,7 +72,7 @@ def _add_volume(parser: argparse.ArgumentParser) -> None:
 
 def _add_picks(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("with --from-picks, some with --from-false")
-    group.add_argument("--micrographs", metavar="DIR", type=Path, help="folder of the micrographs")
+    group.add_argument("--micrographs", metavar="DIR", type=readable, help="folder of the micrographs")
     group.add_argument("--label", metavar="NAME", action="append",
                        help="average the picks of this label; repeat it for more views, in this order"
                        " (default: one view from all picks)")
@@ -91,7 +90,7 @@ def _add_picks(parser: argparse.ArgumentParser) -> None:
 
 def _add_false(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("with --from-false")
-    group.add_argument("--truth", metavar="COORDS", type=Path,
+    group.add_argument("--truth", metavar="COORDS", type=readable,
                        help="annotations of the micrographs; picks on those labelled unsure are left out")
     group.add_argument("--radius", metavar="PX", type=real,
                        help="largest distance between a pick and its particle (default: box / 6)")
@@ -101,9 +100,9 @@ def _add_false(parser: argparse.ArgumentParser) -> None:
 
 def _add_templates(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("templates and masks")
-    group.add_argument("-o", "--output", metavar="T", type=folder, required=True,
+    group.add_argument("-o", "--output", metavar="T", type=file, required=True,
                        help="the .mrcs stack of templates to write")
-    group.add_argument("--masks", metavar="M", type=Path, help="the .mrcs stack of their masks to write")
+    group.add_argument("--masks", metavar="M", type=file, help="the .mrcs stack of their masks to write")
     group.add_argument("--pixel-size", metavar="A", type=real,
                        help="A/px of the volume or micrographs, where their headers do not say")
     group.add_argument("--box", metavar="N", type=pixels,
@@ -118,16 +117,19 @@ def _add_templates(parser: argparse.ArgumentParser) -> None:
                        " silhouette (default: auto)")
     group.add_argument("--margin", metavar="PX", type=real,
                        help="surroundings that a mask takes in (default: 4 %% of the box)")
-    group.add_argument("--plots", metavar="DIR", type=Path,
+    group.add_argument("--plots", metavar="DIR", type=folder,
                        help="draw templates with their masks beside, templates.svg and .png")
     group.add_argument("--quiet", action="store_true", help="print warnings only")
 
 
 def run(args: argparse.Namespace) -> int:
     """Make the templates; write, draw and print what was asked for."""
+    from gembench.io.atomic import require_folder, require_writable
     from gembench.io.images.mrc import write_stack
 
     _check(args)
+    require_writable(args.output, args.masks)
+    require_folder(args.plots)
     views = {"--volume": _projections, "--from-picks": _averages, "--from-false": _decoy}[_source(args)](args)
     if args.masks is not None or args.plots is not None:
         from gembench.templates.views import add_masks
@@ -205,7 +207,5 @@ def _check(args: argparse.Namespace) -> None:
     for path in (args.output, args.masks):
         if path is not None and path.suffix.lower() != ".mrcs":
             raise InputError(f"{path}: is written as an MRC stack; name it .mrcs")
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{path}: its folder does not exist; create it first")
     if args.masks == args.output:
         raise InputError(f"{args.masks}: is both --masks and --output; give two names")

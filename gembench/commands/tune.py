@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gembench.commands.numbers import angle_step, folder, many, pixels, real, resamples, seed
+from gembench.commands.numbers import angle_step, file, folder, many, pixels, readable, real, resamples, seed
 from gembench.commands.options import EDGES, METHODS, add_correlation, add_input, add_resources
 from gembench.commands.score import add_labels
 from gembench.errors import InputError
@@ -52,8 +52,8 @@ def add_parser(subparsers: Any) -> None:
     add_correlation(fixed)
     add_resources(parser)
     output = parser.add_argument_group("output")
-    output.add_argument("--json", metavar="FILE", type=Path, help="write all trials and the command")
-    output.add_argument("--decoys-to", metavar="FILE", type=Path,
+    output.add_argument("--json", metavar="FILE", type=file, help="write all trials and the command")
+    output.add_argument("--decoys-to", metavar="FILE", type=file,
                         help="stack of decoys to write, if picking is better with them (default: decoys.mrcs,"
                         " unless it is there)")
     output.add_argument("--keep", metavar="DIR", type=folder,
@@ -64,7 +64,7 @@ def add_parser(subparsers: Any) -> None:
 
 def _add_truth(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what counts")
-    group.add_argument("--truth", metavar="PATH", type=Path, required=True,
+    group.add_argument("--truth", metavar="PATH", type=readable, required=True,
                        help="file or folder of annotations; micrographs without any are not looked at")
     group.add_argument("--radius", metavar="PX", type=real,
                        help="largest distance between a pick and its particle (default: a quarter of the"
@@ -103,14 +103,13 @@ def run(args: argparse.Namespace) -> int:
     """Tune; print and store what comes of it."""
     import shlex
 
+    from gembench.io.atomic import require_writable
     from gembench.tuning.tables import print_tables
     from gembench.tuning.tuner import DECOYS
 
     if args.decoys_to is None and not args.no_decoys and Path(DECOYS).exists():
         raise InputError(f"{DECOYS}: is there already: name another with --decoys-to, or give --no-decoys")
-    for path in (args.json, args.decoys_to):
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{path}: its folder does not exist; create it first")
+    require_writable(args.json, args.decoys_to)
     if args.decoys_to is not None and args.decoys_to.suffix.lower() != ".mrcs":
         raise InputError(f"{args.decoys_to}: is written as an MRC stack; name it .mrcs")
     tuning = _tuned(args, Path(DECOYS) if args.decoys_to is None else args.decoys_to)

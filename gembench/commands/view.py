@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.commands.numbers import folder, many, real
+from gembench.commands.numbers import file, many, readable, real
 from gembench.commands.score import add_judging, read_lists
 from gembench.errors import InputError
 
@@ -36,13 +36,13 @@ def add_parser(subparsers: Any) -> None:
         "threshold to slide, what is true, false and missed, and marks to set by hand.",
         epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("picks", nargs="?", metavar="PICKS", type=Path, help="file or folder of picks")
-    parser.add_argument("--micrographs", metavar="DIR", type=Path, required=True,
+    parser.add_argument("picks", nargs="?", metavar="PICKS", type=readable, help="file or folder of picks")
+    parser.add_argument("--micrographs", metavar="DIR", type=readable, required=True,
                         help="folder of the micrographs")
-    parser.add_argument("--truth", metavar="PATH", type=Path, help="file or folder of annotations")
+    parser.add_argument("--truth", metavar="PATH", type=readable, help="file or folder of annotations")
     parser.add_argument("--radius", metavar="PX", type=real,
                         help="largest distance between a pick and its particle, in pixels; for --truth")
-    parser.add_argument("-o", "--output", metavar="FILE", type=folder, default=Path("page.html"),
+    parser.add_argument("-o", "--output", metavar="FILE", type=file, default=Path("page.html"),
                         help="the page (default: page.html)")
     add_page_options(parser.add_argument_group("the page"))
     add_judging(parser)
@@ -75,8 +75,10 @@ def write_page(args: argparse.Namespace, output: Path, picks: Path | None) -> No
 
     Raises InputError if a file cannot be read or the page cannot be written.
     """
+    from gembench.io.atomic import require_writable
     from gembench.io.images.micrographs import find_micrographs
 
+    require_writable(output)
     picked, truth = read_lists(picks, args)
     files = find_micrographs([args.micrographs])
     write(args, files, picked, truth, output, _shown(args, picks))

@@ -59,13 +59,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     OSError of the block about another file is passed on unchanged.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: cannot be written: {_REMEDIES[errno.EISDIR]}")
-    temporary = part_of(path.parent, path.suffix)
-    try:
-        temporary.touch(exist_ok=False)  # mode follows the umask, which tempfile's would not
-    except OSError as error:
-        raise cannot_write(path, error) from error
+    temporary = _begun(path)
     try:
         yield temporary
         _to_disk(temporary)  # a power cut else leaves an empty file of the right name
@@ -79,6 +73,42 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _begun(path: Path) -> Path:
+    """A new, empty file beside `path`; raises InputError if there can be none, or `path` is a folder."""
+    if path.is_dir():
+        raise InputError(f"{path}: cannot be written: {_REMEDIES[errno.EISDIR]}")
+    temporary = part_of(path.parent, path.suffix)
+    try:
+        temporary.touch(exist_ok=False)  # mode follows the umask, which tempfile's would not
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return temporary
+
+
+def require_writable(*paths: Path | None) -> None:
+    """Raise InputError unless files of these names, which differ, can be written; None is no name.
+
+    To be asked before long work, and before the first of several files is written.
+    """
+    asked = [path for path in paths if path is not None]
+    for number, path in enumerate(asked):
+        if path in asked[:number]:
+            raise InputError(f"{path}: two different files cannot have one name; choose another for one")
+        _begun(path).unlink(missing_ok=True)
+
+
+def require_folder(path: Path | None) -> None:
+    """Raise InputError unless there is a folder of this name, or can be; makes none. None is no name."""
+    if path is None:
+        return
+    there = next(part for part in (path, *path.absolute().parents) if os.path.lexists(part))
+    if not there.is_dir():
+        reason = _REMEDIES[errno.EEXIST if there == path else errno.ENOTDIR]
+        raise InputError(f"{path}: the folder cannot be created: {reason}")
+    if not os.access(there, os.W_OK):
+        raise InputError(f"{path}: the folder cannot be written: {_REMEDIES[errno.EACCES]}")
 
 
 def part_of(folder: Path, suffix: str = "") -> Path:

@@ -119,13 +119,17 @@ def content(
 def _pictures(files: dict[str, Path]) -> dict[str, Picture]:
     """The pictures of those micrographs that can be read; raises InputError if none can."""
     pictures: dict[str, Picture] = {}
+    refused: list[InputError] = []
     for key, path in files.items():
         try:
             pictures[key] = picture(path, len(files))
         except InputError as error:
-            log.warning("%s: it has no picture on the page", error)
-    if files and not pictures:
-        raise InputError(f"{next(iter(files.values())).parent}: none of its micrographs can be read")
+            refused.append(error)
+    if refused and not pictures:
+        raise InputError(f"{next(iter(files.values())).parent}: none of its micrographs can be read; the"
+                         f" first: {refused[0]}")
+    for reason in refused:
+        log.warning("%s: it has no picture on the page", reason)
     return pictures
 
 

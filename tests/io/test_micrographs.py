@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import logging
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,21 @@ def test_unusable_files_get_one_line(tmp_path: Path, case: str) -> None:
         read_micrograph(tmp_path / name, pixel_size=2.2)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    "start", [b"x" * 2000, bytes(92) + b"\x7f" * 4 + bytes(116) + b"\x11\x11" + bytes(900)]
+)
+def test_a_header_of_no_image_takes_no_memory(tmp_path: Path, start: bytes) -> None:
+    """Its extended header would have 2 GiB."""
+    (tmp_path / "a.mrc").write_bytes(start)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="its header holds no size and mode of an image"):
+            read_micrograph(tmp_path / "a.mrc", pixel_size=2.2)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("case", ["not MRC", "zeros", "3 sections", "complex 64", "empty PNG", "not PNG",

@@ -23,6 +23,7 @@ _IMOD_SIGNED_BYTES = 1
 _MODES = (0, 1, 2, 6, 12)
 _BYTES = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2, 101: 0.5}  # of a pixel
 _HEADER, _MAP_ID = 1024, slice(208, 212)
+_STAMP, _BIG_ENDIAN = 212, 0x11  # where the machine stamp is, and what it begins with
 _PIECE = 2**24  # bytes that are unpacked at once: a claim of 2 GiB costs what there is, not 2 GiB
 _GZIP, _BZIP2 = b"\x1f\x8b", b"BZ"
 _UNUSABLE = {3: "complex 16-bit integers", 4: "complex numbers", 101: "4-bit integers"}
@@ -147,6 +148,9 @@ def _require_size(path: Path, start: bytes, claimed: int, size: int) -> None:
     if extended < 0:
         raise InputError(f"{path}: the MRC header speaks of {extended} bytes of extended header (nsymbt);"
                          " write or copy it again")
+    if len(start) == _HEADER and _parts(start) == (0, 0) and _stamped_extended(start) > size:
+        raise InputError(f"{path}: is not a whole MRC file (its header holds no size and mode of an image);"
+                         " write or copy it again")
     if claimed > size:
         part = f", {extended} of them in an extended header (nsymbt)," if extended else ","
         raise InputError(f"{path}: is not a whole MRC file (its header speaks of {claimed} bytes{part} and it"
@@ -168,6 +172,12 @@ def _parts(start: bytes) -> tuple[int, int]:
         if mode in _BYTES and min(nx, ny, nz) > 0:
             return int(np.frombuffer(start, f"{order}i4", 1, 92)[0]), int(_BYTES[mode] * nx * ny * nz)
     return 0, 0
+
+
+def _stamped_extended(start: bytes) -> int:
+    """Bytes of extended header in the byte order of the machine stamp, as mrcfile takes them unseen."""
+    order = ">" if start[_STAMP] == _BIG_ENDIAN else "<"
+    return int(np.frombuffer(start, f"{order}i4", 1, 92)[0])
 
 
 def _opened_old_style(path: Path, source: Path | bytes, refusal: Exception, *, header_only: bool) -> Any:

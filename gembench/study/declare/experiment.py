@@ -158,7 +158,8 @@ def experiments_folder(folder: str | Path | None = None) -> Path:
     """
     chosen = Path(folder or os.environ.get("GEMBENCH_EXPERIMENTS") or "experiments")
     if not chosen.is_dir():
-        raise InputError(f"{chosen}: no such folder; run gembench in its checkout, or give --experiments DIR")
+        reason = "is no folder" if chosen.exists() else "no such folder"
+        raise InputError(f"{chosen}: {reason}; run gembench in its checkout, or give --experiments DIR")
     return chosen
 
 
