@@ -34,7 +34,7 @@ def setup(case):
 
 
 def run(inputs, case):
-    """2 forward and 3 inverse transforms of N x N, the quotient of eq. 1 and the maximum of eq. 2."""
+    """2 forward and 3 inverse transforms of N x N, Roseman's quotient and the maximum of eq. 1."""
     return inputs.run()
 
 

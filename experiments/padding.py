@@ -43,7 +43,7 @@ def setup(case):
 
 
 def run(inputs, case):
-    """2 forward and 3 inverse transforms, the quotient of eq. 1 and the maximum of eq. 2."""
+    """2 forward and 3 inverse transforms, Roseman's quotient and the maximum of eq. 1."""
     return inputs.run()
 
 

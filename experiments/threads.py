@@ -32,7 +32,7 @@ def setup(case):
 
 
 def run(inputs, case):
-    """One producer turns the templates, `threads` consumers correlate and fold them."""
+    """One producer hands out templates; `threads` consumers turn, correlate and fold them."""
     work, search = inputs
     pace = Pace(case.threads)
     return search.run(work.micrograph, on_template=pace), pace
@@ -82,7 +82,7 @@ experiment = Experiment(
     name="threads", title="Speed by the number of CPU cores", paper="Fig. 3a",
     about="Time is seconds a template at the steady pace of all threads, from a few templates a thread; what"
     " is done once a micrograph is left out. The total for the paper's 14,630 templates is projected from it."
-    " float32, every template with a mask of its own, turned anew by the producer. arithmetic: operations in"
+    " float32, every template with a mask of its own, turned anew by its consumer. arithmetic: operations in"
     " a second of as many threads that multiply matrices in their caches, which share nothing but the"
     " machine. Also measured once: what 40 more templates add to the peak memory, of their own bytes, while"
     " the consumer is slow; and files of templates that one thread reads, over those that four read at once,"

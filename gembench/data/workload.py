@@ -183,7 +183,7 @@ class OneTemplate:
         self._piece = Piece([[work.bank.rotated(0, dtype)]], shared_mask=False)
 
     def run(self) -> ScoreMap:
-        """2 forward and 3 inverse transforms, the quotient of eq. 1 and the maximum of eq. 2."""
+        """2 forward and 3 inverse transforms, Roseman's quotient and the maximum of eq. 1."""
         self._correlator.reset()
         self._correlator.process(self._frame, self._piece)
         return ScoreMap(self._correlator.score, self._correlator.index)

@@ -1,8 +1,9 @@
 """The equation: Roseman's local normalised cross-correlation, and the best of many templates.
 
-Roseman 2003, Ultramicroscopy 94:225; gEMpicker 2013, eq. 1 and 2. Written to be read, and to test what is
-fast against: sums over pixels in float64, no transforms. S is a template, M its mask of P pixels, T a
-micrograph; v counts from the first pixel of S, and x runs over the pixels of S.
+The score is that of Roseman 2003, Ultramicroscopy 94:225, the best that of gEMpicker 2013, eq. 1 and 2.
+Written to be read, and to test what is fast against: sums over pixels in float64, no transforms. S is a
+template, M its mask of P pixels, T a micrograph; v counts from the first pixel of S, and x runs over the
+pixels of S.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-FLAT = 1e-12  # of T's largest value: a sigma_MT that is rounding
+FLAT = 1e-12  # of the largest |T - its mean|: a sigma_MT that is rounding
 
 
 def ncc(S: Array, M: Array, T: Array) -> Array:
-    """NCC(v) = (1/P) sum_x S(x) M(x) T(x + v) / sigma_MT(v), eq. 1, wherever S lies inside T.
+    """NCC(v) = (1/P) sum_x S(x) M(x) T(x + v) / sigma_MT(v), wherever S lies inside T.
 
     S, M: (h, w), M of 0 and 1, S of any mean and variance; T: (H, W). Returns (H - h + 1, W - w + 1), 0 where
     T is constant under the mask.
@@ -44,7 +45,7 @@ def sigma_squared(mean: Any, moment: Any) -> Any:
 
 
 def best(templates: Sequence[tuple[Array, Array]], T: Array) -> tuple[Array, Array]:
-    """NCC = max_k NCC_k and IND = argmax_k NCC_k, eq. 2, the lowest k of equals.
+    """NCC = max_k NCC_k, eq. 1, and IND = argmax_k NCC_k, eq. 2, the lowest k of equals.
 
     templates: (S, M) of one shape. Returns both maps, see `ncc`.
     """

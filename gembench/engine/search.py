@@ -59,13 +59,13 @@ class Transforms(Protocol):
 
     @property
     def name(self) -> str:
-        """As it is chosen by."""
+        """The name that it is chosen by, as `--fft` takes it."""
 
     def fast_size(self, n: int) -> int:
         """The transform size >= n that costs least."""
 
     def version(self) -> str:
-        """As the library gives it."""
+        """The library's own version string."""
 
 
 class Search(ABC):
@@ -147,14 +147,14 @@ class ShareSearch(Search):
         """
 
     def knowledge(self, shape: tuple[int, int]) -> Any:
-        """What decides how scores of micrographs of `shape` are rounded here, for other ranks' to `learn`.
+        """What fixes the rounding of scores of micrographs of `shape` here; other ranks `learn` it.
 
         None if nothing does. Raises InputError for micrographs that cannot be searched.
         """
         return None
 
     def learn(self, knowledge: Any) -> None:
-        """Round from now on as the search does that has this `knowledge`."""
+        """Round from now on as the search that gave this `knowledge`."""
         return
 
     def merged(self, consumers: Iterable[Consumer]) -> ScoreMap:
@@ -181,8 +181,7 @@ def open_search(
 ) -> Search:
     """A search on 'cpu', 'gpu' (the first), 'gpu:0,1' or 'all' GPUs, or on both, as 'gpu+cpu' or 'all+cpu'.
 
-    options: of its class
-
+    options: passed to the class of the search
     method: 'exact', 'paper' or 'banded', the last two on a CPU only
     peaks: the rules by which picks will be taken, which the method banded goes by
     Raises InputError for a device that is unknown or not there, with the reason, and never takes another.

@@ -35,7 +35,7 @@ Item = TypeVar("Item")
 Ready = TypeVar("Ready")
 Found = TypeVar("Found")
 Result = TypeVar("Result")
-FLOAT32 = 4  # bytes
+FLOAT32_BYTES = 4
 COPIES = 6  # of a micrograph at the most, while it is filtered
 AHEAD = 4  # micrographs that are read and filtered while a GPU searches one: filtering takes a core longer
 BEHIND = 2  # whose peaks are taken meanwhile
@@ -94,8 +94,8 @@ class Picker:
         self.peaks = settings.peaks  # that are taken before what surrounds them is looked at
         if settings.beside is not None:
             if not settings.peaks.distance:
-                raise InputError(f"beside {settings.beside}: looks around a pick by the distance between"
-                                 " picks, which is 0: give one")
+                raise InputError(f"beside {settings.beside}: needs a distance between picks above 0, by which"
+                                 " it looks around them: give one")
             self.peaks = replace(settings.peaks, max_picks=None)
         options: dict[str, Any] = {
             "method": settings.method, "dtype": settings.dtype, "edges": settings.edges,
@@ -153,7 +153,7 @@ class Picker:
 
     def _make_room(self, pixels: int) -> None:
         """Free the search's arrays, which are as large as smaller micrographs have left room for."""
-        if isfinite(self.memory) and FLOAT32 * pixels > self._largest:
+        if isfinite(self.memory) and FLOAT32_BYTES * pixels > self._largest:
             self.search.release()
 
     def prepare(self, micrograph: Micrograph, exclude: Array | None = None) -> Prepared:

@@ -116,7 +116,7 @@ def near(path, places):
                                      ("--average", "1", "--method", "banded")])
 def test_what_is_part_of_a_tube_is_dropped_and_counted(folder, capsys, options):
     assert main([*COMMAND, *options, "-o", "all"]) == 0
-    assert "beside" not in capsys.readouterr().out
+    assert "were dropped" not in capsys.readouterr().out
     single, others = near("all/picks.star", PARTICLES)
     assert (single, others > 1) == (3, True)
     assert main([*COMMAND, *options, "--beside", "0.6", "-o", "out"]) == 0
@@ -146,7 +146,7 @@ def test_values_that_mean_nothing_are_refused(folder, capsys):
         assert "such as 0.5" in capsys.readouterr().err
         assert not Path("out").exists()
     settings = PickSettings(3.0, peaks=PeakSettings(), beside=0.5)
-    with pytest.raises(InputError, match="distance between picks, which is 0"):
+    with pytest.raises(InputError, match="needs a distance between picks above 0"):
         Picker(bank(), settings)
 
 

@@ -22,6 +22,8 @@ Where 6 e_M q_M is more than half of sigma^2 the score is in doubt, the slack is
 directly.
 
 The peak rules look at no score that is not exact: pixels that may reach the threshold, and may be maxima
-within their slack, are summed directly with all templates whose slack reaches the best one's (`peaks`,
-`sums`). So picks are those of the method exact as far as the inequality holds.
+within their slack, are summed directly with all templates that may be the best there (`peaks`, `sums`): those
+whose score, with half of its slack, reaches the best one's less half of its. Half, since the errors of two
+templates seldom both reach their bounds with opposite signs (`ErrorModel.margins`). So picks are those
+of the method exact as far as the inequality and this assumption hold; how often they differ is measured.
 """

@@ -1,4 +1,4 @@
-"""The error model: how far coarse scores may be from exact ones. See the inequality in the package's page."""
+"""How far coarse scores may be from exact ones; the docstring of `banded` has the inequality."""
 
 from __future__ import annotations
 
@@ -122,9 +122,10 @@ class ErrorModel:
     def margins(self, inverse: Array, strength: Array) -> tuple[Array, Array, Array, Array]:
         """What `near_best` allows each template beside the best: half of its own slack, without `missing`.
 
-        The difference of two scores errs by less than the sum of what either may err by: half of each is
-        allowed. Returns (K,) and (K,) of numerators and moments, and what these are multiplied by at the
-        places of inverse and strength, (n,) and (n,); the latter times the template's score.
+        The difference of two scores is taken to err by half of what both may err by together: an assumption,
+        that two errors seldom both reach their bound with opposite signs. Returns (K,) and (K,) of numerators
+        and moments, and what these are multiplied by at the places of inverse and strength, (n,) and (n,);
+        the latter times the template's score.
         """
         return (0.5 * DEVIATIONS * self.numerator, 0.25 * DEVIATIONS * self.moment, strength[0] * inverse,
                 strength[1] * inverse**2)

@@ -1,4 +1,4 @@
-"""Search: a template bank against micrographs, by one producer, a bounded queue and consumer threads.
+"""`CPUSearch`: a template bank against micrographs, by one producer, a bounded queue and consumer threads.
 
 The producer puts into the queue which templates come next; it sleeps while the queue is full, so that memory
 stays bounded, and the consumers sleep while it is empty. A consumer turns its templates and folds into maps
@@ -175,7 +175,7 @@ class CPUSearch(ShareSearch):
             self.statistics.deepest_queue = max(self.statistics.deepest_queue, work.qsize())
 
     def _slices_in_turn(self) -> Iterable[list[int]]:
-        """The indices of the templates that a consumer takes at once."""
+        """The indices of templates that a consumer takes at once; a search on GPUs too brings its own."""
         return self._slices
 
     def _pieces(self, indices: list[int]) -> Iterator[Piece]:

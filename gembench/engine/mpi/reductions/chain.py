@@ -17,7 +17,7 @@ from gembench.engine.mpi.reductions.messages import Array, fold, halves, pieces,
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-IN_FLIGHT = 20e3  # bytes that a link carries in a message's latency: 1 Gb/s x 0.1 ms, 16 Gb/s x 10 us
+IN_FLIGHT = 20e3  # bytes that a link carries in a message's latency: 16 Gb/s x 10 us; 1 Gb/s x 0.1 ms is near
 SHORTEST, LONGEST = 3 << 14, 1 << 22  # bytes of a segment: a shorter one costs more to handle than to send
 DEPTH = 4  # segments of a rank that are under way at a time
 
