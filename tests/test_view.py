@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shlex
 import shutil
@@ -115,6 +116,31 @@ def test_the_numbers_are_those_of_score(folder, browser, options):
     assert main([*words[1:-1], "0.3", "--json", "by_command.json", "--resamples", "0", "--quiet"]) == 0
     by_command = json.loads(Path("by_command.json").read_text())
     np.testing.assert_equal(numbers(said["cells"][1]), expected(by_command))
+
+
+@pytest.mark.skipif("GEMBENCH_DATA" not in os.environ, reason="GEMBENCH_DATA is not set")
+@pytest.mark.parametrize(("name", "options"), [
+    ("klh", ["--labels", "side", "--radius", "40"]), ("apoferritin", ["--radius", "20"]),
+])
+def test_the_numbers_are_those_of_score_on_real_micrographs(tmp_path, browser, name, options):
+    """Picks are the annotations, moved by some pixels or left out, and as many anywhere."""
+    data, rng = Path(os.environ["GEMBENCH_DATA"]) / name, np.random.default_rng(3)
+    made = []
+    for marks in read_coordinates(data / "annotations.csv"):
+        kept = marks.xy[rng.random(len(marks)) < 0.9]
+        places = np.concatenate([kept + rng.normal(0, 12, kept.shape), rng.uniform(0, 2000, kept.shape)])
+        made.append(Picks(marks.micrograph, *places.T, score=rng.random(len(places))))
+    write_coordinates(tmp_path / "picks.star", made)
+    judged = ["--truth", str(data / "annotations.csv"), *options, "--quiet"]
+    assert main(["view", str(tmp_path / "picks.star"), "--micrographs", str(data / "micrographs"), *judged,
+                 "-o", str(tmp_path / "page.html")]) == 0
+    thresholds = [0, 0.25, 0.5, 0.9]
+    said = browser(tmp_path / "page.html", f"{READ} return {thresholds}.map(at)")
+    for threshold, cells in zip(thresholds, said, strict=True):
+        assert main(["score", "--picks", str(tmp_path / "picks.star"), *judged, "--threshold", str(threshold),
+                     "--resamples", "0", "--json", str(tmp_path / "score.json")]) == 0
+        np.testing.assert_equal(numbers(cells), expected(json.loads((tmp_path / "score.json").read_text())))
+    assert numbers(said[0])["true"] > 100
 
 
 def test_marks_are_set_undone_kept_and_what_score_takes(folder, browser):
