@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gembench.engine.exact.search import CPUSearch
 from gembench.engine.fft import FFTLibrary, fft_library
 from gembench.engine.gpu.device import device_of_rank
+from gembench.engine.mpi.leftovers import clear_leftovers
 from gembench.engine.mpi.ranks import (
     Distribution,
     cores_of_rank,
@@ -153,6 +154,7 @@ def _planned(
     cores: int,
 ) -> _Plan:
     """On the root: read the input, and choose what is not given."""
+    clear_leftovers()
     reduction = sharing.reduction or DEFAULT_REDUCTION
     check_reduction(reduction, FOR_PICKING)
     task = read_task(sources, settings)

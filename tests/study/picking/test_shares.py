@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from gembench.data.annotated import Annotated
 from gembench.engine.picks import Picks
 from gembench.io.images.mrc import write_stack
+from gembench.picking.settings import PickSettings
 from gembench.study.picking import shares
-from gembench.study.picking.shares import open_inputs
+from gembench.study.picking.shares import against_exact, open_inputs
 from gembench.templates import halves
 from gembench.templates.halves import Half
 
@@ -70,3 +72,17 @@ def test_the_sets_own_templates_are_for_all_micrographs_and_said_to_hold_them(wh
     assert (len(share.paths), width(share), len(share.bank)) == (4, 4, 3)
     assert "all particles" in open_inputs("klh", 4, "given", angle_step=90).made
     assert not whole
+
+
+def test_picks_of_banded_are_compared_with_those_of_exact_as_far_as_asked():
+    exact = [Picks("a.mrc", [5.0, 20.0], [5.0, 20.0]), Picks("b.mrc", [7.0], [7.0])]
+    banded = [Picks("a.mrc", [5.5, 40.0], [5.0, 40.0]), Picks("b.mrc", [7.0], [7.0])]
+
+    def picked(settings):
+        assert settings.peaks.threshold == 0.25
+        return (SimpleNamespace(picks=picks) for picks in (banded if settings.method == "banded" else exact))
+
+    planted = SimpleNamespace(settings=PickSettings(2.0), picked=picked)
+    assert against_exact(planted, 0.25) == {
+        "compared_with_exact": 3, "missed_of_exact": 1, "not_of_exact": 1, "furthest_from_exact_px": 0.5}
+    assert against_exact(planted, 0.25, 1)["compared_with_exact"] == 2
