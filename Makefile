@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 comma  := ,
 READY  := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: help experiments quick paper test fuzz faults endurance test-gpu test-kernels check bench regressions asv gpu-bundle clean
+.PHONY: help experiments figures report quick paper test fuzz faults endurance test-gpu test-kernels check bench regressions asv gpu-bundle clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -20,7 +20,12 @@ $(READY): pyproject.toml
 
 experiments: $(READY)  ## Run every study at its default grid, then draw figures and report
 	$(BIN)/gembench run all --grid default
+	$(MAKE) --no-print-directory --jobs=2 figures report
+
+figures: $(READY)
 	$(BIN)/gembench figures
+
+report: $(READY)
 	$(BIN)/gembench report
 
 quick: $(READY)  ## A look at everything in minutes, into results/quick.html

@@ -24,15 +24,17 @@ TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
 TOLERANCE_HALF = 2e-3  # of spectra stored in half precision
 SMALL, LARGE = [512, 1024, 2048], [4096, 8192]
 PRECISIONS = ["float32", "float64"]
+ALONE = 1024  # pixels up to which CPUs are measured without a GPU that they could be compared with
 ARRAYS = 6  # of n^2 numbers that a CPU thread holds at its most, by engine.plan
 
 
 def skip(case):
-    """Why there are not as many GPUs, or not as many cores and the memory for them."""
+    """Why there are not as many GPUs, or not as many cores and the memory for them, or nothing to compare."""
     if case.device == "gpu":
         return no_gpus(case.devices)
     numbers = case.devices * ARRAYS * case.n**2
-    return no_cores(case.devices) or no_memory(f"{case.devices} threads", numbers, case.precision)
+    unable = no_cores(case.devices) or no_memory(f"{case.devices} threads", numbers, case.precision)
+    return unable or (no_gpus(1) if case.n > ALONE else "")
 
 
 def setup(case):

@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 
 from gembench import __version__
 from gembench.commands import COMMANDS
-from gembench.ending import Terminated
 from gembench.errors import InputError, StalledError
 from gembench.plugins import load_plugins
 from gembench.text import printable
@@ -103,12 +102,12 @@ def _streams() -> Iterator[None]:
 
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[list[int]]:
-    """SIGTERM is a KeyboardInterrupt of its own kind in this block; the list says that it came."""
+    """SIGTERM is a KeyboardInterrupt in this block; the list says that it came."""
     ended: list[int] = []
 
     def end(number: int, _: object) -> None:
         ended.append(number)
-        raise Terminated
+        raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield ended

@@ -17,7 +17,7 @@ LINES = 300  # of a module, at most
 LAYERS = (
     {"cli", "__main__"}, {"commands", "notebook"}, {"study"}, {"peers"}, {"tuning"}, {"picking", "view"},
     {"templates", "data", "evaluate"}, {"drawing"}, {"io"}, {"engine"},
-    {"machine", "progress", "text", "errors", "ending", "plugins", ""},
+    {"machine", "progress", "text", "errors", "plugins", ""},
 )
 
 

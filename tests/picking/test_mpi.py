@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -141,27 +139,6 @@ def started(data, out, distribution):
         assert run.poll() is None
         time.sleep(0.05)
     return run
-
-
-@pytest.mark.parametrize(("number", "code", "word"), [
-    (signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "ended by SIGTERM"),
-])
-def test_an_interrupt_of_all_ranks_is_told_once(mpiexec, data, tmp_path, number, code, word):
-    run = started(data, tmp_path / "out", "micrographs")
-    everyone = psutil.Process(run.pid).children(recursive=True)
-    run.send_signal(number)
-    _, said = run.communicate(timeout=30)
-    lines = [line for line in said.splitlines() if "gembench" in line or "Abort" in line]
-    assert (run.returncode, lines) == (code, [f"gembench: {word}"]), said
-    assert not psutil.wait_procs(everyone, timeout=10)[1]
-
-
-def test_an_interrupt_of_one_rank_is_told_by_it(mpiexec, data, tmp_path):
-    run = started(data, tmp_path / "out", "micrographs")
-    rank_process(run, 1).send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=30)
-    assert run.returncode == 130
-    assert re.findall("gembench: .*", said) == [f"gembench: interrupted: rank 1 on {socket.gethostname()}"]
 
 
 def rank_process(run, rank):

@@ -6,13 +6,11 @@ import os
 import re
 import socket
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from gembench.ending import Terminated
 from gembench.engine.mpi.launch import launched
 from gembench.engine.mpi.reductions.messages import wait
 from gembench.errors import InputError
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Distribution = Literal["micrographs", "templates"]
-ALONE = 1.0  # seconds after an interrupt in which the root ends all ranks, if it has come to the root too
 DISTRIBUTIONS: tuple[Distribution, ...] = ("micrographs", "templates")
 
 
@@ -33,7 +30,6 @@ def all_ranks() -> MPI.Intracomm:
     Raises InputError if mpi4py or its MPI is missing, and if mpiexec is of another MPI.
     """
     started = launched().ranks
-    os.environ.setdefault("MPIR_CVAR_SUPPRESS_ABORT_MESSAGE", "1")  # MPICH's: we say what it was
     try:
         with warnings.catch_warnings():  # of a launcher that does not fit, which is an error below
             warnings.simplefilter("ignore", RuntimeWarning)
@@ -96,11 +92,6 @@ def ending_together(communicator: MPI.Intracomm) -> Iterator[None]:
         if not interrupted:
             print(f"gembench: error: rank {communicator.rank} on {socket.gethostname()}: {said}",
                   file=sys.stderr, flush=True)
-        else:
-            if communicator.rank:  # Ctrl-C comes to all, and the root's end is that of this one
-                time.sleep(ALONE)
-            whose = f": rank {communicator.rank} on {socket.gethostname()}" if communicator.rank else ""
-            what = "ended by SIGTERM" if isinstance(error, Terminated) else "interrupted"
-            print(f"gembench: {what}{whose}", file=sys.stderr, flush=True)
-        ended = 143 if isinstance(error, Terminated) else 130
-        communicator.Abort(ended if interrupted else 2 if refused else 1)
+        elif communicator.rank == 0:  # Ctrl-C comes to all
+            print("gembench: interrupted", file=sys.stderr, flush=True)
+        communicator.Abort(130 if interrupted else 2 if refused else 1)

@@ -38,7 +38,7 @@ CASE_SECONDS = 120.0  # that one case may take at most
 say = partial(print, flush=True)
 
 
-class StopError(Exception):
+class StopError(BaseException):
     """The time is up, or somebody ends the run; the message says which. code: what the process exits with."""
 
     def __init__(self, number: int) -> None:
