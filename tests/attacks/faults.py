@@ -34,6 +34,7 @@ COUNT, SIDE, BOX, PATIENCE = 8, 224, 16, 60.0
 NAMES = [f"m{number:02}" for number in range(COUNT)]
 OPTIONS = ["--templates", "t.mrcs", "--pixel-size", "2", "--angle-step", "15", "--average", "1",
            "--threads", "1", "--fft", "scipy", "-o", "out", "--quiet"]
+RANK_KILLED = (9, 137)  # what launchers hand on: the signal's number, or what the rank's parent returned
 Stars = dict[str, bytes]
 
 
@@ -161,7 +162,7 @@ def killed(bench: Bench, number: int) -> None:
 
 
 def killed_rank(bench: Bench, number: int) -> None:
-    """One process of a run on two ranks is killed; or all are interrupted."""
+    """One process of a run on two ranks is killed."""
     folder = bench.folder()
     launcher = Path(sys.executable).with_name("mpiexec")
     way = ("micrographs", "templates")[number % 2]
@@ -172,7 +173,7 @@ def killed_rank(bench: Bench, number: int) -> None:
         ranks = [child for child in psutil.Process(process.pid).children(recursive=True)
                  if "gembench" in child.cmdline()]
         bench.rng.choice(ranks).kill()
-    finish(process, range(-15, 256))
+    finish(process, (0, *RANK_KILLED) if (folder / "out" / "picks.star").exists() else RANK_KILLED)
     bench.settle(folder)
 
 
