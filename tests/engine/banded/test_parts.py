@@ -189,7 +189,7 @@ def test_runs_of_a_mask():
     np.testing.assert_array_equal(mask_runs(mask), [[0, 0, 2], [0, 3, 1], [2, 1, 3]])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.exhaustive)])
 def test_direct_sums_at_the_edges_too(dtype):
     bank = a_bank()
     image = (smooth(2, (70, 81), 2) * 10).astype(dtype)

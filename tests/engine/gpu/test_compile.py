@@ -23,9 +23,9 @@ SOURCES = {
 
 @pytest.mark.skipif(NVCC is None, reason="no nvcc")
 @pytest.mark.parametrize(("name", "arch"), [
-    ("single", "sm_90"), ("double", "sm_90"),
-    *(pytest.param(*case, marks=pytest.mark.exhaustive)
-      for case in (("half", "sm_90"), ("more held", "sm_90"), ("more held", "sm_80"))),
+    ("single", "sm_90"),
+    *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in (
+        ("half", "sm_90"), ("double", "sm_90"), ("more held", "sm_90"), ("more held", "sm_80"))),
 ])
 def test_no_warnings_and_no_spills(tmp_path, name, arch):
     (tmp_path / "kernels.cu").write_text(SOURCES[name])
