@@ -59,5 +59,5 @@ def _page(row: Row, picks: list[Picks]) -> str:
     data = annotated(str(row["data"]), int(row["micrographs"]))
     judging = Judging(klh.RADIUS, labels=[klh.VIEWS[klh.SIDE]], views=[klh.SIDE])
     title = f"Picks of the study {STUDY}: {len(picks)} {row['data']} micrographs, protocol {PROTOCOL}"
-    shown = Shown(title, klh.DISTANCE, float(np.mean(row.metrics["thresholds"])))
+    shown = Shown(title, klh.DISTANCE, round(float(np.mean(row.metrics["thresholds"])), 3))
     return render(content(data.micrographs, picks, data.truth, judging, shown))
