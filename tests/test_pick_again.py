@@ -84,6 +84,15 @@ def test_the_same_command_again_writes_nothing(folder, capsys):
     assert files() == before
 
 
+def test_a_record_of_a_name_that_no_file_can_have(folder):
+    assert pick() == 0
+    before, stored = contents(), record()
+    stored["micrographs"]["m" * 300] = stored["micrographs"]["a"]
+    Path("out/run.json").write_text(json.dumps(stored))
+    assert pick() == 0
+    assert contents() == before
+
+
 def test_new_micrographs_join(folder):
     assert pick() == 0
     before = files()

@@ -25,6 +25,7 @@ from gembench.io.images.mrc import write_mrc
 from gembench.io.lock import locked
 from gembench.io.names import with_slashes
 from gembench.io.processes import describe, this_process
+from gembench.io.source import is_file
 from gembench.picking.layout import LONGEST_NAME, output_key, output_keys
 from gembench.picking.record import IDENTITY, identity, read_record, require_same, running, same_picks
 
@@ -189,7 +190,7 @@ class PickFolder:
     @property
     def finished(self) -> list[str]:
         """The keys of the micrographs whose picks are stored, in their order."""
-        return [key for key in sorted(self.record["micrographs"]) if self.star(key).is_file()]
+        return [key for key in sorted(self.record["micrographs"]) if is_file(self.star(key))]
 
     def save(self) -> None:
         """Write what has been noted into run.json, beside what other runs have."""
@@ -281,7 +282,7 @@ class PickFolder:
 
     def _is_bound(self, record: dict[str, Any]) -> bool:
         """Whether the settings of a record hold: something was picked with them, or is just being picked."""
-        return running(record, self._run) is not None or any(self.star(key).is_file()
+        return running(record, self._run) is not None or any(is_file(self.star(key))
                                                         for key in record["micrographs"])
 
     def _remove(self, keys: Iterable[str]) -> None:

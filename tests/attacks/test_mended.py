@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,16 +17,17 @@ from gembench.data import acquire
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
 from gembench.io.atomic import part_of, remove_parts
-from gembench.io.coordinates import read_coordinates
+from gembench.io.coordinates import read_coordinates, write_coordinates
 from gembench.io.coordinates.star.scan import scan_loops
 from gembench.io.images.find import find_micrographs
 from gembench.io.images.micrographs import Micrograph
 from gembench.picking.plots import draw_picks
 from gembench.plugins import load_module
-from gembench.study.declare.cases import Case
+from gembench.study.declare.cases import Case, parse_value
 from gembench.study.measure.store import Row
 from gembench.study.measure.worker import HookError, hook
 from gembench.study.tell.page.gallery import load_figures
+from gembench.study.tell.tables import speed_up
 
 FIGURE = '[[figure]]\nname = "Fig. 2"\nsays = "x"\nexperiment = "x"\ndrawings = [""]\nlead = "x"\n'
 
@@ -206,3 +209,42 @@ def test_an_empty_address(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("GEMBENCH_DATA", raising=False)
     assert main(["data", "fetch", "klh", "--url", ""]) == 2
     assert "--url: is empty" in capsys.readouterr().err
+
+
+def test_a_column_that_a_table_needs_and_lacks(tmp_path):
+    (tmp_path / "a.cbox").write_text("data_cryolo\n\nloop_\n_CoordinateX #1\n_CoordinateY #2\n"
+                                     "_Confidence #3\n1 2 0.5\n")
+    assert "has no column _Width" in refused(read_coordinates, tmp_path / "a.cbox")
+
+
+def test_an_angle_without_end_is_unknown(tmp_path):
+    (tmp_path / "a.star").write_text("data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n"
+                                     "_rlnAnglePsi #3\n1 2 inf\n3 4 370\n")
+    picks, = read_coordinates(tmp_path / "a.star")
+    np.testing.assert_array_equal(picks.psi, [np.nan, 10])
+
+
+def test_a_nan_of_another_kind_in_a_table_of_cryosparc(tmp_path):
+    picks = Picks("a.mrc", [1.0, 2.0], [3.0, 4.0], score=[0.5, 0.6])
+    write_coordinates(tmp_path / "a.cs", [picks], shape=(9, 9))
+    rows = np.load(tmp_path / "a.cs")
+    name, = (name for name in rows.dtype.names if "ncc" in name)
+    rows[name].view(np.uint32)[0] = 0x7FA00000  # signals when it is converted
+    with (tmp_path / "b.cs").open("wb") as handle:
+        np.save(handle, rows)
+    picks, = read_coordinates(tmp_path / "b.cs", shape=(9, 9))
+    assert np.isnan(picks.score[0])
+    assert picks.score[1] == pytest.approx(0.6)
+
+
+def test_a_stored_time_of_nothing():
+    base, nothing = (Row(Case(arm=name), "ok", samples=(seconds,), path=Path(name))
+                     for name, seconds in (("a", 1.0), ("b", 0.0)))
+    assert speed_up(base, nothing) == (np.inf, np.inf, np.inf)
+    assert speed_up(nothing, base) == (0, 0, 0)
+    assert speed_up(base, replace(nothing, path=base.path)) == (np.inf, np.inf, np.inf)
+
+
+def test_a_selector_of_more_digits_than_python_converts():
+    assert parse_value("9" * 5000) == np.inf
+    assert parse_value("-12") == -12

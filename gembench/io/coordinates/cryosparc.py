@@ -103,7 +103,8 @@ def _column(path: Path, rows: NDArray[Any], name: str) -> FloatArray:
     values = rows[name]
     if values.ndim != 1 or values.dtype.kind not in "fiu":
         raise InputError(f"{path}: field {name} holds no number a row; copy or export the file again")
-    return values.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of NaN of another kind
+        return values.astype(np.float64)
 
 
 def _frames(path: Path, rows: NDArray[Any], micrograph: str, shape: Shape | None) -> FloatArray:

@@ -68,13 +68,16 @@ def format_value(value: Value) -> str:
     return value if bare else json.dumps(value)
 
 
+DIGITS = 4000  # of a number: Python converts few more, since the time grows as their square
+
+
 def parse_value(text: str) -> Value:
     """The value that `format_value` printed as `text`."""
     if text.startswith('"'):
         return str(json.loads(text))
     if text in _WORDS:
         return _WORDS[text]
-    if _INTEGER.fullmatch(text):
+    if _INTEGER.fullmatch(text) and len(text) <= DIGITS:
         return int(text)
     return float(text) if _NUMBER.fullmatch(text) else text
 

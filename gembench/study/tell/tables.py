@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from numbers import Real
 from statistics import median
 from typing import Any
@@ -69,9 +70,14 @@ def speed_up(base: Row, row: Row) -> tuple[float, float, float]:
     Rows of one run are compared round by round, as they alternated; others by their extremes.
     """
     if base.path == row.path and len(base.samples) == len(row.samples):
-        ratios = [a / b for a, b in zip(base.samples, row.samples, strict=True)]
+        ratios = [_ratio(a, b) for a, b in zip(base.samples, row.samples, strict=True)]
         return median(ratios), min(ratios), max(ratios)
-    return base.median / row.median, base.band[0] / row.band[1], base.band[1] / row.band[0]
+    (low, high), (least, most) = base.band, row.band
+    return _ratio(base.median, row.median), _ratio(low, most), _ratio(high, least)
+
+
+def _ratio(base: float, seconds: float) -> float:
+    return base / seconds if seconds else inf
 
 
 def shown_metrics(experiment: Experiment, rows: Iterable[Row]) -> list[str]:

@@ -137,7 +137,7 @@ def _read_relion(
                                                                                                            Y))
     if not len(loop) and (MICROGRAPH in texts or IMAGE in texts):
         return None
-    y, psi = columns[Y], np.where(columns[PSI] == UNSET, np.nan, columns[PSI])
+    y, psi = columns[Y], np.where((columns[PSI] == UNSET) | np.isinf(columns[PSI]), np.nan, columns[PSI])
     if TOP_Y in loop.columns:  # RELION's y and psi are those of the frame turned over
         turned = np.isfinite(columns[TOP_Y])
         y, psi = np.where(turned, columns[TOP_Y], y), np.where(turned, -psi, psi)

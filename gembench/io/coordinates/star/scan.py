@@ -78,6 +78,8 @@ class Loop:
                 ]
         for name in needed:
             wrong = ~np.isfinite(arrays[name])
+            if wrong.any() and name not in at:
+                raise InputError(f"{self.path}: block data_{self.name} has no column _{name}; add it")
             if wrong.any():
                 self._refuse(name, int(np.argmax(wrong)), "finite number")
         return arrays, {name: Names(list(codes), index[name]) for name, codes in seen.items()}
