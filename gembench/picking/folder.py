@@ -105,8 +105,8 @@ class PickFolder:
 
     def is_picked(self, micrograph: Path) -> bool:
         """Whether a micrograph need not be searched: it is finished, and has its maps if they are wanted."""
-        return self.is_finished(micrograph) and (
-            not self.with_maps or all(file.is_file() for file in self.maps(micrograph)))
+        maps = self.maps(micrograph) if self.with_maps else ()
+        return self.is_finished(micrograph) and all(map(is_file, maps))
 
     def has_all(self, micrograph: Path) -> bool:
         """Whether nothing is left to do for a micrograph, neither picks nor a picture that is wanted."""
@@ -282,8 +282,7 @@ class PickFolder:
 
     def _is_bound(self, record: dict[str, Any]) -> bool:
         """Whether the settings of a record hold: something was picked with them, or is just being picked."""
-        return running(record, self._run) is not None or any(is_file(self.star(key))
-                                                        for key in record["micrographs"])
+        return bool(running(record, self._run)) or any(map(is_file, map(self.star, record["micrographs"])))
 
     def _remove(self, keys: Iterable[str]) -> None:
         """Remove what is stored of these micrographs; picks.star first, since it repeats some of it."""
