@@ -16,8 +16,8 @@ from gembench.picking.prepare import filtered
 from gembench.study.declare.experiment import Experiment, grid
 from gembench.study.picking.evidence import evidence_of_picks
 from gembench.study.picking.judged import check_scores, distances, judged, within
-from gembench.study.picking.page import stored_picks
 from gembench.study.picking.shares import against_exact, open_inputs
+from gembench.study.picking.stored import stored_picks
 from gembench.study.picking.views import most_tops, pictured, ring_metrics
 
 THRESHOLD = 0.3  # the paper's; its ROC also needs the picks below it

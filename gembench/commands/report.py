@@ -99,7 +99,8 @@ def write_report(args: argparse.Namespace) -> int:
 def _page_of_picks(experiments: dict[str, Experiment], args: argparse.Namespace) -> str:
     """The page of this machine's picks, '' where there is none."""
     from gembench.machine import machine_name
-    from gembench.study.picking.page import STUDY, page_of_picks
+    from gembench.study.picking.page import page_of_picks
+    from gembench.study.picking.stored import STUDY
     from gembench.study.tell.figures import declared_rows
 
     if STUDY not in experiments:

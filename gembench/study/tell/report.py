@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gembench.machine import machine_name
 from gembench.study.declare.experiment import EVIDENCE, Experiment
 from gembench.study.measure.store import Row
-from gembench.study.picking.page import STUDY
+from gembench.study.picking.stored import STUDY
 from gembench.study.tell.claims import (
     VERDICTS,
     Verdict,

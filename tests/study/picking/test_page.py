@@ -15,7 +15,8 @@ from gembench.engine.picks import Picks
 from gembench.io.images.mrc import write_mrc
 from gembench.study.measure.store import RunWriter
 from gembench.study.picking import page
-from gembench.study.picking.page import page_of_picks, restored_picks, stored_picks
+from gembench.study.picking.page import page_of_picks
+from gembench.study.picking.stored import restored_picks, stored_picks
 
 PICKS = [Picks("a.mrc", [40.0, 100.0], [50.0, 60.0], score=[0.9, 0.4], view=[0, 0]), Picks("b.mrc", [], []),
          Picks("c.mrc", [30.5], [20.25], score=[0.7], view=[1])]
