@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from gembench.commands.numbers import angle_step, many, pixels, readable, real, size, symmetry, threads
 from gembench.commands.study import add_plugins
+
+if TYPE_CHECKING:
+    from gembench.picking.settings import Resources, Sources
 
 EDGES = ("mask", "box", "reflect")
 METHODS = ("exact", "banded", "paper")
@@ -114,3 +118,25 @@ def add_peaks(parser: argparse.ArgumentParser) -> None:
                        help="drop a pick where its template, at its angle, reaches more than this part of its"
                        " score 1/2 to 3/4 of --distance beside it, as on a tube; 0.5 suits single particles,"
                        " 0.6 or none crowded ones (default: none)")
+
+
+def pixel_size_of(args: argparse.Namespace) -> float:
+    """The pixel size given, which wins over headers if that is asked for."""
+    from gembench.io.checks import Insisted
+
+    return Insisted(args.pixel_size) if args.ignore_header else float(args.pixel_size)
+
+
+def sources_of(args: argparse.Namespace) -> Sources:
+    """What `add_input` says is read."""
+    from gembench.picking.settings import Sources
+
+    return Sources(args.micrographs, args.templates, args.masks, args.exclude, args.include, args.leave_out,
+                   args.decoys, args.decoy_masks)
+
+
+def resources_of(args: argparse.Namespace) -> Resources:
+    """What `add_resources` says may be used."""
+    from gembench.picking.settings import Resources
+
+    return Resources(args.threads, args.fft, args.device, args.memory, args.stall_limit)

@@ -7,7 +7,15 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from gembench.commands.numbers import file, folder, real
-from gembench.commands.options import add_input, add_peaks, add_resources, add_search
+from gembench.commands.options import (
+    add_input,
+    add_peaks,
+    add_resources,
+    add_search,
+    pixel_size_of,
+    resources_of,
+    sources_of,
+)
 from gembench.errors import InputError
 from gembench.text import printable
 
@@ -139,24 +147,21 @@ def _pick_on_ranks(args: argparse.Namespace, communicator: MPI.Intracomm) -> int
 def _arguments(args: argparse.Namespace) -> tuple[Sources, Outputs, PickSettings, Resources]:
     """What the arguments say, for the package that picks."""
     from gembench.engine.peaks import PeakSettings
-    from gembench.io.checks import Insisted
     from gembench.io.coordinates.star.optics import Optics
-    from gembench.picking.settings import Outputs, PickSettings, Resources, Sources
+    from gembench.picking.settings import Outputs, PickSettings
 
     peaks = PeakSettings(args.peaks, args.threshold, args.high_threshold, args.distance or 0.0, args.border,
                          args.max_picks)
-    pixel_size = Insisted(args.pixel_size) if args.ignore_header else args.pixel_size
     settings = PickSettings(
-        pixel_size, args.angle_step, args.contrast, args.template_contrast, args.interpolation, args.symmetry,
-        args.average, args.lowpass, args.clip, args.method, args.precision, args.edges, peaks, args.spectra,
-        mask_distance=args.distance is None, beside=args.beside,
+        pixel_size_of(args), args.angle_step, args.contrast, args.template_contrast, args.interpolation,
+        args.symmetry, args.average, args.lowpass, args.clip, args.method, args.precision, args.edges, peaks,
+        args.spectra, mask_distance=args.distance is None, beside=args.beside,
     )
     return (
-        Sources(args.micrographs, args.templates, args.masks, args.exclude, args.include, args.leave_out,
-                args.decoys, args.decoy_masks),
+        sources_of(args),
         Outputs(args.output, args.save_maps, args.plots, args.overwrite,
                 Optics(args.voltage, args.cs, args.amplitude_contrast)), settings,
-        Resources(args.threads, args.fft, args.device, args.memory, args.stall_limit),
+        resources_of(args),
     )
 
 

@@ -89,10 +89,15 @@ def add_labels(which: Any) -> None:
     which.add_argument("--views", metavar="0,1", type=views, help="only picks of these views")
 
 
+def check_radius(radius: float | None) -> None:
+    """Raise InputError for a distance of nothing."""
+    if radius == 0:
+        raise InputError("radius 0 px: no pick lies exactly on a mark; give a distance above 0")
+
+
 def run(args: argparse.Namespace) -> int:
     """Score the picks; print, store and draw what was asked for."""
-    if args.radius == 0:
-        raise InputError("radius 0 px: no pick lies exactly on a mark; give a distance above 0")
+    check_radius(args.radius)
     from gembench.evaluate import evaluate
     from gembench.io.atomic import require_folder, require_writable
 

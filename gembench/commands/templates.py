@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gembench.commands.numbers import file, folder, many, pixels, readable, real
@@ -192,6 +193,13 @@ def _source(args: argparse.Namespace) -> str:
         else "--from-false"
 
 
+def require_stack(*paths: Path | None) -> None:
+    """Raise InputError for a file to write, None without one, that is not named as an MRC stack."""
+    for path in paths:
+        if path is not None and path.suffix.lower() != ".mrcs":
+            raise InputError(f"{path}: is written as an MRC stack; name it .mrcs")
+
+
 def _check(args: argparse.Namespace) -> None:
     """Raise InputError for options that do not go together, before anything is computed."""
     here = _source(args)
@@ -204,8 +212,6 @@ def _check(args: argparse.Namespace) -> None:
             raise InputError(f"{here} needs --{name}: give it")
     if args.margin is not None and not 0 <= args.margin < float("inf"):
         raise InputError(f"--margin {args.margin:g}: give 0 or more pixels")
-    for path in (args.output, args.masks):
-        if path is not None and path.suffix.lower() != ".mrcs":
-            raise InputError(f"{path}: is written as an MRC stack; name it .mrcs")
+    require_stack(args.output, args.masks)
     if args.masks == args.output:
         raise InputError(f"{args.masks}: is both --masks and --output; give two names")

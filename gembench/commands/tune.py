@@ -8,8 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gembench.commands.numbers import angle_step, file, folder, many, pixels, readable, real, resamples, seed
-from gembench.commands.options import EDGES, METHODS, add_correlation, add_input, add_resources
-from gembench.commands.score import add_labels
+from gembench.commands.options import (
+    EDGES,
+    METHODS,
+    add_correlation,
+    add_input,
+    add_resources,
+    pixel_size_of,
+    resources_of,
+    sources_of,
+)
+from gembench.commands.score import add_labels, check_radius
+from gembench.commands.templates import require_stack
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,8 +120,7 @@ def run(args: argparse.Namespace) -> int:
     if args.decoys_to is None and not args.no_decoys and Path(DECOYS).exists():
         raise InputError(f"{DECOYS}: is there already: name another with --decoys-to, or give --no-decoys")
     require_writable(args.json, args.decoys_to)
-    if args.decoys_to is not None and args.decoys_to.suffix.lower() != ".mrcs":
-        raise InputError(f"{args.decoys_to}: is written as an MRC stack; name it .mrcs")
+    require_stack(args.decoys_to)
     tuning = _tuned(args, Path(DECOYS) if args.decoys_to is None else args.decoys_to)
     tuning.command[2:2] = [f"--plugin={path}" for path in args.plugins]
     if args.quiet:
@@ -125,26 +134,20 @@ def run(args: argparse.Namespace) -> int:
 
 def _tuned(args: argparse.Namespace, decoys_to: Path) -> Tuning:
     from gembench.engine.peaks import PeakSettings
-    from gembench.io.checks import Insisted
-    from gembench.picking.settings import PickSettings, Resources, Sources
+    from gembench.picking.settings import PickSettings
     from gembench.tuning.judging import Judging
     from gembench.tuning.tuner import tune
 
-    if args.radius == 0:
-        raise InputError("radius 0 px: no pick lies exactly on a mark; give a distance above 0")
-    pixel_size = Insisted(args.pixel_size) if args.ignore_header else args.pixel_size
+    check_radius(args.radius)
     settings = PickSettings(
-        pixel_size, contrast=args.contrast, template_contrast=args.template_contrast,
+        pixel_size_of(args), contrast=args.contrast, template_contrast=args.template_contrast,
         interpolation=args.interpolation, symmetry=args.symmetry, clip=args.clip, dtype=args.precision,
         peaks=PeakSettings(max_picks=args.max_picks), spectra=args.spectra,
     )
-    sources = Sources(args.micrographs, args.templates, args.masks, args.exclude, args.include,
-                      args.leave_out, args.decoys, args.decoy_masks)
     by = Judging(args.truth, args.radius, args.labels, args.ignore_labels, args.views, args.resamples,
                  args.seed)
-    resources = Resources(args.threads, args.fft, args.device, args.memory, args.stall_limit)
-    return tune(sources, by, settings, _grid(args), resources, decoys_to=decoys_to, keep=args.keep,
-                quiet=args.quiet)
+    return tune(sources_of(args), by, settings, _grid(args), resources_of(args), decoys_to=decoys_to,
+                keep=args.keep, quiet=args.quiet)
 
 
 def _grid(args: argparse.Namespace) -> Grid:
