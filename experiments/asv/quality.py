@@ -26,8 +26,8 @@ class Quality:
             for index in range(MICROGRAPHS):
                 image, particles = simulate_micrograph(SEED, index, SIZE)
                 smooth, shift = average(image, 4)
-                found_picks = find_picks(search.run(smooth), bank, settings, particles.micrograph)
-                picks.append(found_picks.shifted(-shift, -shift))
+                picked = find_picks(search.run(smooth), bank, settings, particles.micrograph)
+                picks.append(picked.shifted(-shift, -shift))
                 truth.append(particles)
         judged = evaluate(picks, truth, RADIUS, resamples=0)
         return {"f1": judged.f1, "distance": judged.mean_distance}

@@ -28,6 +28,7 @@ class Searches:
     """Searches the annotated micrographs, and keeps by rules what was picked.
 
     files, names: of the micrographs, and what their annotations call them, which picks are called here, too
+    by_name: the files by these names
     sources: templates, masks and what else stays; folder: that holds a folder of picks for each search
     at_hand: what is searched, such as 'low-pass 70 A, 10 degrees'
     """
@@ -35,6 +36,7 @@ class Searches:
     def __init__(self, files: Sequence[Path], names: Sequence[str], sources: Sources, resources: Resources,
                  folder: Path) -> None:
         self.files, self.names = list(files), dict(zip(files, names, strict=True))
+        self.by_name = dict(zip(names, files, strict=True))
         self.sources, self.resources, self.folder = sources, resources, folder
         self.shapes = {self.names[path]: read_shape(path) for path in files}
         self.at_hand = ""
@@ -78,12 +80,11 @@ class Searches:
         least: score; worse picks get 0
         decoys: that a micrograph was searched with, by its name
         """
-        names = {name: path for path, name in self.names.items()}
         tasks = {path: read_task(self._sources(None, path), settings)
                  for path in set((decoys or {}).values()) | ({None} if decoys is None else set())}
         for rows in picks:
             task = tasks[decoys[rows.micrograph] if decoys else None]
-            path = names[rows.micrograph]
+            path = self.by_name[rows.micrograph]
             micrograph = read_micrograph(path, pixel_size=settings.pixel_size)
             ready = prepare(micrograph, settings, read_area(task.areas, path))
             better = rows.score >= least

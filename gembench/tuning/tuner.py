@@ -74,7 +74,7 @@ class Tuner:
         self.bank, self.width = task.bank, particle_width(task.bank)
         self.judge = Judge(truth, float(round(self.width / 4)) if by.radius is None else by.radius, by)
         self.searches = Searches(files, [marks.micrograph for marks in truth], sources, resources, folder)
-        self.files = {name: path for path, name in self.searches.names.items()}
+        self.files = self.searches.by_name
         self.filters = grid.filters(self.width, base.pixel_size)
         self.learns = grid.decoys and sources.decoys is None
         looks = bool(grid.beside) * (1 + self.learns)

@@ -12,6 +12,7 @@ import psutil
 
 SHARED = Path("/dev/shm")  # where Linux keeps shared memory
 LEFT = re.compile(r"mpich_shm_\w+|__KMP_REGISTERED_LIB_(\d+)_\d+")  # MPICH; OpenMP, with a process id
+_MAPPED = re.compile(r" (/.+)$", re.MULTILINE)  # the file of a line of /proc/PID/maps
 BEGINNING = 60.0  # seconds in which a run that starts may not have opened its own yet
 
 
@@ -45,8 +46,8 @@ def _is_ours(path: Path) -> bool:
 
 def _mapped() -> set[str]:
     """The files that this user's processes have mapped."""
-    files = set()
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            files |= {region.path for region in process.memory_maps()}
+    files: set[str] = set()
+    for path in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):  # another user's, or of a process that has ended
+            files.update(_MAPPED.findall(path.read_text(encoding="utf-8", errors="replace")))
     return files

@@ -50,9 +50,8 @@ def selectors(missing: Sequence[Case], cases: Sequence[Case]) -> list[Case]:
         parts: dict[str, list[Case]] = {}
         for case in missing:
             parts.setdefault(case_key(Case({axis: case.get(axis)})), []).append(case)
-        selectors = [_one_selector(part, cases) for part in parts.values()]
-        complete = [chosen for chosen in selectors if chosen is not None]
-        if len(complete) == len(selectors) < len(best):
+        complete = [chosen for part in parts.values() if (chosen := _one_selector(part, cases)) is not None]
+        if len(complete) == len(parts) < len(best):
             best = complete
     return best
 

@@ -67,8 +67,11 @@ def relion_view(path: Path, class_number: FloatArray) -> IntArray:
 
 
 def full_turn(psi: FloatArray) -> FloatArray:
-    """Angles in [0, 360), degrees, exact if they lie there already; RELION also writes negative ones."""
-    return psi % 360 % 360  # the first gives 360 for a tiny negative angle
+    """Angles in [0, 360), degrees, exact if they lie there already; NaN for one without end.
+
+    RELION also writes negative ones.
+    """
+    return np.where(np.isinf(psi), np.nan, psi) % 360 % 360  # the first gives 360 for a tiny negative angle
 
 
 def read_star(path: Path, micrograph: str, notes: Notes | None = None) -> list[Picks]:
@@ -137,7 +140,7 @@ def _read_relion(
                                                                                                            Y))
     if not len(loop) and (MICROGRAPH in texts or IMAGE in texts):
         return None
-    y, psi = columns[Y], np.where((columns[PSI] == UNSET) | np.isinf(columns[PSI]), np.nan, columns[PSI])
+    y, psi = columns[Y], np.where(columns[PSI] == UNSET, np.nan, columns[PSI])
     if TOP_Y in loop.columns:  # RELION's y and psi are those of the frame turned over
         turned = np.isfinite(columns[TOP_Y])
         y, psi = np.where(turned, columns[TOP_Y], y), np.where(turned, -psi, psi)

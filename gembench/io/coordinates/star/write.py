@@ -61,9 +61,9 @@ def write_star(
             check_name(text, path)
     picks = [part for part in picks if len(part)]
     sizes = _pixel_sizes(path, picks)
-    optics_known = optics or Optics()
+    optics = optics or Optics()
     if style == "3.1":
-        names = [optics_known.group(part.micrograph) for part in picks]
+        names = [optics.group(part.micrograph) for part in picks]
         values: Sequence[float | None] = sizes or [None] * len(picks)
         groups = list(zip(names, values, strict=True))
         distinct = sorted(set(groups))
@@ -71,13 +71,13 @@ def write_star(
         text = _particles(picks, shape, {GROUP: numbers}, "particles")
         # In this order, and without optics if there are no particles: relion_preprocess takes the first
         # block for the positions, whatever its name, and fails if another follows an empty one.
-        text += _optics_table(distinct, optics_known) if picks else ""
+        text += _optics_table(distinct, optics) if picks else ""
     else:
         extra = {}
         if sizes:
             extra = {MAGNIFICATION: [_number(UNIT_MAGNIFICATION)] * len(picks),
                      DETECTOR: [_number(size) for size in sizes]}
-        extra |= {name: [_number(value)] * len(picks) for name, value in optics_known.columns().items()}
+        extra |= {name: [_number(value)] * len(picks) for name, value in optics.columns().items()}
         text = _particles(picks, shape, extra, "")
     atomic_text(path, _HEAD + text)
 
