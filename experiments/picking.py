@@ -13,10 +13,11 @@ from gembench.io.images.micrographs import read_micrograph
 from gembench.io.names import micrograph_key
 from gembench.machine import cores
 from gembench.picking.prepare import filtered
+from gembench.study.declare.devices import no_gpus
 from gembench.study.declare.experiment import Experiment, grid
 from gembench.study.picking.evidence import evidence_of_picks
 from gembench.study.picking.judged import check_scores, distances, judged, within
-from gembench.study.picking.shares import against_exact, open_inputs
+from gembench.study.picking.shares import against_exact, on_device, open_inputs
 from gembench.study.picking.stored import stored_picks
 from gembench.study.picking.views import most_tops, pictured, ring_metrics
 
@@ -42,27 +43,29 @@ STATISTICS = ("n_picks", "n_truth", "true_positives", "n_on_unsure", "precision"
 
 
 def skip(case):
-    """Real micrographs where they are, simulated ones elsewhere."""
-    return not_asked_for(case.data, klh.NAME)
+    """Real micrographs where they are, simulated ones elsewhere; rows on a GPU where there is one."""
+    return ("device" in case and no_gpus()) or not_asked_for(case.data, klh.NAME)
 
 
 def setup(case):
     """Micrographs and banks: two views, turned; with symmetry only as far as the turns differ."""
     symmetry = klh.SYMMETRY if case.symmetry else None
-    return open_inputs(case.data, case.micrographs, case.templates, angle_step=case.angle_step,
-                       symmetry=symmetry, **PROTOCOLS[case.protocol])
+    inputs = open_inputs(case.data, case.micrographs, case.templates, angle_step=case.angle_step,
+                         symmetry=symmetry, **PROTOCOLS[case.protocol])
+    return on_device(inputs, case.device) if "device" in case else inputs
 
 
 def run(inputs, case):
     """Read and pick every micrograph; the picks, image shapes and seconds of each, and processor seconds."""
-    picks, shapes, seconds = [], [], []
+    picks, shapes, seconds, on_devices = [], [], [], 0.0
     start, used = time.perf_counter(), time.process_time()
     for picked in inputs.picked(inputs.settings):
         seconds.append(time.perf_counter() - start)
         picks.append(picked.picks)
         shapes.append(picked.maps.score.shape)
+        on_devices += picked.statistics.device_seconds
         start = time.perf_counter()
-    return picks, shapes, seconds, time.process_time() - used
+    return picks, shapes, seconds, time.process_time() - used, on_devices
 
 
 def check(output, inputs, case):
@@ -105,6 +108,7 @@ def metrics(output, inputs, case):
         "annotations": inputs.data.described(klh.VIEWS[klh.SIDE]), "templates_from": inputs.made,
         "work": f"{count} micrographs, {len(inputs.shares[0].bank)} templates, method"
                 f" {inputs.settings.method}, {cores()} cores",
+        **({"device_busy": output[4] / sum(output[2])} if "device" in case else {}),
         **(ring_metrics(inputs) if drawn(case) else {}),
         **(against_exact(inputs, SAME, COMPARED.get(case.data)) if case.protocol == "banded" else {}),
     }
@@ -133,9 +137,13 @@ def arrays(output, inputs, case):
     return stored
 
 
-def cases(step, protocol, templates="halves", symmetry=False, simulated=6, real=klh.MICROGRAPHS):
-    """The same case on the real micrographs, as many as are annotated, and on simulated ones."""
-    fixed = {"angle_step": step, "protocol": protocol, "symmetry": symmetry}
+def cases(step, protocol, templates="halves", symmetry=False, simulated=6, real=klh.MICROGRAPHS,
+          **device):
+    """The same case on the real micrographs, as many as are annotated, and on simulated ones.
+
+    device: an axis of the cases on a GPU alone
+    """
+    fixed = {"angle_step": step, "protocol": protocol, "symmetry": symmetry, **device}
     used = [(klh.NAME, real, templates),
             (SIMULATED, simulated, "projections" if templates == "halves" else templates)]  # the simulator's
     return [case for data, count, views in used for case in grid(
@@ -145,7 +153,8 @@ def cases(step, protocol, templates="halves", symmetry=False, simulated=6, real=
 # Coarser turns are tried on real micrographs only
 FULL = [*cases(4, ["2013-method", "gembench", "gempicker", "banded"]),
         *(case for case in cases(9, ["2013-method", "gembench"]) if case["data"] != SIMULATED),
-        *cases(4, "2013-method", "unsymmetrised", [False, True]), *cases(4, "2013-method", "given")]
+        *cases(4, "2013-method", "unsymmetrised", [False, True]), *cases(4, "2013-method", "given"),
+        *cases(4, "gembench", device="gpu")]
 experiment = Experiment(
     name="picking", title="Particles picked and judged against annotations", paper="Fig. 6",
     about="A pick within 40 px of an annotated side view is true; one on a mark that its reader was unsure of"
@@ -160,10 +169,12 @@ experiment = Experiment(
     " settings for KLH: both of a pair closer than 175 px dropped, 100 px kept beyond the half box, judged on"
     " the particles inside; gembench, a low-pass filter at 70 A, local maxima, and for each half of the"
     " micrographs the threshold that finds 98 % on the other half; banded, the same by the method banded for"
-    " picks above 0.4; its picks above 0.25 are compared with those of exact.",
+    " picks above 0.4; its picks above 0.25 are compared with those of exact. device: gpu, the same on a GPU,"
+    " whose kernels are compiled and laid out before; device_busy is the share of the time that it worked.",
     grids={"quick": cases(9, "2013-method", simulated=2, real=2), "default": FULL, "paper": FULL},
     evidence=evidence_of_picks, setup=setup, run=run, check=check, skip=skip, metrics=metrics, arrays=arrays,
     rounds=1, warmups=0, time_limit=3600,
     columns=(*STATISTICS, "n_placed", "placed_distance_px", "templates", "seconds_per_micrograph",
-             "processor_82_seconds", "missed_of_exact", "work", "annotations", "templates_from"),
+             "processor_82_seconds", "device_busy", "missed_of_exact", "work", "annotations",
+             "templates_from"),
 )

@@ -31,7 +31,8 @@ def figure(rows):
     for data in sorted({row["data"] for row in rows}):
         here = [row for row in rows if row["data"] == data]
         lines = [row for row in here if (row["protocol"], row["angle_step"]) in CURVES
-                 and row["templates"] in USED and not row["symmetry"] and "recall" in row.arrays]
+                 and row["templates"] in USED and not row["symmetry"] and "device" not in row.case
+                 and "recall" in row.arrays]
         if lines:
             figures[f"roc_{data}"] = _curves(lines), lines
         for row in here:

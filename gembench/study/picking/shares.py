@@ -35,7 +35,7 @@ class Inputs:
     """What a case picks.
 
     shares: all micrographs, each in one share; made: what the templates are, in a few words
-    examples: what `views.examples` keeps
+    examples: what `views.examples` keeps; device: that searches, see `engine.search.open_search`
     """
 
     data: Annotated
@@ -43,11 +43,12 @@ class Inputs:
     shares: list[Share]
     made: str
     examples: list[Any] | None = None
+    device: str = "cpu"
 
     def picked(self, settings: PickSettings) -> Iterator[Picked]:
         """What comes out of every micrograph, each picked while the next is read and filtered."""
         for share in self.shares:
-            with Picker(share.bank, settings, threads=cores()) as picker:
+            with Picker(share.bank, settings, threads=cores(), device=self.device) as picker:
                 yield from picker.pick_all(share.paths)
 
 
@@ -67,6 +68,15 @@ def open_inputs(name: str, micrographs: int, templates: str, **settings: Any) ->
         return Inputs(data, chosen, [Share(data.micrographs, bank)], MADE[templates])
     shares, made = _halves(data, chosen, symmetric=templates == "halves")
     return Inputs(data, chosen, shares, made)
+
+
+def on_device(inputs: Inputs, device: str) -> Inputs:
+    """The inputs for a search on a device, which has compiled its kernels and measured its layouts."""
+    ready = replace(inputs, device=device)
+    with Picker(ready.shares[0].bank, ready.settings, threads=cores(), device=device) as picker:
+        for _ in picker.pick_all(ready.shares[0].paths[:1]):
+            pass
+    return ready
 
 
 def against_exact(inputs: Inputs, least: float, most: int | None = None) -> dict[str, float]:

@@ -108,3 +108,17 @@ def test_evidence_is_measured_on_real_micrographs_only():
 def test_no_real_row_but_one_is_judged_on_templates_of_its_own_particles():
     given = [case for case in STUDY.grids["default"] if case.data == "klh" and case.templates == "given"]
     assert len(given) == 1
+
+
+def test_rows_on_a_gpu_are_beside_the_others_and_skipped_without_one(monkeypatch):
+    from gembench.engine.gpu import device
+
+    reason = "no CUDA device: CuPy is not installed"
+    monkeypatch.setattr(device, "unavailable", lambda: reason)
+    cases = STUDY.grids["default"]
+    on_gpu = [case for case in cases if "device" in case]
+    assert {(case.data, case.protocol, case.angle_step) for case in on_gpu} == {
+        ("klh", "gembench", 4), ("simulated", "gembench", 4)}
+    assert all(STUDY.skip(case) == reason for case in on_gpu)
+    assert all(case.without("device") in cases for case in on_gpu)  # the same on the CPU
+    assert all("device" not in case for case in STUDY.grids["quick"])
