@@ -85,7 +85,8 @@ def as_float32(path: Path, data: NDArray[Any]) -> FloatImage:
     """
     if np.iscomplexobj(data):
         raise InputError(f"{path}: pixels are complex (a Fourier transform); give the real-space image")
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is counted below
+    # A float64 beyond float32 becomes infinite, and a NaN that signals an error stays one: counted below
+    with np.errstate(over="ignore", invalid="ignore"):
         pixels = data.astype(np.float32)
     if bad := int(np.count_nonzero(~np.isfinite(pixels))):
         raise InputError(f"{path}: {bad} of {pixels.size} pixels are NaN or infinite; repair the image")

@@ -169,6 +169,14 @@ def test_optics_tables_that_agree_need_no_groups() -> None:
     assert counts(put("picks.star", optics + block())) == (8, 8, 2)
 
 
+def test_a_magnification_of_nearly_nothing_gives_no_pixel_size() -> None:
+    from gembench.io.coordinates import read_coordinates
+
+    lines = rows().replace("\n", " 1e-320 2.0\n")
+    put("a.star", f"data_\n\nloop_\n{COLUMNS}_rlnMagnification\n_rlnDetectorPixelSize\n{lines}")
+    assert [part.pixel_size for part in read_coordinates("a.star")] == [None, None]
+
+
 LIST = "data_coordinate_files\n\nloop_\n_rlnMicrographName #1\n_rlnMicrographCoordinates #2\n"
 
 

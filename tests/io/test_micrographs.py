@@ -166,6 +166,24 @@ def with_pixel(value: float) -> Any:
     return write
 
 
+def circular_tiff(path):
+    """A TIFF whose third page says that the second follows it, as a damaged file may."""
+    tifffile.imwrite(path, np.arange(105, dtype=np.uint8).reshape(3, *SHAPE), photometric="minisblack")
+    with tifffile.TiffFile(path) as tiff:
+        second, third = tiff.pages[1].offset, tiff.pages[2].offset
+    content = bytearray(path.read_bytes())
+    after = third + 2 + 12 * int.from_bytes(content[third : third + 2], "little")
+    content[after : after + 4] = second.to_bytes(4, "little")
+    path.write_bytes(content)
+
+
+def signalling_nan(path):
+    """A NaN of 64 bits whose conversion to 32 bits processors raise a flag for."""
+    pixels = ramp(np.float64)
+    pixels.view(np.uint64)[0, 0] = 0x7FF0_0000_0000_0001
+    tifffile.imwrite(path, pixels)
+
+
 def truncated_mrc(path: Path) -> None:
     write_mrc(path, ramp(np.float32)).write_bytes(path.read_bytes()[:-8])
 
@@ -198,6 +216,8 @@ UNUSABLE = {
     "infinite": ("a.tif", with_pixel(-np.inf), "2 of 35 pixels are NaN or infinite"),
     "beyond float32": ("a.tif", lambda path: tifffile.imwrite(path, ramp(np.float64) * 1e38),
                        "NaN or infinite"),
+    "signalling NaN": ("a.tif", signalling_nan, "1 of 35 pixels are NaN or infinite"),
+    "circular": ("a.tif", circular_tiff, "its pages go round in a circle"),
     "constant": ("a.png", lambda path: Image.new("L", (7, 5), 9).save(path), "all pixels are 9"),
     "empty MRC": ("a.mrc", lambda path: path.touch(), "the file is empty"),
     "empty PNG": ("a.png", lambda path: path.touch(), "the file is empty"),
@@ -244,7 +264,7 @@ def test_a_header_of_no_image_takes_no_memory(tmp_path: Path, start: bytes) -> N
 
 
 @pytest.mark.parametrize("case", ["not MRC", "zeros", "3 sections", "complex 64", "empty PNG", "not PNG",
-                                  "not TIFF", "two pages", "extension", "missing"])
+                                  "not TIFF", "two pages", "circular", "extension", "missing"])
 def test_shape_of_unusable_files(tmp_path: Path, case: str) -> None:
     name, write, message = UNUSABLE[case]
     write(tmp_path / name)  # type: ignore[no-untyped-call]

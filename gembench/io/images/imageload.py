@@ -80,6 +80,7 @@ def _tifffile() -> Any:
 
 def _only_series(path: Path, tiff: Any) -> Any:
     """The one image of a TIFF file; raises InputError if it holds several."""
+    _require_end(path, tiff)
     if not tiff.series:
         raise InputError(f"{path}: the file holds no image; write or copy it again")
     series = tiff.series[0]
@@ -87,6 +88,15 @@ def _only_series(path: Path, tiff: Any) -> Any:
                             if axis not in "YXS"])) * len(tiff.series)
     require_one_section(path, sections)
     return series
+
+
+def _require_end(path: Path, tiff: Any) -> None:
+    """Raise InputError if the pages, each of which says where the next one is, lead back to one of them."""
+    offsets = set[int]()
+    for page in tiff.pages:
+        if page.offset in offsets:
+            raise InputError(f"{path}: its pages go round in a circle; write or copy it again")
+        offsets.add(page.offset)
 
 
 def _require_memory(path: Path, rows: int, columns: int, stored: int) -> None:

@@ -111,7 +111,7 @@ def pixel_sizes(
             return _by_group(path, loop, optics, column)
     if not extracted and DETECTOR in loop.columns and MAGNIFICATION in loop.columns:
         values = loop.numbers([DETECTOR, MAGNIFICATION])
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):  # what comes out beyond numbers is no size
             sizes: FloatArray = values[DETECTOR] * (UNIT_MAGNIFICATION / values[MAGNIFICATION])
         return np.where(np.isfinite(sizes), sizes, np.nan)
     return np.full(len(loop), np.nan)
