@@ -155,6 +155,8 @@ FULL = [*cases(4, ["2013-method", "gembench", "gempicker", "banded"]),
         *(case for case in cases(9, ["2013-method", "gembench"]) if case["data"] != SIMULATED),
         *cases(4, "2013-method", "unsymmetrised", [False, True]), *cases(4, "2013-method", "given"),
         *cases(4, "gembench", device="gpu")]
+QUICK = [*cases(9, "2013-method", simulated=2, real=2),
+         *cases(9, "gembench", simulated=2, real=2, device="gpu")]
 experiment = Experiment(
     name="picking", title="Particles picked and judged against annotations", paper="Fig. 6",
     about="A pick within 40 px of an annotated side view is true; one on a mark that its reader was unsure of"
@@ -171,7 +173,7 @@ experiment = Experiment(
     " micrographs the threshold that finds 98 % on the other half; banded, the same by the method banded for"
     " picks above 0.4; its picks above 0.25 are compared with those of exact. device: gpu, the same on a GPU,"
     " whose kernels are compiled and laid out before; device_busy is the share of the time that it worked.",
-    grids={"quick": cases(9, "2013-method", simulated=2, real=2), "default": FULL, "paper": FULL},
+    grids={"quick": QUICK, "default": FULL, "paper": FULL},
     evidence=evidence_of_picks, setup=setup, run=run, check=check, skip=skip, metrics=metrics, arrays=arrays,
     rounds=1, warmups=0, time_limit=3600,
     columns=(*STATISTICS, "n_placed", "placed_distance_px", "templates", "seconds_per_micrograph",
