@@ -85,6 +85,10 @@ class MixedSearch(ShareSearch):
         """The devices'."""
         return self._gpu.plan
 
+    def least_bytes(self, shape: tuple[int, int]) -> int:
+        """What the processor's part takes: see `Search.least_bytes`."""
+        return self._cpu.least_bytes(shape)
+
     def close(self) -> None:
         """End the threads, and free what was allocated on both."""
         self._gpu.close()

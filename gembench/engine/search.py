@@ -109,6 +109,10 @@ class Search(ABC):
         Raises InputError for unusable input; an error in any thread ends the search and is raised here.
         """
 
+    def least_bytes(self, shape: tuple[int, int]) -> int:
+        """What a search of micrographs of `shape` (H, W) takes at the least, as far as is known before."""
+        return 0
+
     def release(self) -> None:
         """Free what can be allocated again, before a larger micrograph is read and filtered."""
         return

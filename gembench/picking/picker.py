@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from math import inf, isfinite
+from math import ceil, inf, isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -145,11 +145,26 @@ class Picker:
         yield from self.in_turn(paths, ready, self.search_one, self.picks_of)
 
     def read(self, path: Path) -> Micrograph:
-        """Read one micrograph; raises InputError as `read_micrograph` does."""
+        """Read one micrograph.
+
+        Raises InputError as `read_micrograph` does, and for a micrograph that is too large for the memory.
+        """
         if isfinite(self.memory):
             rows, columns = read_shape(path)
+            self._require_room(path, rows, columns)
             self._make_room(rows * columns)
         return read_micrograph(path, pixel_size=self.settings.pixel_size)
+
+    def _require_room(self, path: Path, rows: int, columns: int) -> None:
+        """Raise InputError if it is known before that a micrograph cannot be filtered and searched."""
+        try:
+            needed = FLOAT32_BYTES * rows * columns * COPIES + self.search.least_bytes((rows, columns))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        if needed > self.memory:
+            raise InputError(f"{path}: {columns} x {rows} px need {needed / 2**20:.0f} MiB,"
+                             f" {ceil((needed - self.memory) / 2**20)} MiB more than are left for it: allow"
+                             " more memory, or take fewer threads")
 
     def _make_room(self, pixels: int) -> None:
         """Free the search's arrays, which are as large as smaller micrographs have left room for."""

@@ -335,6 +335,13 @@ def test_a_diameter_makes_no_corner(capsys: pytest.CaptureFixture[str]) -> None:
     assert "columns that are not used: Diameter" in capsys.readouterr().err
 
 
+def test_a_heading_is_said_in_short(capsys: pytest.CaptureFixture[str]) -> None:
+    put("m1.csv", f"x,y,{'a' * 120000}\n" + "".join(f"{x},{y},1\n" for x, y in XY))
+    assert score("m1.csv", TRUTH_1)["mean_distance_px"] == 0
+    assert "columns that are not used: aaaa" in (said := capsys.readouterr().err)
+    assert len(said) < 300
+
+
 def frames(name: str = "mics") -> str:
     for n in (1, 2):
         Path(name).mkdir(exist_ok=True)

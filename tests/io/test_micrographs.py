@@ -166,6 +166,13 @@ def with_pixel(value: float) -> Any:
     return write
 
 
+def transparent_bits(path):
+    """A TIFF of two samples of a bit, the second of which is opacity."""
+    pixels = np.zeros((*SHAPE, 2), bool)
+    pixels[2, 3] = True
+    tifffile.imwrite(path, pixels, photometric="minisblack", extrasamples=["unassalpha"])
+
+
 def circular_tiff(path):
     """A TIFF whose third page says that the second follows it, as a damaged file may."""
     tifffile.imwrite(path, np.arange(105, dtype=np.uint8).reshape(3, *SHAPE), photometric="minisblack")
@@ -230,6 +237,7 @@ UNUSABLE = {
     "colour": ("a.png", colour, "colour image, its channels differ"),
     "colour TIFF": ("a.tif", colour, "colour image, its channels differ"),
     "transparent": ("a.png", transparent, "partly transparent"),
+    "transparent bits": ("a.tif", transparent_bits, "partly transparent"),
     "CMYK": ("a.jpg", lambda path: Image.new("CMYK", (7, 5)).save(path), r"colour image \(CMYK\)"),
     "extension": ("a.dm4", lambda path: path.write_text("hello"), "unknown extension '.dm4'"),
     "compressed PNG": ("a.png.gz", lambda path: path.write_text("hello"), "unknown extension '.gz'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -143,6 +144,39 @@ def test_bounded_memory_is_freed_before_a_larger_micrograph_is_read(tmp_path, mo
             for name in ("64", "64", "80", "64", "80"):
                 picker.search_one(picker.prepare(picker.read(tmp_path / f"{name}.mrc")))
     assert kept == [False, True, False, True, True, False, True, True, True, True]
+
+
+@pytest.mark.parametrize(("method", "megabytes", "message"), [
+    ("exact", 5, r"a\.mrc: 512 x 512 px need \d+ MiB, (\d+) MiB more than are left for it: allow"),
+    ("banded", 5, r"a\.mrc: 512 x 512 px need 6 MiB, 1 MiB more"), ("exact", 6, "px need"),
+    ("banded", 7, r"a banded search of 512 x 512 px in float32 needs .* GiB, .* more than are left for it"),
+])
+def test_what_is_too_large_for_the_memory_is_refused_before_it_is_read(
+    tmp_path, monkeypatch, method, megabytes, message
+):
+    bank = TemplateBank(np.eye(8)[None], None, [0.0])
+    write_mrc(tmp_path / "a.mrc", np.random.default_rng(3).normal(size=(512, 512)), 1.0)
+    reads = []
+    monkeypatch.setattr(picker_module, "read_micrograph",
+                        lambda path, **options: reads.append(path) or read_micrograph(path, **options))
+    settings = PickSettings(1.0, method=method, lowpass=8.0)
+    with Picker(bank, settings, memory=megabytes * 2**20) as picker:
+        with pytest.raises(InputError, match=message) as caught:
+            list(picker.pick_all([tmp_path / "a.mrc"]))
+        assert bool(reads) == ("banded search" in message)
+        if "(" not in message:
+            return
+        more = int(re.search(message, str(caught.value))[1])
+    with Picker(bank, settings, memory=(megabytes + more) * 2**20) as picker:  # what it says is enough
+        assert len(list(picker.pick_all([tmp_path / "a.mrc"]))) == 1
+
+
+def test_what_is_too_large_for_its_template_is_named_with_its_file(tmp_path):
+    write_mrc(tmp_path / "a.mrc", np.random.default_rng(3).normal(size=(16, 16)), 1.0)
+    bank = TemplateBank(np.eye(32)[None], None, [0.0])
+    with (Picker(bank, PickSettings(1.0), memory=1e9) as picker,
+          pytest.raises(InputError, match=r"a\.mrc: the template box of 32 x 32 px is larger")):
+        picker.read(tmp_path / "a.mrc")
 
 
 def test_banded_shares_no_bank_with_other_ranks_since_a_rank_alone_cannot_settle_its_peaks():

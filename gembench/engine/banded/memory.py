@@ -79,5 +79,5 @@ def require_memory(needed: float, memory: float, plan: Plan) -> None:
         width, height = plan.micrograph[1], plan.micrograph[0]
         raise InputError(
             f"a banded search of {width} x {height} px in {plan.dtype} needs {needed / 2**30:.2f} GiB,"
-            f" {max(memory, 0) / 2**30:.2f} are allowed: allow more, or take --method exact"
+            f" {(needed - memory) / 2**30:.2f} more than are left for it: allow more memory"
         )

@@ -157,5 +157,6 @@ def make_plan(
             return plan
     raise InputError(
         f"a search of {shape[1]} x {shape[0]} px in {dtype} on {threads} threads needs"
-        f" {plan.bytes / 2**30:.2f} GiB, {memory / 2**30:.2f} are allowed: take fewer threads, or allow more"
+        f" {plan.bytes / 2**30:.2f} GiB, {(plan.bytes - memory) / 2**30:.2f} more than are left for it: allow"
+        " more memory, or take fewer threads"
     )

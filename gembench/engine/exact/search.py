@@ -119,10 +119,15 @@ class CPUSearch(ShareSearch):
         """See `ShareSearch.learn`."""
         self.library.learn(knowledge)
 
-    def _planned(self, shape: tuple[int, int]) -> Plan:
+    def least_bytes(self, shape: tuple[int, int]) -> int:
+        """See `Search.least_bytes`."""
+        return self._planned(shape, batch=1, memory=inf).bytes
+
+    def _planned(self, shape: tuple[int, int], **others: Any) -> Plan:
+        settings = {"batch": self.batch, "memory": self.memory} | others
         return make_plan(
             shape, self.bank, self.library, method=self.method, dtype=self.dtype, edges=self.edges,
-            threads=self.threads, templates=len(self.indices), batch=self.batch, memory=self.memory,
+            threads=self.threads, templates=len(self.indices), **settings,
             block=PIECE if self.threads > 1 and not self.library.native else BLOCK,
         )
 

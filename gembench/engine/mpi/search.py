@@ -156,6 +156,10 @@ class SharedSearch(Search):
     def memory(self, limit: float) -> None:
         self._search.memory = limit
 
+    def least_bytes(self, shape: tuple[int, int]) -> int:
+        """What this rank's search takes: see `Search.least_bytes`."""
+        return self._search.least_bytes(shape)
+
     def run(
         self, micrograph: Array, *, exclude: Array | None = None,
         on_template: Callable[[int], None] | None = None,

@@ -29,6 +29,7 @@ from gembench.io.coordinates.rows import (
 )
 from gembench.io.coordinates.star.read import relion_view
 from gembench.io.coordinates.star.write import Shape
+from gembench.text import printable
 
 FIELDS = ("micrograph", "x", "y", "score", "template", "view", "psi", "label", "pixel_size")
 _TEXT_FIELDS = ("micrograph", "label")
@@ -193,8 +194,8 @@ def _say_unused(path: Path, columns: Columns, notes: Notes) -> None:
     hint = ""
     if "micrograph" not in columns.at:
         names = [name for name in columns.unused if any(part in plain_name(name) for part in _NAMELIKE)]
-        hint = f" (if '{names[0]}' names micrographs, head it micrograph)" if names else ""
-    notes.add(path, f"columns that are not used: {', '.join(columns.unused[:12])}"
+        hint = f" (if '{printable(names[0])}' names micrographs, head it micrograph)" if names else ""
+    notes.add(path, f"columns that are not used: {', '.join(map(printable, columns.unused[:12]))}"
               f"{', ...' if len(columns.unused) > 12 else ''}{hint}")
 
 

@@ -149,7 +149,7 @@ def _grey(path: Path, pixels: NDArray[Any]) -> NDArray[Any]:
     if pixels.ndim == 2:
         return pixels
     channels = pixels.shape[-1]
-    if channels in (2, 4) and np.ptp(pixels[..., -1]) != 0:
+    if channels in (2, 4) and np.any(pixels[..., -1] != pixels[0, 0, -1]):
         raise InputError(f"{path}: the image is partly transparent; convert it to grey without alpha")
     colours = pixels[..., : 3 if channels >= 3 else 1]
     if channels > 4 or np.any(colours != colours[..., :1]):

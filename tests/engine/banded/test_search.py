@@ -337,7 +337,7 @@ def test_less_memory_gives_the_same_picks_or_is_refused():
         assert engine.bytes < first
     for part in (0.6, 0.1):
         with BandedSearch(bank, peaks=NMS, memory=part * first) as engine, pytest.raises(
-            InputError, match=r"banded search of 220 x 200 px in float32 needs .* GiB, .* are allowed"
+            InputError, match=r"banded search of 220 x 200 px in float32 needs .* GiB, .* more than are left"
         ):
             engine.run(micrograph)
 
@@ -348,7 +348,7 @@ def test_the_method_exact_keeps_within_the_memory_too(caplog):
     micrograph = rng.normal(size=(120, 130)).astype(np.float32)
     with BandedSearch(bank, memory=1 << 21) as engine:
         np.testing.assert_array_equal(engine.run(micrograph).score, search(micrograph, bank).score)
-    with BandedSearch(bank, memory=1 << 19) as engine, pytest.raises(InputError, match="are allowed"):
+    with BandedSearch(bank, memory=1 << 19) as engine, pytest.raises(InputError, match="more than are left"):
         engine.run(micrograph)
 
 
