@@ -118,7 +118,7 @@ def test_the_tree_and_what_to_copy_are_there() -> None:
     for name in re.findall(r"`((?:gembench|experiments)/[\w/.]+)`", text):
         assert (root / name).exists(), name
     for name, file in (("_pillow_pixels", "io/images/imageload"), ("IMAGE_EXTENSIONS", "io/names"),
-                       ("REDUCTIONS", "engine/mpi/reductions/__init__"), ("ScipyFFT", "engine/fft/library"),
+                       ("REDUCTIONS", "engine/mpi/reductions/__init__"), ("ScipyFFT", "engine/fft/pocketfft"),
                        ("FOR_PICKING", "engine/mpi/reductions/__init__")):
         assert name in text
         assert re.search(rf"^(def |class )?{name}\b", (root / "gembench" / f"{file}.py").read_text(), re.M)

@@ -176,6 +176,12 @@ class TemplateBank:
         assert self.masks is not None
         return tuple(is_disc(mask) for mask in self.masks)
 
+    @cached_property
+    def half_turn_views(self) -> tuple[bool, ...]:
+        """For each view whether half a turn leaves its mask as it is, so that two angles share one."""
+        assert self.masks is not None
+        return tuple(np.array_equal(rotate_mask(mask, 180), mask) for mask in self.masks)
+
     def rotated(self, index: int, dtype: DTypeLike = np.float64) -> RotatedTemplate:
         """Template and mask `index`, turned, cut to the mask and normalised under it."""
         view, psi = int(self.view(index)), float(self.psi(index))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.pieces import slices
+from gembench.engine.exact.correlator import slices
 from gembench.engine.exact.search import CPUSearch
 from gembench.engine.gpu.batch_queue import BatchQueue
 from gembench.engine.gpu.plan import GPUPlan

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from gembench.engine.bank import TemplateBank
 from gembench.engine.kernel import kernel
 from gembench.engine.picks import Picks
-from gembench.engine.score_map import ScoreMap
-from gembench.engine.subpixel import quadratic_offsets
+from gembench.engine.score_map import ScoreMap, quadratic_offsets
 from gembench.engine.ties import TIE, lowest_equals
 from gembench.errors import InputError
 

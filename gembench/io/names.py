@@ -6,6 +6,8 @@ import re
 import unicodedata
 from pathlib import Path
 
+from gembench.errors import InputError
+
 MRC_EXTENSIONS = (".mrc", ".map", ".ccp4", ".mrcs", ".st")
 STACK_EXTENSIONS = (".mrcs", ".st")
 IMAGE_EXTENSIONS = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
@@ -14,6 +16,7 @@ COORDINATE_EXTENSIONS = (".star", ".box", ".csv", ".tsv", ".txt", ".coord", ".co
                          ".json",
                          ".pos", ".xmd")
 COMPRESSIONS = (".gz", ".bz2")
+READABLE = "MRC (also .gz, .bz2), TIFF, PNG or JPEG"
 
 # What picking programs put between a micrograph's name and the extension of its coordinate file: RELION,
 # gembench and EMAN1, Gautomatch, crYOLO, Scipion and cisTEM, Topaz, EMAN2, Warp.
@@ -50,6 +53,20 @@ def extension(path: str | Path) -> str:
 def is_compressed(path: str | Path) -> bool:
     """Whether the file name ends in .gz or .bz2."""
     return str(path).lower().endswith(COMPRESSIONS)
+
+
+def compression_fits(path: Path) -> bool:
+    """Compressed files are read if they are MRC."""
+    return not is_compressed(path) or extension(path) in MRC_EXTENSIONS
+
+
+def require_known(path: Path) -> None:
+    """Raise InputError if the extension is none that we read."""
+    if extension(path) == ".eer":
+        raise InputError(f"{path}: is a movie; give the micrograph that motion correction makes"
+                         " of it")
+    if extension(path) not in MRC_EXTENSIONS + IMAGE_EXTENSIONS or not compression_fits(path):
+        raise InputError(f"{path}: unknown extension '{path.suffix}'; convert it to {READABLE}")
 
 
 def with_slashes(name: str) -> str:

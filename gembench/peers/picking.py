@@ -19,7 +19,7 @@ from gembench.evaluate.bootstrap import interval, resampled
 from gembench.io.images.micrographs import read_micrograph
 from gembench.io.names import micrograph_key
 from gembench.peers.base import Peer
-from gembench.picking.picker import picks_of
+from gembench.picking.picker import picks_as_read
 from gembench.picking.prepare import prepare
 from gembench.picking.settings import PickSettings
 
@@ -73,7 +73,7 @@ class Picking:
         if matched.maps is None:
             self.picks[path.name] = self.own[path.name]
         else:
-            self.picks[path.name] = picks_of(matched.maps, self.peer.bank, self.peaks, searched)[0]
+            self.picks[path.name] = picks_as_read(matched.maps, self.peer.bank, self.peaks, searched)[0]
         self.templates, self.memory = matched.templates, max(self.memory, matched.memory)
         return matched.seconds
 

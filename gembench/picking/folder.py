@@ -19,17 +19,18 @@ from gembench.engine.score_map import ScoreMap
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_text, make_folder, remove_parts
 from gembench.io.coordinates import SUMMARY, Optics, read_coordinates
-from gembench.io.coordinates.star.write import write_list, write_star
+from gembench.io.coordinates.star.write import write_star
 from gembench.io.images.micrographs import Micrograph
 from gembench.io.images.mrc import write_mrc
 from gembench.io.lock import locked
 from gembench.io.names import with_slashes
 from gembench.io.processes import describe, this_process
 from gembench.io.source import is_file
-from gembench.picking.layout import LONGEST_NAME, output_key, output_keys
-from gembench.picking.record import IDENTITY, identity, read_record, require_same, running, same_picks
+from gembench.picking.layout import LONGEST_NAME, output_key, output_keys, refused_names
+from gembench.picking.record import read_record, require_same, running
+from gembench.picking.summary import LIST, is_summary, write_summary
 
-LIST = "autopick.star"  # RELION's list of coordinate files
+IDENTITY = ("file", "bytes", "changed")  # what tells a micrograph's file from others
 SAVE_EVERY = 10.0  # seconds: what a run that is killed has not said of its micrographs; their picks stay
 
 
@@ -62,6 +63,7 @@ class PickFolder:
         self.folder = Path(folder)
         self.with_maps, self.with_plots = with_maps, with_plots
         self.keys, self.optics = output_keys(micrographs), optics
+        self._refused = refused_names(self.keys)
         self.settings: dict[str, Any] = json.loads(json.dumps(settings))
         self._own: dict[str, dict[str, Any]] = {}
         self._run: dict[str, Any] | None = None
@@ -83,6 +85,11 @@ class PickFolder:
         if name in self.record["micrographs"] or name in self.keys.values():
             return name
         return self.keys.get(name) or output_key(micrograph)
+
+    def require_name(self, micrograph: Path) -> None:
+        """Raise InputError for a micrograph whose name no file of picks can have, or hold."""
+        if reason := self._refused.get(micrograph.as_posix()):
+            raise InputError(reason)
 
     def star(self, micrograph: str | Path) -> Path:
         """The STAR file of one micrograph."""
@@ -209,34 +216,15 @@ class PickFolder:
             self.leave()
             self._run = None
         picks = {key: self.picks(key, folders=True) for key in self.finished}
-        if not self._is_summary(list(picks.values())):
+        if not is_summary(self.folder / SUMMARY, list(picks.values())):
             with locked(self.folder):
                 self._refresh()
                 picks = {key: self.picks(key, folders=True) for key in self.finished}
                 if picks:
-                    self._write_summary(picks)
+                    facts = self.record["micrographs"]
+                    write_summary(self.folder, picks, {key: facts[key].get("shape") for key in picks},
+                                  self.optics)
         return sum(map(len, picks.values()))
-
-    def _write_summary(self, picks: dict[str, Picks]) -> None:
-        """Write autopick.star and picks.star of these micrographs; others may be finished meanwhile."""
-        write_list(self.folder / LIST, [(part.micrograph, self.star(key).as_posix())
-                                        for key, part in picks.items()])
-        shapes = {part.micrograph: self.record["micrographs"][key].get("shape")
-                  for key, part in picks.items()}
-        write_star(self.folder / SUMMARY, list(picks.values()), optics=self.optics,
-                   shape=(lambda name: tuple(shapes[name])) if all(shapes.values()) else None)
-
-    def _is_summary(self, picks: list[Picks]) -> bool:
-        """Whether picks.star holds these picks and no others."""
-        path = self.folder / SUMMARY
-        if not picks or not path.exists():
-            return not picks
-        with suppress(InputError):  # damaged: it is written again
-            stored = {part.micrograph: part for part in read_coordinates(path, folders=True) if len(part)}
-            current = {part.micrograph: part for part in picks if len(part)}
-            return stored.keys() == current.keys() and all(map(same_picks, stored.values(),
-                                                               map(current.get, stored)))
-        return False
 
     def _new_record(self) -> dict[str, Any]:
         return {"settings": self.settings, "runs": [], "micrographs": {}}
@@ -298,3 +286,12 @@ class PickFolder:
         except OSError as error:
             raise InputError(f"{error.filename}: cannot be removed ({error.strerror}): choose another folder"
                              ) from error
+
+
+def identity(micrograph: Path) -> dict[str, Any]:
+    """What tells a micrograph's file from another of its name; without one, its name alone."""
+    identity: dict[str, Any] = {"file": micrograph.name}
+    with suppress(OSError):
+        status = micrograph.stat()
+        identity |= {"bytes": status.st_size, "changed": status.st_mtime_ns}
+    return identity

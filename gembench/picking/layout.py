@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gembench.errors import InputError
@@ -32,12 +32,22 @@ def output_keys(micrographs: Sequence[Path]) -> dict[str, str]:
     return keys | {name: path_key(tail) for name, tail in zip(shared, tails, strict=True)}
 
 
-def require_name(micrograph: Path, key: str) -> None:
-    """Raise InputError for a micrograph whose name no file of picks can have, or hold."""
+def refused_names(keys: Mapping[str, str]) -> dict[str, str]:
+    """Why no file of picks can have or hold a name, by the micrograph's path; keys: each `output_key`."""
+    reasons = {}
+    for name, key in keys.items():
+        try:
+            _require_name(name, key)
+        except InputError as error:
+            reasons[name] = str(error)
+    return reasons
+
+
+def _require_name(name: str, key: str) -> None:
     try:
         size = len(f"{key.rpartition('/')[2]}_score.mrc".encode())
     except UnicodeEncodeError:
-        raise InputError(f"{printable(str(micrograph))}: its name is not UTF-8: rename it") from None
+        raise InputError(f"{printable(name)}: its name is not UTF-8: rename it") from None
     if size > LONGEST_NAME:
-        raise InputError(f"{micrograph}: its name is too long for those of its picks and maps: rename it")
-    check_name(micrograph.as_posix(), printable(str(micrograph), 400))
+        raise InputError(f"{name}: its name is too long for those of its picks and maps: rename it")
+    check_name(name, printable(name, 400))

@@ -142,7 +142,7 @@ class Picker:
         def ready(path: Path) -> Prepared:
             return self.prepare(self.read(path))
 
-        yield from self.in_turn(paths, ready, self.search_one, self.picks_of)
+        yield from self.in_turn(paths, ready, self.search_one, self.take_peaks)
 
     def read(self, path: Path) -> Micrograph:
         """Read one micrograph.
@@ -182,7 +182,7 @@ class Picker:
 
     def pick(self, ready: Prepared) -> Picked:
         """The picks of one micrograph; raises what `search_one` does."""
-        return self.picks_of(self.search_one(ready))
+        return self.take_peaks(self.search_one(ready))
 
     def search_one(self, ready: Prepared) -> Searched:
         """The maps of one micrograph.
@@ -199,10 +199,10 @@ class Picker:
             raise type(error)(f"{ready.micrograph.path}: {error}") from None
         return Searched(ready, maps, self.search.statistics)
 
-    def picks_of(self, searched: Searched) -> Picked:
+    def take_peaks(self, searched: Searched) -> Picked:
         """The picks in the maps of one micrograph, which may be taken while another is searched."""
         ready, maps = searched.ready, searched.maps
-        picks, decoys = picks_of(maps, self.bank, self.peaks, ready)
+        picks, decoys = picks_as_read(maps, self.bank, self.peaks, ready)
         dropped = None
         if self.settings.beside is not None:
             in_maps = picks.shifted(ready.shift, ready.shift)
@@ -231,15 +231,15 @@ class Picker:
             yield from map(finish, map(search, made_ahead(ready, items)))
 
 
-def picks_of(
-    maps: ScoreMap, bank: TemplateBank, peaks: PeakSettings, searched: Prepared
+def picks_as_read(
+    maps: ScoreMap, bank: TemplateBank, peaks: PeakSettings, ready: Prepared
 ) -> tuple[Picks, int]:
     """The peaks in the maps of a micrograph as picks, best first, in pixels of the micrograph as read.
 
     Also the number of places where a decoy won.
     """
-    picks, decoys = picks_and_decoys(maps, bank, peaks, searched.micrograph.name)
-    return picks.shifted(-searched.shift, -searched.shift), decoys
+    picks, decoys = picks_and_decoys(maps, bank, peaks, ready.micrograph.name)
+    return picks.shifted(-ready.shift, -ready.shift), decoys
 
 
 def left_for_search(limit: int | None, plots: bool = False) -> float:

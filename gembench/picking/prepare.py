@@ -203,21 +203,22 @@ def filtered(micrograph: Array, settings: PickSettings, threads: int = 1) -> tup
     return image, shift, limited
 
 
-def find_areas(folder: str | Path | None, micrographs: list[Path]) -> dict[str, Path]:
-    """The image of each micrograph's excluded area, by `micrograph_key`; some may have none.
+def find_areas(folder: str | Path | None, micrographs: list[Path]) -> dict[Path, Path]:
+    """The image of each micrograph's excluded area; some may have none.
 
     Raises InputError if no image in the folder is named as a micrograph.
     """
     if folder is None:
         return {}
-    areas = {micrograph_key(path): path for path in images_in(Path(folder))}
-    if areas.keys().isdisjoint(map(micrograph_key, micrographs)):
+    images = {micrograph_key(path): path for path in images_in(Path(folder))}
+    areas = {path: images[key] for path in micrographs if (key := micrograph_key(path)) in images}
+    if not areas:
         raise InputError(f"{folder}: no image here is named as a micrograph; name them so, or leave out"
                          " --exclude")
     return areas
 
 
-def read_area(areas: dict[str, Path], micrograph: Path) -> NDArray[np.bool_] | None:
+def read_area(areas: dict[Path, Path], micrograph: Path) -> NDArray[np.bool_] | None:
     """The area of a micrograph where nothing may be picked, (H, W); None if there is no image of it."""
-    path = areas.get(micrograph_key(micrograph))
+    path = areas.get(micrograph)
     return None if path is None else read_pixels(path)[0] != 0

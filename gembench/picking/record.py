@@ -8,14 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from gembench.engine.picks import Picks
 from gembench.errors import InputError
 from gembench.io.processes import describe, may_run
 from gembench.io.source import require_file
-
-IDENTITY = ("file", "bytes", "changed")  # what tells a micrograph's file from others
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -62,24 +57,6 @@ def require_same(
                          " choose another folder")
     raise InputError(f"{folder}: holds picks made with other settings ({changed}): choose another folder, or"
                      " --overwrite")
-
-
-def identity(micrograph: Path) -> dict[str, Any]:
-    """What tells a micrograph's file from another of its name; without one, its name alone."""
-    identity: dict[str, Any] = {"file": micrograph.name}
-    with suppress(OSError):
-        status = micrograph.stat()
-        identity |= {"bytes": status.st_size, "changed": status.st_mtime_ns}
-    return identity
-
-
-def same_picks(picks: Picks, others: Picks | None) -> bool:
-    """Whether both hold the same picks, in every column."""
-    if others is None or picks.pixel_size != others.pixel_size:
-        return False
-    columns = ("x", "y", "score", "template", "view", "psi", "label")
-    return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
-               for a, b in ((getattr(picks, name), getattr(others, name)) for name in columns))
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[tuple[str, Any, Any]]:

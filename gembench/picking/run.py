@@ -22,7 +22,6 @@ from gembench.io.coordinates.star.optics import Optics, optics_of
 from gembench.io.images.micrographs import Micrograph, find_micrographs
 from gembench.picking.facts import Spent, facts_of
 from gembench.picking.folder import PickFolder
-from gembench.picking.layout import require_name
 from gembench.picking.picker import Picker, Searched, left_for_search
 from gembench.picking.prepare import (
     Prepared,
@@ -80,7 +79,7 @@ class Task:
     bank: TemplateBank
     inverted: list[int]
     paths: list[Path]
-    areas: dict[str, Path]
+    areas: dict[Path, Path]
 
     def picker(self, resources: Resources, *, plots: bool = False, **options: Any) -> Picker:
         """The picker for it, and for pictures of its picks; `options` of `Picker` that are no resources."""
@@ -195,7 +194,7 @@ class PickRun:
         """Read one micrograph, and prepare it unless it is picked."""
         start = time.perf_counter()
         try:
-            require_name(path, self.folder.key(path))
+            self.folder.require_name(path)
             micrograph = self.picker.read(path)
             if self.folder.is_picked(path):
                 return Ready(path, micrograph)
@@ -231,7 +230,7 @@ class PickRun:
             self.folder.store_plot(ready.micrograph, self.folder.picks(ready.path), box)
             return Outcome(ready.path, {})
         try:
-            picked = self.picker.picks_of(ready.searched)
+            picked = self.picker.take_peaks(ready.searched)
         except MemoryError as error:
             return Outcome(ready.path, {}, _no_memory(ready.path, error))
         peaks = time.perf_counter() - start

@@ -10,7 +10,8 @@ import pytest
 
 from gembench.data.workload import direct_scores, egg_bank, egg_template
 from gembench.engine.bank import TemplateBank, grid_angles
-from gembench.engine.fft.library import LIBRARIES, ScipyFFT
+from gembench.engine.fft.library import LIBRARIES
+from gembench.engine.fft.pocketfft import ScipyFFT
 from gembench.engine.turning import disc_mask, rotate
 from gembench.errors import InputError
 from gembench.peers import PEERS, peer, transforms

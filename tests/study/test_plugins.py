@@ -18,7 +18,7 @@ from gembench.study.measure.runner import Settings, kept_rows
 from gembench.study.tell.code import Code
 
 LIBRARY = """
-from gembench.engine.fft.library import NumpyFFT
+from gembench.engine.fft.pocketfft import NumpyFFT
 
 class Renamed(NumpyFFT):
     name = "renamed"

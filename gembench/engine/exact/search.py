@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
 from gembench.engine.exact.blocks import BlockedTransform
-from gembench.engine.exact.correlator import Correlator, Frame, Piece
+from gembench.engine.exact.correlator import Correlator, Frame, Piece, grouped, slices
 from gembench.engine.exact.exact import ExactCorrelator
 from gembench.engine.exact.kernels import BLOCK
 from gembench.engine.exact.paper import PaperCorrelator
-from gembench.engine.exact.pieces import grouped, slices
 from gembench.engine.exact.plan import BATCH, PIECE, Edges, Plan, make_plan, require_known
 from gembench.engine.fft import FFTLibrary, fft_library
 from gembench.engine.score_map import ScoreMap, merge
@@ -63,6 +62,7 @@ class CPUSearch(ShareSearch):
             raise InputError(f"queue depth {queue_depth}: give at least 1")
         require_known(method, dtype, edges, threads)
         self.indices = bank.share(*share)
+        _ = bank.half_turn_views  # worked out now, not while the first micrograph waits
         self.library: FFTLibrary = fft_library(library)
         super().__init__(bank, method=method, library=self.library, dtype=dtype, threads=threads,
                          memory=memory)

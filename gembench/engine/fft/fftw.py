@@ -11,8 +11,16 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gembench.engine.fft import planner
-from gembench.engine.fft.called import CalledLibrary, CalledRows, address_of
-from gembench.engine.fft.rows import ALIGNMENT, Array, Native, RowTransforms, aligned_zeros
+from gembench.engine.fft.library import CalledLibrary
+from gembench.engine.fft.rows import (
+    ALIGNMENT,
+    Array,
+    CalledRows,
+    Native,
+    RowTransforms,
+    address_of,
+    aligned_zeros,
+)
 
 
 class FFTW(CalledLibrary):

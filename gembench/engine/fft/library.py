@@ -14,10 +14,9 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from numpy.typing import DTypeLike
 
-from gembench.engine.fft.rows import Array, RowTransforms
+from gembench.engine.fft.rows import Array, RowTransforms, aligned_zeros, complex_dtype
 from gembench.engine.fft.sizes import fast_size
 from gembench.errors import InputError
 from gembench.plugins import load_plugins
@@ -97,94 +96,38 @@ class FFTLibrary(ABC):
         return fast_size(n)
 
 
-class NumpyFFT(FFTLibrary):
-    """numpy.fft (pocketfft)."""
+class CalledLibrary(FFTLibrary):
+    """A library whose C functions are called directly. It has no name: its subclasses are registered."""
 
-    name = "numpy"
-    modules = ("numpy.fft",)
+    native = True
 
-    @classmethod
-    def version(cls) -> str:
-        return np.__version__
+    @abstractmethod
+    def transform(
+        self, source: Array, target: Array, shape: tuple[int, ...], *, rows: bool, forward: bool
+    ) -> None:
+        """Transform `source` into `target`, for data of `shape` in space; both may be one complex array.
 
-    def rfft2(self, a: Array) -> Array:
-        return np.fft.rfft2(a)
-
-    def irfft2(self, spectrum: Array, shape: tuple[int, int]) -> Array:
-        return np.fft.irfft2(spectrum, s=shape, axes=(0, 1), norm="forward")
-
-    def rfft_rows(self, real: Array, half: Array) -> None:
-        np.fft.rfft(real, axis=1, out=half)
-
-    def irfft_rows(self, half: Array, real: Array) -> None:
-        np.fft.irfft(half, n=real.shape[1], axis=1, norm="forward", out=real)
-
-    def fft_rows(self, full: Array, *, inverse: bool) -> None:
-        if inverse:
-            np.fft.ifft(full, axis=1, norm="forward", out=full)
-        else:
-            np.fft.fft(full, axis=1, out=full)
-
-
-class ScipyFFT(FFTLibrary):
-    """scipy.fft (pocketfft, vectorised)."""
-
-    name = "scipy"
-    modules = ("scipy.fft",)
+        rows: whether each row is transformed on its own
+        """
 
     def rfft2(self, a: Array) -> Array:
-        return np.asarray(_module("scipy.fft").rfft2(a, workers=self.threads))
+        spectrum = aligned_zeros((a.shape[0], a.shape[1] // 2 + 1), complex_dtype(a.dtype))
+        self.transform(a, spectrum, a.shape, rows=False, forward=True)
+        return spectrum
 
     def irfft2(self, spectrum: Array, shape: tuple[int, int]) -> Array:
-        return np.asarray(_module("scipy.fft").irfft2(
-            spectrum, s=shape, norm="forward", overwrite_x=True, workers=self.threads
-        ))
+        a = aligned_zeros(shape, spectrum.real.dtype)
+        self.transform(spectrum, a, shape, rows=False, forward=False)
+        return a
 
     def rfft_rows(self, real: Array, half: Array) -> None:
-        half[:] = _module("scipy.fft").rfft(real, axis=1, workers=self.threads)
+        self.transform(real, half, real.shape, rows=True, forward=True)
 
     def irfft_rows(self, half: Array, real: Array) -> None:
-        real[:] = _module("scipy.fft").irfft(
-            half, n=real.shape[1], axis=1, norm="forward", overwrite_x=True, workers=self.threads
-        )
+        self.transform(half, real, real.shape, rows=True, forward=False)
 
     def fft_rows(self, full: Array, *, inverse: bool) -> None:
-        fft = _module("scipy.fft")
-        transform, norm = (fft.ifft, "forward") if inverse else (fft.fft, "backward")
-        result = transform(full, axis=1, norm=norm, overwrite_x=True, workers=self.threads)
-        if not np.shares_memory(result, full):
-            full[:] = result
-
-
-class DuccFFT(FFTLibrary):
-    """ducc0.fft, pocketfft's successor."""
-
-    name = "ducc0"
-    modules = ("ducc0",)
-
-    def rfft2(self, a: Array) -> Array:
-        return np.asarray(_module("ducc0").fft.r2c(a, axes=(0, 1), nthreads=self.threads))
-
-    def irfft2(self, spectrum: Array, shape: tuple[int, int]) -> Array:
-        return np.asarray(_module("ducc0").fft.c2r(
-            spectrum, axes=(0, 1), lastsize=shape[1], forward=False, nthreads=self.threads,
-            allow_overwriting_input=True,
-        ))
-
-    def rfft_rows(self, real: Array, half: Array) -> None:
-        _module("ducc0").fft.r2c(real, axes=(1,), out=half, nthreads=self.threads)
-
-    def irfft_rows(self, half: Array, real: Array) -> None:
-        _module("ducc0").fft.c2r(
-            half, axes=(1,), lastsize=real.shape[1], forward=False, out=real, nthreads=self.threads
-        )
-
-    def fft_rows(self, full: Array, *, inverse: bool) -> None:
-        _module("ducc0").fft.c2c(full, axes=(1,), forward=not inverse, out=full, nthreads=self.threads)
-
-
-def _module(name: str) -> Any:
-    return import_module(name)
+        self.transform(full, full, full.shape, rows=True, forward=not inverse)
 
 
 @lru_cache

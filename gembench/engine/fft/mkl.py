@@ -11,15 +11,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from gembench.engine.fft.called import CalledLibrary, CalledRows, address_of
-from gembench.engine.fft.library import FFTLibrary, _module
-from gembench.engine.fft.rows import Array, Native, RowTransforms, aligned_zeros
+from gembench.engine.fft.library import CalledLibrary, FFTLibrary
+from gembench.engine.fft.rows import Array, CalledRows, Native, RowTransforms, address_of, aligned_zeros
 
 # Of mkl_dfti.h
 _NUMBER_OF_TRANSFORMS, _CONJUGATE_EVEN_STORAGE, _PLACEMENT = 7, 10, 11
@@ -41,7 +40,7 @@ class MKL(CalledLibrary):
 
     def rfft2(self, a: Array) -> Array:
         if len(a) < 64:  # oneMKL 2026.2 is wrong for 40 and for 48 rows, but not one axis at a time
-            mkl_fft = _module("mkl_fft")
+            mkl_fft = import_module("mkl_fft")
             return np.asarray(mkl_fft.fft(mkl_fft.rfft(a, axis=1), axis=0))
         return super().rfft2(a)
 
@@ -102,28 +101,28 @@ class MKLPackage(FFTLibrary):
 
     def __init__(self, threads: int = 1) -> None:
         super().__init__(threads)
-        _module("mkl").set_num_threads(threads)
+        import_module("mkl").set_num_threads(threads)
 
     def rfft2(self, a: Array) -> Array:
-        mkl_fft = _module("mkl_fft")
+        mkl_fft = import_module("mkl_fft")
         if len(a) < 64:  # as above
             return np.asarray(mkl_fft.fft(mkl_fft.rfft(a, axis=1), axis=0))
         return np.asarray(mkl_fft.rfft2(a))
 
     def irfft2(self, spectrum: Array, shape: tuple[int, int]) -> Array:
-        return np.asarray(_module("mkl_fft").irfft2(spectrum, s=shape, norm="forward"))
+        return np.asarray(import_module("mkl_fft").irfft2(spectrum, s=shape, norm="forward"))
 
     def rfft_rows(self, real: Array, half: Array) -> None:
-        _module("mkl_fft").rfft(real, axis=1, out=half)
+        import_module("mkl_fft").rfft(real, axis=1, out=half)
 
     def irfft_rows(self, half: Array, real: Array) -> None:
-        _module("mkl_fft").irfft(half, n=real.shape[1], axis=1, norm="forward", out=real)
+        import_module("mkl_fft").irfft(half, n=real.shape[1], axis=1, norm="forward", out=real)
 
     def fft_rows(self, full: Array, *, inverse: bool) -> None:
         if inverse:
-            _module("mkl_fft").ifft(full, axis=1, norm="forward", out=full)
+            import_module("mkl_fft").ifft(full, axis=1, norm="forward", out=full)
         else:
-            _module("mkl_fft").fft(full, axis=1, out=full)
+            import_module("mkl_fft").fft(full, axis=1, out=full)
 
 
 @lru_cache
@@ -143,7 +142,7 @@ def _runtimes() -> Iterator[str]:
     with suppress(metadata.PackageNotFoundError):
         yield from (str(file.locate()) for file in metadata.files("mkl") or () if "libmkl_rt" in file.name)
     for name in ("_py_mkl_service", "_mklinit"):
-        yield str(getattr(getattr(_module("mkl"), name, None), "__file__", "libmkl_rt.so"))
+        yield str(getattr(getattr(import_module("mkl"), name, None), "__file__", "libmkl_rt.so"))
     yield from ("libmkl_rt.so.3", "libmkl_rt.so.2", "libmkl_rt.so", "mkl_rt.2.dll")
 
 

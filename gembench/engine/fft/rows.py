@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+from abc import abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -100,3 +102,38 @@ class RowTransforms:
     def native_irfft(self, distance: int) -> Native | None:
         """`irfft` for compiled code, of rows that lie `distance` numbers apart."""
         return None
+
+
+class CalledRows(RowTransforms):
+    """Its transforms of rows for compiled code; plans are made when they are asked for."""
+
+    @abstractmethod
+    def native(self, source: int, target: int, *, forward: bool, in_place: bool) -> Native:
+        """The transform of rows that begin `source` numbers apart into rows `target` numbers apart.
+
+        in_place: complex rows, which become their own transforms
+        """
+
+    def native_fft(self) -> Native:
+        return self.native(self.n, self.n, forward=True, in_place=True)
+
+    def native_ifft(self) -> Native:
+        return self.native(self.n, self.n, forward=False, in_place=True)
+
+    def native_rfft(self) -> Native:
+        return self.native(self.n, self.n // 2 + 1, forward=True, in_place=False)
+
+    def native_irfft(self, distance: int) -> Native:
+        return self.native(distance, self.n, forward=False, in_place=False)
+
+    @property
+    def single(self) -> bool:
+        """Whether the rows are of single precision."""
+        return self.dtype.char == "f"
+
+
+def address_of(function: Any) -> int:
+    """Where a function of ctypes lies."""
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    assert address is not None
+    return address

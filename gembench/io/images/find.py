@@ -16,16 +16,17 @@ from gembench.io.coordinates.star.scan import scan_loops
 from gembench.io.names import (
     IMAGE_EXTENSIONS,
     MRC_EXTENSIONS,
+    READABLE,
+    compression_fits,
     extension,
-    is_compressed,
     micrograph_key,
     path_key,
+    require_known,
     with_slashes,
 )
 from gembench.io.source import is_file
 
 FOLDER_EXTENSIONS = (".mrc", *IMAGE_EXTENSIONS)
-KNOWN = "MRC (also .gz, .bz2), TIFF, PNG or JPEG"
 _MICROGRAPH = "rlnMicrographName"
 # What programs write beside a micrograph in images of their own: power spectra, fits of the CTF, gain
 # references, backgrounds and thumbnails of MotionCor2, RELION, ctffind, Gctf, cryoSPARC, EPU and SerialEM.
@@ -76,9 +77,8 @@ def find_micrographs(
         files = _chosen(root, files, {Path(path) for path in paths}, choice, notes)
         if not files:
             notes.tell(root)
-            raise InputError(f"{root}: no micrographs in this folder but what is left out; put {KNOWN} files"
-                             " there,"
-                             " or name them by --include")
+            raise InputError(f"{root}: no micrographs in this folder but what is left out; put {READABLE}"
+                             " files there, or name them by --include")
     notes.tell(first)
     seen: dict[str, Path] = {}
     for path in files:
@@ -94,17 +94,8 @@ def images_in(folder: Path) -> list[Path]:
         raise InputError(f"{folder}: no such file or folder; check the path")
     images = [path for path in sorted(folder.iterdir()) if _is_image(path) and path.is_file()]
     if not images:
-        raise InputError(f"{folder}: no images in this folder; put {KNOWN} files there")
+        raise InputError(f"{folder}: no images in this folder; put {READABLE} files there")
     return images
-
-
-def require_known(path: Path) -> None:
-    """Raise InputError if the extension is none that we read."""
-    if extension(path) == ".eer":
-        raise InputError(f"{path}: is a movie; give the micrograph that motion correction makes"
-                         " of it")
-    if extension(path) not in MRC_EXTENSIONS + IMAGE_EXTENSIONS or not _compression_fits(path):
-        raise InputError(f"{path}: unknown extension '{path.suffix}'; convert it to {KNOWN}")
 
 
 def _files_of(path: Path, notes: Notes) -> list[Path]:
@@ -140,7 +131,7 @@ def _in_folder(folder: Path, notes: Notes) -> list[Path]:
         notes.add(folder, f"folders in it are not searched: they hold {len(deeper)} more images, such as"
                   f" {deeper[0].relative_to(folder)}")
     if not images:
-        raise InputError(f"{folder}: no micrographs in this folder; put {KNOWN} files there")
+        raise InputError(f"{folder}: no micrographs in this folder; put {READABLE} files there")
     return images
 
 
@@ -153,7 +144,7 @@ def _images(folder: Path, paths: Iterable[Path], notes: Notes) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    return extension(path) in FOLDER_EXTENSIONS and _compression_fits(path) and not path.name.startswith(".")
+    return extension(path) in FOLDER_EXTENSIONS and compression_fits(path) and not path.name.startswith(".")
 
 
 def _listed(path: Path, notes: Notes) -> list[Path]:
@@ -247,8 +238,3 @@ def _some(paths: Sequence[Path]) -> str:
     """Three of the names, and how many there are."""
     shown = ", ".join(path.name for path in paths[:3])
     return f"{shown}, ... ({len(paths)} files)" if len(paths) > 3 else shown
-
-
-def _compression_fits(path: Path) -> bool:
-    """Compressed files are read if they are MRC."""
-    return not is_compressed(path) or extension(path) in MRC_EXTENSIONS

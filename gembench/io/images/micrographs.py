@@ -7,10 +7,10 @@ from pathlib import Path
 
 from gembench.errors import InputError
 from gembench.io.checks import FloatImage, as_float32, require_one_section, settle_pixel_size
-from gembench.io.images.find import find_micrographs, require_known
+from gembench.io.images.find import find_micrographs
 from gembench.io.images.imageload import image_shape, load_image
 from gembench.io.images.mrcload import load_mrc, mrc_shape
-from gembench.io.names import IMAGE_EXTENSIONS, MRC_EXTENSIONS, extension
+from gembench.io.names import IMAGE_EXTENSIONS, MRC_EXTENSIONS, extension, require_known
 
 __all__ = ["Micrograph", "find_micrographs", "read_micrograph", "read_pixels", "read_shape"]
 

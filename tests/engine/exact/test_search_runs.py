@@ -11,9 +11,9 @@ import pytest
 from scipy import ndimage
 
 from gembench.engine.bank import TemplateBank, grid_angles
+from gembench.engine.exact.correlator import grouped, slices
 from gembench.engine.exact.exact import ExactCorrelator
 from gembench.engine.exact.paper import PaperCorrelator
-from gembench.engine.exact.pieces import grouped, slices
 from gembench.engine.exact.plan import make_plan
 from gembench.engine.exact.search import CPUSearch, search
 from gembench.engine.score_map import finished
