@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-from gembench.data.workload import OneTemplate, Workload, egg_bank
 from gembench.engine.fft import LIBRARIES, PREFERENCE
 from gembench.study.declare.devices import CUFFT, no_library
 from gembench.study.declare.experiment import Experiment, grid
-from gembench.study.declare.needs import no_memory
+from gembench.study.speed.one_template import check, no_memory_together, prepared, run
 
 NAMES = list(dict.fromkeys(["fftw", *PREFERENCE, *LIBRARIES, CUFFT]))
 LARGE = [name for name in NAMES if name not in ("numpy", "mkl-fft")]  # by default at 4096 in float32
 LARGEST = ["fftw", "mkl", CUFFT]  # and in float64, which takes longest
 ADDED = [name for name, kind in LIBRARIES.items() if not kind.__module__.startswith("gembench.")]  # plug-ins'
 PRECISIONS = ["float32", "float64"]
-ARRAYS = 12  # of N^2 numbers that a case holds at its most; measured: 10 (mkl, fftw) to 14 (numpy)
 
 
 def skip(case):
     """Why the library cannot be used here, or why the arrays of all, which alternate, do not fit together."""
-    numbers = 0 if case.library == CUFFT else len(LIBRARIES) * ARRAYS * case.n**2
-    return no_library(case.library) or no_memory("all libraries together", numbers, case.precision)
+    return no_library(case.library) or no_memory_together(case.n, case.library, case.precision)
 
 
 def setup(case):
-    """A micrograph's spectra, and a template N/8 wide with a mask of its own, where they are transformed."""
-    shape = (case.n, case.n)
-    work = Workload.make(shape, egg_bank(case.n // 8, 1))
-    if case.library != CUFFT:
-        return OneTemplate(work, case.library, case.precision, shape)
-    from gembench.data.one_template import OneTemplateOnGPU
-
-    return OneTemplateOnGPU(work, case.precision)
-
-
-def run(inputs, case):
-    """2 forward and 3 inverse transforms of N x N, Roseman's quotient and the maximum of eq. 1."""
-    return inputs.run()
-
-
-def check(output, inputs, case):
-    """The scores at a hundred places are those of the direct sum."""
-    return inputs.check(output)
+    """A micrograph's spectra, and a template N/8 wide, where they are transformed."""
+    return prepared((case.n, case.n), case.n // 8, case.library, case.precision)
 
 
 def cases(n, library=NAMES, precision=PRECISIONS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gembench.study.measure import arithmetic
+from gembench.study.speed import arithmetic
 
 
 def test_every_thread_multiplies_matrices_of_its_own(monkeypatch):

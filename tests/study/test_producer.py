@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gembench.engine.bank import TemplateBank
-from gembench.study.measure import producer
+from gembench.study.speed import producer
 
 
 def test_more_templates_fill_no_memory() -> None:
