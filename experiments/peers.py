@@ -20,7 +20,7 @@ ROUND = ["pytme", "relion", "gempicker", "findem"]  # that gain from one disc fo
 AS_THEN = ["gembench", "gembench-2003", "gembench-gpu", "gempicker", "findem"]
 THRESHOLD = 0.3  # the paper's, for gEMpicker and FindEM alike
 GEMPICKER = PeakSettings("gempicker", THRESHOLD, 0.9, max_picks=100)  # the rules for peaks of 2013
-LOWPASS = 20.0  # A, to which RELION reduces what our filter has left nothing in beyond 70 A
+FURTHER = 3.5  # times the resolution of our filter, which has left nothing there: what RELION reduces to
 MOST = 4  # rounds; a round of the picks is a share of the micrographs
 # Turned templates that show the pace of each; RELION needs most, since its pace is a difference of two runs
 TURNS = {"gembench": 36, "gembench-paper": 9, "pytme": 9, "opencv": 4, "scikit-image": 3, "relion": 12,
@@ -66,23 +66,25 @@ def speed_setup(case):
 
 
 def picks_setup(case):
-    """Annotated micrographs, and the two views of KLH turned; symmetry spares what looks the same."""
+    """Annotated micrographs, and their views turned; symmetry spares what looks the same."""
     from gembench.data.annotated import annotated
     from gembench.peers.picking import Picking, rules
     from gembench.picking.prepare import load_bank
     from gembench.picking.settings import PickSettings
 
     data, kind = annotated(case.data, case.micrographs), PEERS[case.picker]
-    as_in_2013 = case.task == "picks-2013"
+    target, as_in_2013 = data.target, case.task == "picks-2013"
     settings = PickSettings(
-        data.pixel_size, case.angle_step, symmetry=klh.SYMMETRY if case.symmetry else None,
-        **({"average": 4} if as_in_2013 else {"average": 1, "lowpass": 70.0}),
+        data.pixel_size, case.angle_step, target.contrast,
+        symmetry=target.symmetry if case.symmetry else None,
+        **({"average": 4} if as_in_2013 else {"average": 1, "lowpass": target.lowpass}),
     )
     bank, _ = load_bank(data.templates, data.masks, settings)
-    peaks = rules(kind, bank)
+    peaks = rules(kind, bank, target)
     if as_in_2013:
         peaks = GEMPICKER if case.picker == "gembench" else replace(peaks, threshold=THRESHOLD)
-    peer = kind(bank, threads=threads(case), pixel_size=data.pixel_size, lowpass=LOWPASS, peaks=peaks)
+    peer = kind(bank, threads=threads(case), pixel_size=data.pixel_size, lowpass=target.lowpass / FURTHER,
+                peaks=peaks)
     share = ceil(len(data.micrographs) / MOST)
     return Picking(peer, data, settings, share, peaks, THRESHOLD if as_in_2013 else None)
 
@@ -141,6 +143,15 @@ def fixed(real, simulated, steps, pickers=AS_THEN):
 # What is left to the paper grid: scikit-image, which computes OpenCV's score in twice the time, picks of both
 # and of the method of 2013, whose scores are those of exact, and on all cores one disc, OpenCV and the latter
 QUICKER = [picker for picker in ENGINE + OTHERS if picker not in ("opencv", "scikit-image", "gembench-paper")]
+
+
+def on_data(name, grid_name):
+    """The cases on any other annotated set, by its name."""
+    quick = grid_name == "quick"
+    return grid(task="picks", data=name, micrographs=2 if quick else "all", angle_step=45 if quick else 15,
+                symmetry=True, cores="one", picker=QUICKER)
+
+
 DEFAULT = ([case for case in speed(2048, 160) if case.picker != "scikit-image"
             and (case.cores == "one" or (case.mask == "own" and case.picker in QUICKER))]
            + picks(4, 15, pickers=QUICKER) + fixed(klh.MICROGRAPHS, 4, {klh.NAME: 4, SIMULATED: 9}))
@@ -153,8 +164,9 @@ experiment = Experiment(
     " and RELION crops them (--lowpass 20 --shrink 0). transforms: the inverse transforms alone, three for"
     " a mask of its own and one for a disc, of whole frames in the fastest library. Differences are to"
     " float64 direct sums; RELION scores in another quantity, whose correlation with them is given. picks:"
-    " KLH, filtered at 70 A, through every score map with the same peaks; for each half of the micrographs"
-    " the threshold that finds 98 % on the other half, or all that the picker finds; own: the program's own"
+    " KLH or, by its name, as in 'peers[data=NAME]', any annotated set, filtered at a fifth of the particle's"
+    " width (KLH: 70 A), through every score map with the same peaks; for each half of the micrographs the"
+    " threshold that finds 98 % on the other half, or all that the picker finds; own: the program's own"
     " peaks. picks-2013: all micrographs at hand through the paper's 4 x 4 filter, at its threshold of 0.3;"
     " gembench is the method of 2013 with gEMpicker's rules for peaks, gembench-2003 the method that FindEM"
     " has, one disc for all templates, with local maxima. Templates of all picks are the set's own, on real"
@@ -163,8 +175,8 @@ experiment = Experiment(
     grids={"quick": speed(512, 64, used=("one",)) + picks(2, 45, pickers=QUICKER),
            "default": DEFAULT,
            "paper": DEFAULT + speed(4096, 160) + picks(klh.MICROGRAPHS, 4, symmetry=False)},
-    evidence=evidence_of, setup=setup, run=run, check=check, skip=skip, seconds=seconds, metrics=metrics,
-    threads=threads,
+    on_data=on_data, evidence=evidence_of, setup=setup, run=run, check=check, skip=skip, seconds=seconds,
+    metrics=metrics, threads=threads,
     compare="picker", baseline="gembench", rounds=MOST, warmups=0, time_limit=7200,
     columns=["score_difference", "score_correlation", "templates_right", "memory_mib", "n_picks", "n_truth",
              "precision", "recall", "f1", "mean_distance_px", "n_on_unsure", "own_n_picks",

@@ -133,7 +133,9 @@ def _picks(rows, picked=()):
     picked: of the paper's pickers, how many marked particles they picked, and how many picks they made
     """
     rows = sorted(rows, key=lambda row: (-row["f1"], row["picker"]))
-    timed = rows[0]["angle_step"] == PAPER_STEP
+    of_paper = rows[0]["data"] in ("klh", "simulated")
+    timed = of_paper and rows[0]["angle_step"] == PAPER_STEP
+    what = "Side views" if of_paper else "Particles"
     paper = {name: total for name, total in PAPER.items() if timed or name in picked}
     drawn, (left, right) = style.figure(
         1, 2, width=style.PAGE, height=1.1 + 0.22 * (len(rows) + len(paper)), sharey=True, width_ratios=[3, 2]
@@ -162,9 +164,10 @@ def _picks(rows, picked=()):
     bands.lines_of_cases(left, [*(names.get(row["picker"], label(row["picker"])) for row in rows), *paper])
     left.margins(x=0.13)
     bands.times(right)
-    kind = "simulated" if rows[0]["data"] == "simulated" else "real"
-    picked = f"{rows[0]['micrographs']} {kind} micrographs"
-    left.set(xlabel="Share", title=f"a  Side views picked, {picked}")
+    kind = {"klh": "real", "simulated": "simulated"}.get(rows[0]["data"])
+    count = rows[0].metrics.get("micrographs_judged", rows[0]["micrographs"])
+    picked = f"{count} {kind} micrographs" if kind else f"{count} micrographs of {style.label(rows[0]['data'])}"
+    left.set(xlabel="Share", title=f"a  {what} picked, {picked}")
     every = [row.median for row in rows] + [total / 82 for total in paper.values() if timed]
     right.set(xlabel="Time of a micrograph", title=f"b  Time, templates every {rows[0]['angle_step']:g}°",
               xlim=(min(every) / 2, 8 * max(every)))

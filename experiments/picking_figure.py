@@ -21,6 +21,7 @@ SHADED = [("2013-method", 4), ("gempicker", 4), ("gembench", 4)]  # with interva
 USED = ("halves", "projections")  # templates of the curves
 # Recall and precision as the paper prints them: on its own marks, and from the 3DEM Benchmark
 PAPER = {"979 of 1,042": (979 / 1042, 979 / 1249), "Benchmark": (0.936, 0.788)}
+PAPER_SETS = ("klh", "simulated")  # that the paper's points belong to
 BESIDE = 9  # pixels of the picture that a ring is marked outside of it
 BRIGHT = 0.5  # score from which a map is white: peaks are brighter, rings half of it
 
@@ -43,9 +44,11 @@ def figure(rows):
 
 
 def kind_of(row):
-    """'41 KLH micrographs' or '6 simulated micrographs'."""
-    kind = "simulated" if row["data"] == "simulated" else "KLH"
-    return f"{row.metrics.get('judged_micrographs', row['micrographs'])} {kind} micrographs"
+    """'41 KLH micrographs', '6 simulated micrographs', or '9 micrographs of mine'."""
+    count = row.metrics.get("judged_micrographs", row["micrographs"])
+    if row["data"] in PAPER_SETS:
+        return f"{count} {style.label(row['data'])} micrographs"
+    return f"{count} micrographs of {style.label(row['data'])}"
 
 
 def _curves(rows):
@@ -63,16 +66,18 @@ def _curves(rows):
     for ax, corner in ((left, (0, 0.5, 0.5, 1)), (right, (low, 1, low, 1))):
         ax.set(xlim=corner[:2], ylim=corner[2:], aspect="equal")
         _whole(ax, corner)
-    for name, (recall, precision) in PAPER.items():
+    paper = PAPER if rows[0]["data"] in PAPER_SETS else {}
+    for name, (recall, precision) in paper.items():
         _paper_roc(left, recall, precision)
         offset = (-12, -22) if name == "Benchmark" else (-12, -10)
         style.paper_value(right, recall, precision, f"the paper, {name}", offset=offset)
-    left.annotate("the paper's picks, within\nwhat it says of them", (0.26, 0.955), xytext=(9, -6), va="top",
-                  textcoords="offset points", fontsize=6.5, fontstyle="italic")
+    if paper:
+        left.annotate("the paper's picks, within\nwhat it says of them", (0.26, 0.955), xytext=(9, -6),
+                      va="top", textcoords="offset points", fontsize=6.5, fontstyle="italic")
     left.set(title=f"a  ROC, {kind_of(rows[0])}", ylabel="True positive rate",
              xlabel="False positive rate (of the best 2 N picks, N marks)")
     right.set(title=f"b  Precision, {kind_of(rows[0])}", xlabel="Recall", ylabel="Precision")
-    handles = [*right.get_legend_handles_labels()[0], style.paper_key(), *_meaning()]
+    handles = [*right.get_legend_handles_labels()[0], *([style.paper_key()] if paper else []), *_meaning()]
     drawn.legend(handles=handles, loc="outside upper left", ncols=3)
     _explain(drawn, rows[0])
     return drawn

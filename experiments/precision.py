@@ -1,4 +1,4 @@
-"""Single against double precision: scores, templates, picks and their quality on KLH."""
+"""Single against double precision: scores, templates, picks and their quality on annotated micrographs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def setup(case):
 
     data = annotated(case.data, case.micrographs)
     bank, _ = load_bank(data.templates, data.masks,
-                        PickSettings(data.pixel_size, case.angle_step, symmetry=klh.SYMMETRY))
+                        PickSettings(data.pixel_size, case.angle_step, data.target.contrast,
+                                     symmetry=data.target.symmetry))
     searches = {dtype: CPUSearch(bank, library=case.library, dtype=dtype, threads=threads(case))
                 for dtype in DTYPES}
     first, half = averaged(data, 0)[0], bank.box[0] // 2
@@ -66,7 +67,8 @@ def run(inputs, case):
         start = perf_counter()
         maps = {dtype: search.run(image) for dtype, search in inputs.searches.items()}
         seconds += perf_counter() - start
-        differences.append(difference(inputs.bank, image, maps, path.name, shift))
+        differences.append(difference(inputs.bank, image, maps, path.name, shift,
+                                      inputs.data.target.distance))
         first = first or maps
     return first, differences, seconds
 
@@ -98,20 +100,27 @@ def cases(step, real, simulated, library=NAMES, few=None):
             for case in grid(data=data, micrographs=count, angle_step=step, library=names)]
 
 
+def on_data(name, grid_name):
+    """The cases on any other annotated set, by its name."""
+    count, step, names = (1, 90, ["fftw", "mkl"]) if grid_name == "quick" else ("all", 18, NAMES)
+    return grid(data=name, micrographs=count, angle_step=step, library=names)
+
+
 # On simulated micrographs the library that every installation has: each takes a minute and more
 DEFAULT = cases(18, klh.MICROGRAPHS, ENOUGH, few=["fftw"])
 experiment = Experiment(
     name="precision", title="Single against double precision",
-    about="The same KLH micrographs, real ones where they are, are searched in float32 and in float64 by the"
-    " exact method; the time is that of both searches, FFTW's planning included. Views are turned as far as"
-    " their symmetry makes the turns differ, so that no two templates tie everywhere. index_changed is the"
-    " share of pixels where the best template changes, index_score_lost the most that the template chosen in"
-    " float32 scores less there. A pick changes if the other precision has none within a pixel of it. F1 is"
-    " that of the side views, against the marks that the column annotations describes.",
+    about="The same micrographs, KLH's where they are or those of any annotated set by its name, as in"
+    " 'precision[data=NAME]', are searched in float32 and in float64 by the exact method; the time is that of"
+    " both searches, FFTW's planning included. Views are turned as far as their symmetry makes the turns"
+    " differ, so that no two templates tie everywhere. index_changed is the share of pixels where the best"
+    " template changes, index_score_lost the most that the template chosen in float32 scores less there. A"
+    " pick changes if the other precision has none within a pixel of it. F1 is that of the set's particles,"
+    " KLH's side views, against the marks that the column annotations describes.",
     grids={"quick": cases(90, 1, 1, ["fftw", "mkl"]), "default": DEFAULT,
            "paper": cases(4, klh.MICROGRAPHS, ENOUGH, list(PREFERENCE))},
-    evidence=evidence_of_picks, setup=setup, run=run, check=check, skip=skip, seconds=seconds,
-    metrics=metrics, arrays=arrays, threads=threads,
+    on_data=on_data, evidence=evidence_of_picks, setup=setup, run=run, check=check, skip=skip,
+    seconds=seconds, metrics=metrics, arrays=arrays, threads=threads,
     rounds=1, warmups=0, time_limit=3600,
     columns=["score_error", "score_error_rms", "index_changed", "index_score_lost", "picks", "picks_changed",
              "f1_float32", "f1_float64", "annotations"],

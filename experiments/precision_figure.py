@@ -7,8 +7,19 @@ from gembench.study.tell import bands
 
 THRESHOLD = 0.3  # the paper's, of a pick
 
+OWN = ("klh", "simulated")  # the sets of the study's grids, which the figure without a name shows
+
 
 def figure(rows):
+    """The figures that these rows can give, by name, each with the rows it shows."""
+    shown = {}
+    for row in rows:
+        data = row.case.get("data", "simulated")
+        shown.setdefault("" if data in OWN else data, []).append(row)
+    return {name: (_differences(own), own) for name, own in shown.items()}
+
+
+def _differences(rows):
     """One curve for each FFT library, left of the threshold if single precision will do."""
     drawn, ax = style.figure(width=style.COLUMN, height=2.9)
     for row in rows:
@@ -19,8 +30,9 @@ def figure(rows):
     ax.set(xscale="log", yscale="log", xlim=(1e-10, 1), xlabel="Score difference, float32 to float64",
            ylabel="Share of pixels\nthat differ by more")
     style.paper_value(ax, THRESHOLD, 1, "picks score\nabove 0.3", offset=(-7, -1), va="top", ha="right")
-    simulated = all(row.case.get("data", "simulated") == "simulated" for row in rows)
-    ax.set_title("Simulated micrographs" if simulated else "KLH micrographs")
+    data = min(row.case.get("data", "simulated") for row in rows)  # KLH where both are
+    ax.set_title({"klh": "KLH micrographs", "simulated": "Simulated micrographs"}.get(
+        data, f"Micrographs of {style.label(data)}"))
     drawn.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2,
                  title="Picks that change with the precision")
     return drawn

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gembench.data.klh import TARGET
 from gembench.data.workload import egg_bank
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.picks import Picks
@@ -158,7 +159,7 @@ def test_the_threshold_is_chosen_on_the_other_half():
     rng = np.random.default_rng(1)
     truth = [Picks(f"m{i}.mrc", rng.uniform(900, 1900, 5), np.arange(5) * 200.0 + 400, label=["side"] * 5)
              for i in range(4)]
-    told = statistics([planted_picks(one.micrograph, one, 3) for one in truth], truth)
+    told = statistics([planted_picks(one.micrograph, one, 3) for one in truth], truth, TARGET)
     assert told["n_truth"] == 20
     assert told["recall"] == told["precision"] == told["f1"] == 1
     assert told["n_picks"] == 20
@@ -168,7 +169,7 @@ def test_the_threshold_is_chosen_on_the_other_half():
 
 def test_a_single_micrograph_is_its_own_other_half():
     truth = Picks("m.mrc", [900.0, 1200], [900.0, 900], label=["side"] * 2)
-    told = statistics([planted_picks("m.mrc", truth, 2)], [truth])
+    told = statistics([planted_picks("m.mrc", truth, 2)], [truth], TARGET)
     assert (told["recall"], told["n_picks"]) == (1, 2)
 
 
@@ -243,7 +244,7 @@ def test_picks_at_a_fixed_threshold_have_intervals_and_no_other_half():
     truth = [Picks(f"m{i}.mrc", rng.uniform(900, 1900, 5), np.arange(5) * 200.0 + 400,
                    label=["side"] * 4 + ["unsure"]) for i in range(4)]
     picks = [planted_picks(marks.micrograph, marks, wrong) for wrong, marks in enumerate(truth)]
-    numbers = statistics(picks, truth, 0.3)
+    numbers = statistics(picks, truth, TARGET, 0.3)
     assert (numbers["n_picks"], numbers["n_truth"], numbers["true_positives"]) == (26, 16, 16)
     assert numbers["n_on_unsure"] == 4
     assert numbers["thresholds"] == [0.3]
@@ -251,7 +252,7 @@ def test_picks_at_a_fixed_threshold_have_intervals_and_no_other_half():
     low, high = numbers["n_picks_interval"]
     assert 20 <= low < 26 < high <= 32
     assert numbers["precision_interval"][0] < 16 / 22 < numbers["precision_interval"][1]
-    assert statistics(picks, truth, 0.85)["n_picks"] < 12
+    assert statistics(picks, truth, TARGET, 0.85)["n_picks"] < 12
 
 
 def test_findems_method_of_2003_has_one_disc_for_all_templates():

@@ -7,15 +7,24 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from gembench.commands.numbers import readable, real
+from gembench.errors import InputError
 
 if TYPE_CHECKING:
     from gembench.data.sets import DataSet
 
+LENGTHS = {
+    "radius": ("PX", "within which a pick is a particle", "a quarter"),
+    "distance": ("PX", "between picks", "three quarters"),
+    "border": ("PX", "that picks keep from the edges", "half"),
+    "lowpass": ("A", "resolution of the filter on micrographs", "a fifth"),
+}
 EXAMPLES = """\
 examples:
   gembench data list
   gembench data fetch klh
-  gembench data import ~/ferritin --name ferritin --pixel-size 1.5 --annotations ferritin.star
+  gembench data import ~/ferritin --name ferritin --pixel-size 1.5 --annotations ferritin.star \\
+      --templates templates.mrcs --masks masks.mrcs
+  gembench run 'picking[data=ferritin]'
 
 A set is a folder with micrographs/ and, if there are any, annotations.csv, templates.mrcs and masks.mrcs.
 Sets are looked for in the folder that GEMBENCH_DATA names, then in the user's cache. What no set is needed
@@ -49,9 +58,26 @@ def add_parser(subparsers: Any) -> None:
                         help="A/px; needed unless the micrographs' headers say")
     action.add_argument("--annotations", metavar="FILE", type=readable,
                         help="particle positions: a coordinate file that names the micrographs, or a folder")
+    _add_target(action)
     action.add_argument("--link", action="store_true", help="link to the micrographs instead of copying them")
     action.add_argument("--quiet", action="store_true", help="show no summary")
     action.set_defaults(run=run_import)
+
+
+def _add_target(action: Any) -> None:
+    """The options that make a set one that studies pick."""
+    group = action.add_argument_group("what studies pick in it")
+    group.add_argument("--templates", metavar="FILE", type=readable,
+                       help="an .mrcs stack or a folder of images, one a view")
+    group.add_argument("--masks", metavar="FILE", type=readable,
+                       help="their masks (default: the largest disc)")
+    group.add_argument("--views", metavar="LABEL,...", help="labels of the marks that show each template")
+    group.add_argument("--symmetry", metavar="N,...", help="of each template in the plane, 0 for any turn")
+    group.add_argument("--labels", metavar="LABEL,...", help="of marks that are particles (default: all)")
+    group.add_argument("--contrast", choices=("dark", "bright"), help="how particles look (default: dark)")
+    for name, meaning in LENGTHS.items():
+        group.add_argument(f"--{name}", metavar=meaning[0], type=real,
+                           help=f"{meaning[1]} (default: {meaning[2]} of the smallest mask's width)")
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -115,11 +141,26 @@ def run_fetch(args: argparse.Namespace) -> int:
     return 0
 
 
+def _record(args: argparse.Namespace) -> dict[str, Any]:
+    """What the arguments say of a set beside its files."""
+    record = {name: getattr(args, name) for name in ("contrast", *LENGTHS)}
+    for name in ("views", "labels"):
+        if getattr(args, name) is not None:
+            record[name] = getattr(args, name).split(",")
+    if args.symmetry is not None:
+        folds = args.symmetry.split(",")
+        if not all(fold.isdecimal() for fold in folds):
+            raise InputError(f"--symmetry {args.symmetry}: give a number for each template, such as 2,0")
+        record["symmetry"] = [int(fold) for fold in folds]
+    return {key: value for key, value in record.items() if value is not None}
+
+
 def run_import(args: argparse.Namespace) -> int:
     """Import a folder as a set; returns 0."""
     from gembench.data.acquire import import_set
 
-    data_set = import_set(args.folder, args.name, args.pixel_size, args.annotations, args.link)
+    data_set = import_set(args.folder, args.name, args.pixel_size, args.annotations, args.link,
+                          args.templates, args.masks, _record(args))
     if not args.quiet:
         annotations = "annotated" if data_set.annotations else "no annotations"
         print(f"{args.name}: {len(data_set.micrographs)} micrographs, {data_set.pixel_size:g} A/px,"

@@ -83,29 +83,29 @@ def write_report(args: argparse.Namespace) -> int:
     require_writable(args.output)
     require_folder(None if args.output else results)
     experiments = load_all(folder)
-    picks = _page_of_picks(experiments, args)
     path = args.output or make_folder(results) / "report.html"
-    beside = path.with_name(f"{path.stem}-picks.html")
+    pages = {path.with_name(f"{path.stem}-picks{name}.html"): page
+             for name, page in _pages_of_picks(experiments, args).items()}
     text = render(experiments, results, folder / "claims.toml", args.grid,
-                  picks_page=beside.name if picks else "")
-    atomic_text(path, text)
-    print(path)
-    if picks:
-        atomic_text(beside, picks)
+                  picks_pages=[beside.name for beside in pages])
+    for beside, page in {path: text, **pages}.items():
+        atomic_text(beside, page)
         print(beside)
     return 0
 
 
-def _page_of_picks(experiments: dict[str, Experiment], args: argparse.Namespace) -> str:
-    """The page of this machine's picks, '' where there is none."""
+def _pages_of_picks(experiments: dict[str, Experiment], args: argparse.Namespace) -> dict[str, str]:
+    """The pages of this machine's picks by what ends their names: '' for the first, -NAME for other sets."""
     from gembench.machine import machine_name
-    from gembench.study.picking.page import page_of_picks
+    from gembench.study.picking.page import pages_of_picks
     from gembench.study.picking.stored import STUDY
     from gembench.study.tell.figures import declared_rows
 
     if STUDY not in experiments:
-        return ""
-    return page_of_picks(declared_rows(args.results, experiments[STUDY], args.grid), machine_name())
+        return {}
+    study = experiments[STUDY]
+    pages = pages_of_picks(declared_rows(args.results, study, args.grid), machine_name())
+    return {f"-{name}" if study.further([name]) else "": page for name, page in pages.items()}
 
 
 def show_claims(args: argparse.Namespace) -> int:

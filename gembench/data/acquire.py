@@ -9,13 +9,14 @@ import re
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gembench.data.sets import KNOWN, RECORD, DataSet, cache_folder, data_folders, open_set
+from gembench.data.target import target_of
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_text, make_folder, part_of, remove_parts
 from gembench.io.names import IMAGE_EXTENSIONS, MRC_EXTENSIONS, extension, micrograph_key
@@ -61,17 +62,20 @@ def fetch_set(
 
 
 def import_set(source: Path, name: str, pixel_size: float | None = None, annotations: Path | None = None,
-               link: bool = False) -> DataSet:
+               link: bool = False, templates: Path | None = None, masks: Path | None = None,
+               record: Mapping[str, Any] | None = None) -> DataSet:
     """Bring a folder of micrographs and, if given, their annotations into the cache; returns the set.
 
     source: folder of MRC, TIFF, PNG or JPEG micrographs; every one is read and checked
     pixel_size: A/px; needed unless the micrographs' headers say
     annotations: coordinate file or folder of any format that names micrographs of `source`
     link: make symbolic links to the micrographs instead of copies
+    templates, masks: stacks or folders of images, one a view; without masks the largest disc is every view's
+    record: what else the set's record says, see `target.target_of`
 
     Raises InputError for a name in use, here or in GEMBENCH_DATA, or if that is no folder; for an unusable
-    micrograph, several pixel sizes, or annotations of micrographs that are not there or of places outside
-    them. Nothing is left behind then.
+    micrograph, several pixel sizes, annotations of micrographs that are not there or of places outside them,
+    and templates, masks or a record that do not fit. Nothing is left behind then.
     """
     from gembench.io.coordinates import write_coordinates
     from gembench.io.images.micrographs import find_micrographs
@@ -87,10 +91,33 @@ def import_set(source: Path, name: str, pixel_size: float | None = None, annotat
                 (micrographs / path.name).symlink_to(path.resolve())
             else:
                 shutil.copyfile(path, micrographs / path.name)
+        if templates is not None:
+            _write_templates(folder, templates, masks, size)
+        elif masks is not None or record:
+            raise InputError(f"{masks or ', '.join(record or ())}: is of templates: give --templates too")
         if picks:
             write_coordinates(folder / "annotations.csv", picks)
-        atomic_text(folder / RECORD, json.dumps({"pixel_size": size}) + "\n")
+        atomic_text(folder / RECORD, json.dumps({"pixel_size": size, **(record or {})}) + "\n")
+        if templates is not None:
+            labels = {str(label) for marks in picks for label in marks.label}
+            target_of(name, record or {}, folder / "templates.mrcs", folder / "masks.mrcs", size, labels)
     return open_set(cache_folder() / name)
+
+
+def _write_templates(folder: Path, templates: Path, masks: Path | None, pixel_size: float) -> None:
+    """The stacks of a set, once they fit together."""
+    from gembench.engine.bank import TemplateBank
+    from gembench.io.images.mrc import read_stack, stack_contrast, write_stack
+
+    views = read_stack(templates, pixel_size=pixel_size)[0]
+    shapes = read_stack(masks, pixel_size=pixel_size)[0] if masks is not None else None
+    try:
+        bank = TemplateBank(views, shapes)
+    except InputError as error:
+        raise InputError(f"{templates}{f' with {masks}' if masks else ''}: {error}") from None
+    assert bank.masks is not None
+    write_stack(folder / "templates.mrcs", views, pixel_size, stack_contrast(templates))
+    write_stack(folder / "masks.mrcs", bank.masks, pixel_size)
 
 
 @contextmanager

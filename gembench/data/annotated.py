@@ -6,12 +6,15 @@ import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.data import klh
 from gembench.data.sets import RECORD, DataSet, cache_folder, find_set
+from gembench.data.target import Target, target_of
 from gembench.engine.picks import Picks
 from gembench.errors import InputError
 from gembench.io.checks import read_text
@@ -45,8 +48,18 @@ class Annotated:
     sources: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     makers: str = ""
 
-    def first(self, count: int) -> Annotated:
-        """The same set with the first `count` micrographs and their marks only."""
+    @cached_property
+    def target(self) -> Target:
+        """What its particles are to a picker; raises InputError if its record does not fit its templates."""
+        if self.name in (klh.NAME, SIMULATED):
+            return klh.TARGET
+        record = self.masks.parent / RECORD
+        stored = read_json(record, "a set's record") if record.is_file() else {}
+        labels = {str(label) for marks in self.truth for label in marks.label}
+        return target_of(self.name, stored, self.templates, self.masks, self.pixel_size, labels)
+
+    def first(self, count: int | None) -> Annotated:
+        """The same set with the first `count` micrographs and their marks only, all of them for None."""
         names = {micrograph_key(path) for path in self.micrographs[:count]}
         truth = [marks for marks in self.truth if micrograph_key(marks.micrograph) in names]
         return Annotated(self.name, self.micrographs[:count], truth, self.templates, self.masks,
@@ -57,12 +70,15 @@ class Annotated:
         source = self.sources.get(micrograph_key(marks.micrograph), np.full(len(marks), ""))
         return np.asarray((source != "") & (source != CANDIDATE))
 
-    def described(self, label: str) -> str:
-        """Whose annotations these are, how many with a label, and how they were made: one sentence."""
-        counts = [(marks.label == label).sum() for marks in self.truth]
-        peaks = [((marks.label == label) & ~self.placed(marks)).sum() for marks in self.truth]
-        total, from_peaks = int(sum(counts)), int(sum(peaks))
-        said = f"{total:,} {label} views on {len(self.micrographs)} micrographs, {self.makers}"
+    def described(self) -> str:
+        """Whose annotations these are, how many are particles, and how they were made: one sentence."""
+        target = self.target
+        marked = [target.marked(marks.label) for marks in self.truth]
+        peaks = [(particle & ~self.placed(marks)).sum()
+                 for particle, marks in zip(marked, self.truth, strict=True)]
+        total, from_peaks = int(sum(part.sum() for part in marked)), int(sum(peaks))
+        what = f"{target.label} views" if target.label else "particles"
+        said = f"{total:,} {what} on {len(self.micrographs)} micrographs, {self.makers}"
         if from_peaks and any((source == CANDIDATE).any() for source in self.sources.values()):
             said += f"; {from_peaks:,} of the positions are correlation peaks"
         return said
@@ -106,16 +122,30 @@ def simulated_set(count: int, size: int = 2048) -> Annotated:
     )
 
 
-def annotated(data: str, micrographs: int) -> Annotated:
-    """The first micrographs of a real set, or so many simulated ones for the name 'simulated'."""
-    return simulated_set(micrographs) if data == SIMULATED else annotated_set(data).first(micrographs)
+def annotated(data: str, micrographs: int | str) -> Annotated:
+    """The first micrographs of a real set, or so many simulated ones for the name 'simulated'.
+
+    micrographs: how many, 'all' for all of a real set
+    """
+    count = micrographs if isinstance(micrographs, int) else None
+    if data == SIMULATED:
+        assert count is not None
+        return simulated_set(count)
+    return annotated_set(data).first(count)
+
+
+def target_named(data: str) -> Target:
+    """What the particles of a set are to a picker; raises InputError as `annotated_set` does."""
+    return klh.TARGET if data in (klh.NAME, SIMULATED) else annotated_set(data).target
 
 
 def not_asked_for(data: str, real: str) -> str:
     """Why a study skips `data`: the real set called `real` where it is, simulated micrographs elsewhere.
 
-    '' if it is to be used.
+    '' if it is to be used, as any other set is.
     """
+    if data not in (real, SIMULATED):
+        return "" if find_set(data) else f"data set {data} is not here: see `gembench data list`"
     here = find_set(real) is not None
     if data == real and not here:
         return (f"the real {real.upper()} micrographs are not here: `gembench data fetch {real}`, or set"

@@ -5,6 +5,8 @@ Lengths are pixels of its micrographs, at 2.2 A/px. Nothing else in gembench kno
 
 from __future__ import annotations
 
+from gembench.data.target import Target
+
 NAME = "klh"
 MICROGRAPHS = 82  # far-from-focus images of the whole set, annotated or not
 VIEWS = ("side", "top")  # the labels of annotations, in the order of the templates
@@ -13,3 +15,8 @@ SYMMETRY = (2, 0)  # in the plane: half a turn leaves a side view, any turn a to
 RADIUS = 40  # within which a pick is an annotated particle; a side view is 165 x 144
 DISTANCE = 120  # between two picks: particles that touch side by side are 144 apart
 BOX = 272
+BORDER = 75  # half a side view, rounded up: what is mirrored beyond an edge is no particle
+LOWPASS = 70.0  # A, about a fifth of the particle's diameter
+RINGS = (8, 60)  # around a top view, whose rim is at 72, in the side view's score map
+GEMPICKER_DISTANCE, GEMPICKER_BORDER = 175, 100  # gEMpicker's settings; the border is beyond the half box
+TARGET = Target("KLH", VIEWS, SYMMETRY, RADIUS, DISTANCE, BOX, BORDER, LOWPASS, (VIEWS[SIDE],), (SIDE,))

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from gembench.data import klh
 from gembench.data.annotated import Annotated
+from gembench.data.target import Target
 from gembench.engine.bank import TemplateBank
 from gembench.engine.peaks import PeakSettings
 from gembench.engine.picks import Picks
@@ -93,10 +93,10 @@ class Picking:
         truth = [self._inner(marks) for marks in self.data.truth
                  if micrograph_key(marks.micrograph) in self.shapes]
         numbers = {"templates_a_micrograph": self.templates, "micrographs_judged": len(self.picks),
-                   "annotations": self.data.described(klh.VIEWS[klh.SIDE]),
-                   **statistics(list(self.picks.values()), truth, self.threshold)}
+                   "annotations": self.data.described(),
+                   **statistics(list(self.picks.values()), truth, self.data.target, self.threshold)}
         if any(len(picks) for picks in self.own.values()):
-            own = statistics(list(self.own.values()), truth, self.threshold)
+            own = statistics(list(self.own.values()), truth, self.data.target, self.threshold)
             numbers |= {f"own_{name}": own[name] for name in ("n_picks", "precision", "recall", "f1")}
         return numbers
 
@@ -106,22 +106,24 @@ def border_of(bank: TemplateBank) -> int:
     return bank.box[0] // 2
 
 
-def rules(kind: type[Peer], bank: TemplateBank) -> PeakSettings:
+def rules(kind: type[Peer], bank: TemplateBank, target: Target) -> PeakSettings:
     """How peaks of a peer's score map become picks, the same way for all peers."""
-    return PeakSettings(threshold=kind.least_score, high_threshold=np.inf, distance=klh.DISTANCE,
+    return PeakSettings(threshold=kind.least_score, high_threshold=np.inf, distance=target.distance,
                         border=border_of(bank))
 
 
-def judged(picks: Sequence[Picks], truth: Sequence[Picks], resamples: int = 0) -> Evaluation:
-    """Side views against the annotations of the same micrographs."""
+def judged(
+    picks: Sequence[Picks], truth: Sequence[Picks], target: Target, resamples: int = 0
+) -> Evaluation:
+    """Picks of a target's particles against the annotations of the same micrographs."""
     names = {micrograph_key(several.micrograph) for several in picks}
     marks = [several for several in truth if micrograph_key(several.micrograph) in names]
-    return evaluate(picks, marks, klh.RADIUS, labels=[klh.VIEWS[klh.SIDE]], views=[klh.SIDE],
+    return evaluate(picks, marks, target.radius, labels=target.labels, views=target.shown,
                     resamples=resamples)
 
 
 def statistics(
-    picks: Sequence[Picks], truth: Sequence[Picks], threshold: float | None = None
+    picks: Sequence[Picks], truth: Sequence[Picks], target: Target, threshold: float | None = None
 ) -> dict[str, Any]:
     """The statistics of the picks that reach `threshold`, with 95 % intervals of some.
 
@@ -129,16 +131,16 @@ def statistics(
     particles or, where a picker finds fewer at any, at that of all it finds.
     """
     if threshold is None:
-        kept, thresholds = at_other_halfs_threshold(picks, lambda some: judged(some, truth), RECALL)
+        kept, thresholds = at_other_halfs_threshold(picks, lambda some: judged(some, truth, target), RECALL)
     else:
         kept, thresholds = [several[several.score >= threshold] for several in picks], [threshold]
-    result = judged(kept, truth, resamples=1000)
+    result = judged(kept, truth, target, resamples=1000)
     numbers = {name: getattr(result, name.removesuffix("_px")) for name in STATISTICS}
     return {
         **numbers, **{f"{name}_interval": result.intervals[name] for name in INTERVALS},
         "n_picks_interval": _interval_of_picks(result),
         "n_on_unsure": result.ignored, "true_positives": result.true_positives,
-        "average_precision": judged(picks, truth).average_precision, "thresholds": thresholds,
+        "average_precision": judged(picks, truth, target).average_precision, "thresholds": thresholds,
     }
 
 

@@ -31,7 +31,7 @@ def folder(tmp_path, monkeypatch):
 def test_a_set_says_whose_marks_judge_and_how_they_were_placed(folder):
     data = annotated_set("klh")
     assert [path.name for path in data.micrographs] == ["m1.mrc", "m2.mrc"]
-    said = data.described("side")
+    said = data.described()
     assert said.startswith("3 side views on 2 micrographs, made by eye for gembench with candidate positions")
     assert "one reader a micrograph" in said
     assert said.endswith("2 of the positions are correlation peaks")
@@ -41,8 +41,8 @@ def test_a_set_says_whose_marks_judge_and_how_they_were_placed(folder):
 def test_the_first_micrographs_have_their_marks_only(folder):
     data = annotated("klh", 1)
     assert [marks.micrograph for marks in data.truth] == ["m1.mrc"]
-    assert data.described("side").startswith("2 side views on 1 micrographs")
-    assert data.described("side").endswith("1 of the positions are correlation peaks")
+    assert data.described().startswith("2 side views on 1 micrographs")
+    assert data.described().endswith("1 of the positions are correlation peaks")
 
 
 def test_other_annotations_are_whose_their_record_says(folder):
@@ -50,10 +50,10 @@ def test_other_annotations_are_whose_their_record_says(folder):
     rows = [row.rpartition(",")[0] for row in ROWS]
     (folder / "annotations.csv").write_text("\n".join(["micrograph,x,y,label", *rows]))
     data = annotated_set("klh")
-    assert data.described("side") == "3 side views on 2 micrographs, by F. Mouche"
+    assert data.described() == "3 side views on 2 micrographs, by F. Mouche"
     assert not any(data.placed(marks).any() for marks in data.truth)  # nobody says how
     (folder / "set.json").unlink()
-    assert "by whom is not said" in annotated_set("klh").described("side")
+    assert "by whom is not said" in annotated_set("klh").described()
 
 
 def test_simulated_micrographs_are_used_where_there_are_no_real_ones(folder, monkeypatch, tmp_path):

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,8 @@ class Experiment:
     warmups: untimed calls before them, kept apart in the record
     time_limit: seconds a case may take in all, set-up and every round included
     threads: `threads(case) -> int`, what the environment and threadpoolctl allow the numerical libraries
+    on_data: `on_data(name, grid) -> cases` of a grid on the data set of this name, for a study that takes any
+        set beside those of its grids: such cases run when their axis `data` names the set
     evidence: `evidence(case) -> str`, what a result of the case is, one of EVIDENCE: `measured` on this
         hardware, and on real micrographs where the statement is of real micrographs; `emulated`: real code
         over links held to a rate; `simulated data`: micrographs of our simulator; `model`: a closed form
@@ -117,6 +119,7 @@ class Experiment:
     time_limit: float = 600.0
     threads: Callable[[Case], int] = one_thread
     evidence: Callable[[Case], str] = measured
+    on_data: Callable[[str, str], Sequence[Case]] | None = None
     file: Path = field(default=Path(), compare=False)
 
     def __post_init__(self) -> None:
@@ -142,6 +145,33 @@ class Experiment:
     def planned(self) -> list[Case]:
         """The cases of the default and the paper grid, each once: what a complete study holds."""
         cases = [*self.grids["default"], *self.grids["paper"]]
+        return list({case_key(case): case for case in cases}.values())
+
+    def further(self, data: Iterable[Value]) -> list[str]:
+        """The data sets among values of the axis `data` that no grid has, each once."""
+        own = {case.get("data") for cases in self.grids.values() for case in cases}
+        named = [name for name in dict.fromkeys(data) if isinstance(name, str) and name not in own]
+        return named if self.on_data else []
+
+    def cases_on(self, name: str, grid_name: str) -> list[Case]:
+        """The cases of a grid on a data set that no grid has."""
+        assert self.on_data is not None
+        return check_unique(self.name, self.on_data(name, grid_name))
+
+    def cases_for(self, chosen: Mapping[str, Value], grid_name: str) -> Sequence[Case]:
+        """The cases to choose from: those of a grid, or on another data set that is here and is asked for."""
+        from gembench.data.sets import find_set
+
+        for name in self.further([chosen.get("data")]):
+            if find_set(name) is not None:
+                return self.cases_on(name, grid_name)
+        return self.grids[grid_name]
+
+    def declared(self, grid_name: str, sets: Iterable[Value] = ()) -> list[Case]:
+        """The cases of a report, each once: the quick ones or all others, those on further `sets` last."""
+        names = ("quick",) if grid_name == "quick" else ("default", "paper")
+        cases = [case for name in names for case in self.grids[name]]
+        cases += [case for data in self.further(sets) for name in names for case in self.cases_on(data, name)]
         return list({case_key(case): case for case in cases}.values())
 
     @property

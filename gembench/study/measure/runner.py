@@ -187,7 +187,7 @@ def run_experiment(
     Raises InputError if no case has the chosen values, the store cannot be written, or a stored run is of the
     future.
     """
-    cases = select(experiment.name, experiment.grids[settings.grid], chosen or {})
+    cases = select(experiment.name, experiment.cases_for(chosen or {}, settings.grid), chosen or {})
     stored = kept_rows(results, experiment, settings)
     kept = [stored[case_key(case)] for case in cases if case_key(case) in stored]
     todo = [case for case in cases if case_key(case) not in stored]

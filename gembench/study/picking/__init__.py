@@ -1,1 +1,1 @@
-"""Picking KLH as a study: what is searched with which templates, how picks are judged, what maps show."""
+"""Picking as a study: what is searched with which templates, how picks are judged, what maps show."""

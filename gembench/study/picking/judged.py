@@ -1,4 +1,4 @@
-"""Picks of KLH judged against annotations, and what they may be judged by."""
+"""Picks of a data set judged against annotations, and what they may be judged by."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.data import klh
 from gembench.data.annotated import Annotated
+from gembench.data.target import UNSURE, Target
 from gembench.engine.bank import TemplateBank
 from gembench.engine.picks import Picks
 from gembench.evaluate import Evaluation, evaluate, match
@@ -23,13 +23,14 @@ TOLERANCE = 2e-5  # of a score in float32
 
 
 def judged(
-    picks: Sequence[Picks], truth: Sequence[Picks], threshold: float | None = None, resamples: int = 0
+    picks: Sequence[Picks], truth: Sequence[Picks], target: Target, threshold: float | None = None,
+    resamples: int = 0,
 ) -> Evaluation:
-    """Side views against the annotations of the same micrographs; unsure marks count neither way."""
+    """Picks of a target against the annotations of the same micrographs; unsure marks count neither way."""
     names = {micrograph_key(several.micrograph) for several in picks}
     marks = [several for several in truth if micrograph_key(several.micrograph) in names]
-    return evaluate(picks, marks, klh.RADIUS, labels=[klh.VIEWS[klh.SIDE]], ignore_labels=("unsure", OUTSIDE),
-                    views=[klh.SIDE], threshold=threshold, resamples=resamples)
+    return evaluate(picks, marks, target.radius, labels=target.labels, ignore_labels=(UNSURE, OUTSIDE),
+                    views=target.shown, threshold=threshold, resamples=resamples)
 
 
 def within(marks: Picks, shape: tuple[int, ...], border: float) -> Picks:
@@ -43,13 +44,14 @@ def distances(picks: Sequence[Picks], data: Annotated) -> dict[str, Any]:
 
     n_placed: how many of these marks a pick is on
     """
+    target = data.target
     pixels: list[float] = []
     truth = {micrograph_key(marks.micrograph): marks for marks in data.truth}
     for picked in picks:
         marks = truth.get(micrograph_key(picked.micrograph))
         if marks is not None:
-            placed = marks[(marks.label == klh.VIEWS[klh.SIDE]) & data.placed(marks)]
-            pixels += match(picked[picked.view == klh.SIDE], placed, klh.RADIUS).distance.tolist()
+            placed = marks[target.marked(marks.label) & data.placed(marks)]
+            pixels += match(picked[target.counts(picked.view)], placed, target.radius).distance.tolist()
     mean = float(np.mean(pixels)) if len(pixels) >= ENOUGH else None
     return {"n_placed": len(pixels), "placed_distance_px": mean}
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from gembench.data import klh
 from gembench.data.annotated import SIMULATED, annotated
 from gembench.data.sets import find_set
 from gembench.engine.picks import Picks
@@ -18,24 +17,29 @@ from gembench.view.page import render
 PROTOCOL = "gembench"  # whose picks are shown
 
 
-def page_of_picks(rows: Iterable[Row], here: str) -> str:
-    """A page of the picks that were measured on the machine `here`, as HTML; '' without any.
+def pages_of_picks(rows: Iterable[Row], here: str) -> dict[str, str]:
+    """Pages of the picks that were measured on the machine `here`, as HTML by data set.
 
-    Of real micrographs where they are, else of simulated ones, which are made again if need be. They are
+    Simulated micrographs, which are made again if need be, have one only where no real ones have. Picks are
     judged as the study judges them.
     """
+    pages: dict[str, str] = {}
     usable = [row for row in rows if row.ok and row.machine == here and row["protocol"] == PROTOCOL
               and (row["data"] == SIMULATED or find_set(str(row["data"])))]
     for row in sorted(usable, key=lambda row: row["data"] == SIMULATED):
+        name = str(row["data"])
+        if name in pages or (name == SIMULATED and pages):
+            continue
         picks = restored_picks(row.arrays)
         if picks:
-            return _page(row, picks)
-    return ""
+            pages[name] = _page(row, picks)
+    return pages
 
 
 def _page(row: Row, picks: list[Picks]) -> str:
-    data = annotated(str(row["data"]), int(row["micrographs"]))
-    judging = Judging(klh.RADIUS, labels=[klh.VIEWS[klh.SIDE]], views=[klh.SIDE])
+    data = annotated(str(row["data"]), row["micrographs"])
+    target = data.target
+    judging = Judging(target.radius, labels=target.labels, views=target.shown)
     title = f"Picks of the study {STUDY}: {len(picks)} {row['data']} micrographs, protocol {PROTOCOL}"
-    shown = Shown(title, klh.DISTANCE, round(float(np.mean(row.metrics["thresholds"])), 3))
+    shown = Shown(title, target.distance, round(float(np.mean(row.metrics["thresholds"])), 3))
     return render(content(data.micrographs, picks, data.truth, judging, shown))

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gembench.data import klh
 from gembench.data.annotated import Annotated
 from gembench.data.workload import direct_scores
 from gembench.engine.bank import TemplateBank
@@ -53,10 +52,14 @@ def averaged(data: Annotated, number: int) -> tuple[Array, float]:
 
 
 def difference(
-    bank: TemplateBank, micrograph: Array, maps: Mapping[str, ScoreMap], name: str, shift: float
+    bank: TemplateBank, micrograph: Array, maps: Mapping[str, ScoreMap], name: str, shift: float,
+    distance: float,
 ) -> Difference:
-    """What differs between the maps of a filtered micrograph (H, W) in float32 and in float64."""
-    settings = PeakSettings(threshold=THRESHOLD, distance=klh.DISTANCE)
+    """What differs between the maps of a filtered micrograph (H, W) in float32 and in float64.
+
+    distance: pixels between picks
+    """
+    settings = PeakSettings(threshold=THRESHOLD, distance=distance)
     picks = {dtype: find_picks(maps[dtype], bank, settings, name).shifted(-shift, -shift) for dtype in DTYPES}
     error = abs(maps["float32"].score - maps["float64"].score)
     changed = np.argwhere(maps["float32"].index != maps["float64"].index)
@@ -89,8 +92,8 @@ def summed_up(differences: Sequence[Difference], data: Annotated) -> dict[str, A
         "index_changed": sum(part.changed for part in differences) / pixels,
         "index_score_lost": max(part.lost for part in differences),
         "picks": counts["float64"], "picks_changed": sum(counts.values()) - 2 * shared,
-        **{f"f1_{dtype}": judged(several, data.truth).f1 for dtype, several in picks.items()},
-        "annotations": data.described(klh.VIEWS[klh.SIDE]),
+        **{f"f1_{dtype}": judged(several, data.truth, data.target).f1 for dtype, several in picks.items()},
+        "annotations": data.described(),
     }
 
 

@@ -9,9 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from gembench.data import klh
 from gembench.data.annotated import SIMULATED, Annotated, annotated, annotated_set
+from gembench.data.sets import RECORD
+from gembench.data.target import Target
 from gembench.engine.bank import TemplateBank
+from gembench.errors import InputError
 from gembench.evaluate import match
 from gembench.io.names import micrograph_key
 from gembench.machine import cores
@@ -19,6 +21,7 @@ from gembench.picking.picker import Picked, Picker
 from gembench.picking.prepare import load_bank
 from gembench.picking.settings import PickSettings
 
+AVERAGED = ("halves", "unsymmetrised")  # templates that are made of annotated particles
 MADE = {"given": "the set's own averages, of all particles", "projections": "noise-free projections"}
 
 
@@ -52,7 +55,7 @@ class Inputs:
                 yield from picker.pick_all(share.paths)
 
 
-def open_inputs(name: str, micrographs: int, templates: str, **settings: Any) -> Inputs:
+def open_inputs(name: str, micrographs: int | str, templates: str, **settings: Any) -> Inputs:
     """The first micrographs of a set, with banks of the templates that are asked for.
 
     templates: 'halves', averages of the annotated particles of one half of all micrographs, for the other;
@@ -62,7 +65,7 @@ def open_inputs(name: str, micrographs: int, templates: str, **settings: Any) ->
     Raises InputError if the set is not here or its templates cannot be made.
     """
     data = annotated(name, micrographs)
-    chosen = PickSettings(data.pixel_size, **settings)
+    chosen = PickSettings(data.pixel_size, contrast=data.target.contrast, **settings)
     if templates in MADE:
         bank, _ = load_bank(data.templates, data.masks, chosen)
         return Inputs(data, chosen, [Share(data.micrographs, bank)], MADE[templates])
@@ -99,22 +102,38 @@ def against_exact(inputs: Inputs, least: float, most: int | None = None) -> dict
             "furthest_from_exact_px": furthest}
 
 
+def no_views(target: Target) -> str:
+    """Why no templates can be averaged from a set's annotations, '' if they can."""
+    return "" if target.views else (
+        f"{target.title}: which annotations show which template is not said: give their labels in {RECORD} as"
+        ' "views", or to `gembench data import` as --views')
+
+
 def _halves(data: Annotated, settings: PickSettings, *, symmetric: bool) -> tuple[list[Share], str]:
     """A share a half, and what its templates are made of."""
     from gembench.templates.averages import AverageSettings
     from gembench.templates.halves import templates_by_halves
     from gembench.templates.symmetry import NO_SYMMETRY, Symmetry
 
-    average = partial(AverageSettings, klh.BOX, klh.BOX / 10)
-    views = (average(symmetry=Symmetry(klh.SYMMETRY[klh.SIDE]) if symmetric else NO_SYMMETRY),
-             average(rotational=symmetric))
+    target = data.target
+    if reason := no_views(target):
+        raise InputError(f"{data.name}: {reason}")
+    average = partial(AverageSettings, target.box, target.box / 10, contrast=target.contrast)
+    views = [average(symmetry=Symmetry(fold) if symmetric and fold else NO_SYMMETRY,
+                     rotational=symmetric and fold == 0) for fold in target.symmetry]
     whole = data if data.name == SIMULATED else annotated_set(data.name)
-    halves = templates_by_halves(whole, klh.VIEWS, views, klh.DISTANCE)
+    halves = templates_by_halves(whole, target.views, views, target.distance)
     shares = [
         Share([path for path in data.micrographs if micrograph_key(path) in half.names],
               load_bank(half.templates, data.masks, settings)[0])
         for half in halves
     ]
-    counts = " and ".join(f"{side} side and {top} top views" for side, top in (h.particles for h in halves))
+    counts = " and ".join(_counted(half.particles, target.views) for half in halves)
     made = f"averages of {counts}, each of one half of the micrographs and judged on the other"
     return [share for share in shares if share.paths], made
+
+
+def _counted(particles: tuple[int, ...], labels: tuple[str, ...]) -> str:
+    """How many particles of each view there are: '7 side and 5 top views'."""
+    named = " and ".join(f"{count} {label}".strip() for count, label in zip(particles, labels, strict=True))
+    return f"{named} views" if all(labels) else f"{named} particles"

@@ -24,7 +24,6 @@ from gembench.study.picking.shares import Inputs
 
 Array = NDArray[Any]
 EXAMPLES = 4  # micrographs that are looked at
-RINGS = (8, 60)  # px around a top view, whose rim is at 72
 CLEAR = 0.45  # score of a clear top view, where nobody annotated any
 REDUCED = 4  # pixels that the stored picture takes together
 ZOOM, ZOOM_BIN = 640, 2  # pixels across a neighbourhood, and how many its picture takes together
@@ -82,8 +81,8 @@ def ring_metrics(inputs: Inputs) -> dict[str, float]:
         side view's; left out where nobody annotated them, since the map that found them is high there
     """
     shown = examples(inputs)
-    margin = inputs.shares[0].bank.box[0] // 2 + RINGS[1]
-    rings = compare_rings([(example.maps[klh.SIDE], example.tops) for example in shown], RINGS, margin)
+    margin = inputs.shares[0].bank.box[0] // 2 + klh.RINGS[1]
+    rings = compare_rings([(example.maps[klh.SIDE], example.tops) for example in shown], klh.RINGS, margin)
     if rings is None:
         return {}
     values = {"ring_contrast": rings.contrast, "top_views": float(rings.places),
@@ -122,8 +121,8 @@ def pictured(inputs: Inputs, picks: Picks) -> dict[str, Array]:
 
 def _highest_ring(shown: Example, top: Array) -> float:
     """The radius in pixels of the highest ring around a top view in the side view's map; NaN near an edge."""
-    rings = ring_profile(shown.maps[klh.SIDE], (top[0], top[1]), RINGS[1])
-    return np.nan if rings is None else float(RINGS[0] + rings[RINGS[0] :].argmax())
+    rings = ring_profile(shown.maps[klh.SIDE], (top[0], top[1]), klh.RINGS[1])
+    return np.nan if rings is None else float(klh.RINGS[0] + rings[klh.RINGS[0] :].argmax())
 
 
 def _small(image: Array, maps: list[Array], factor: int) -> dict[str, Array]:

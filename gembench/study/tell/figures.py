@@ -32,9 +32,10 @@ def declared_rows(results: Path, experiment: Experiment, grid: str) -> list[Row]
 
     Each carries the evidence that the experiment says it is.
     """
-    cases = experiment.grids["quick"] if grid == "quick" else experiment.planned()
+    stored = load_rows(results, experiment.name, grid=grid)
+    cases = experiment.declared(grid, (row.case.get("data") for row in stored))
     position = {case_key(case): number for number, case in enumerate(cases)}
-    rows = [row for row in load_rows(results, experiment.name, grid=grid) if case_key(row.case) in position]
+    rows = [row for row in stored if case_key(row.case) in position]
     rows = [replace(row, evidence=experiment.evidence(row.case)) for row in rows]
     return sorted(rows, key=lambda row: (position[case_key(row.case)], row.machine))
 

@@ -65,26 +65,34 @@ def gaps(experiment: Experiment, rows: Sequence[Row], machines: Sequence[str], g
     missing = []
     for machine in machines:
         stored = {case_key(row.case): row for row in rows if row.machine == machine}
-        seen: set[str] = set()
-        for name in names:
-            groups: dict[str, list[Case]] = {}
-            for case in experiment.grids[name]:
-                row = stored.get(case_key(case))
-                if case_key(case) in seen or (row and row.ok):
-                    continue
-                reason = f"{row.status}: {row.reason}" if row else f"the {name} grid was not run"
-                groups.setdefault(reason, []).append(case)
-            seen |= _keys(experiment.grids[name])
-            missing += [_gap(experiment, machine, name, reason, cases) for reason, cases in groups.items()]
+        for data in (None, *experiment.further(row.case.get("data") for row in stored.values())):
+            seen: set[str] = set()
+            for name in names:
+                groups: dict[str, list[Case]] = {}
+                declared = experiment.grids[name] if data is None else experiment.cases_on(data, name)
+                for case in declared:
+                    row = stored.get(case_key(case))
+                    if case_key(case) in seen or (row and row.ok):
+                        continue
+                    reason = f"{row.status}: {row.reason}" if row else f"the {name} grid was not run"
+                    groups.setdefault(reason, []).append(case)
+                seen |= _keys(declared)
+                missing += [_gap(experiment, machine, name, reason, cases, declared, data)
+                            for reason, cases in groups.items()]
     return missing
 
 
-def _gap(experiment: Experiment, machine: str, grid: str, reason: str, cases: list[Case]) -> Gap:
+def _gap(
+    experiment: Experiment, machine: str, grid: str, reason: str, cases: list[Case], declared: Sequence[Case],
+    data: str | None,
+) -> Gap:
+    """Cases of those `declared` by a grid, on another set than the grid's if `data` names it."""
     option = "" if grid == "default" else f" --grid {grid}"
     again = " --fresh" if reason.startswith(("failed", "timeout")) else ""
-    chosen = selectors(cases, experiment.grids[grid])
+    whole = Case() if data is None else Case(data=data)
+    chosen = [Case({**whole, **axes}) for axes in selectors(cases, declared)]
     if len(chosen) > 3 and not again:  # the whole grid, less what is stored, is the shorter command
-        chosen, again = [Case()], " --resume"
+        chosen, again = [whole], " --resume"
     commands = tuple(
         f"gembench run {shlex.quote(case_name(experiment.name, axes))}{option}{again}" for axes in chosen
     )

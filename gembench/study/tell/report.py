@@ -38,13 +38,13 @@ Rows = Mapping[str, Sequence[Row]]
 
 def render(
     experiments: Mapping[str, Experiment], results: Path, claims_file: Path, grid: str = "default",
-    here: str | None = None, picks_page: str = "",
+    here: str | None = None, picks_pages: Sequence[str] = (),
 ) -> str:
     """The report as HTML.
 
     claims_file: the ledger's claims; `figures.toml` beside it names the paper's figures for the gallery
     here: the reader's machine, which comes first and is marked; the one that this runs on by default
-    picks_page: the file beside the report that shows the picks of the study of picking; '' if there is none
+    picks_pages: the files beside the report that show the picks of the study of picking
 
     Raises InputError for a broken store, claims or figures file.
     """
@@ -69,7 +69,7 @@ def render(
         evidence_kinds=_present((*EVIDENCE, "none"), [verdicts[0].evidence or "none" for verdicts in judged]),
         sections=sections, gaps_by_machine=_gaps_by_machine(sections), aged=_aged(rows, codes),
         history=history, value_text=value_text, command=shlex.join,
-        picks_pages={STUDY: picks_page} if picks_page else {},
+        picks_pages={STUDY: picks_pages},
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gembench.data.annotated import Annotated
+from gembench.data.klh import TARGET
 from gembench.data.workload import egg_bank, planted_micrograph
 from gembench.engine.exact.search import search
 from gembench.engine.peaks import PeakSettings, find_picks
@@ -27,11 +28,11 @@ def picks_at(x, name="m.mrc", view=0):
 
 def test_a_pick_on_an_unsure_mark_is_neither_true_nor_false():
     truth = [marks(side=2, unsure=1, top=1)]
-    result = judged([picks_at([5, 195, 410, 590, 1000])], truth)
+    result = judged([picks_at([5, 195, 410, 590, 1000])], truth, TARGET)
     assert (result.true_positives, result.false_positives, result.ignored) == (2, 2, 1)
     assert result.n_truth == 2
-    assert judged([picks_at([5, 195], view=1)], truth).n_picks == 0  # top views are not judged
-    assert judged([picks_at([5, 195])], [*truth, marks("other", side=9)]).n_truth == 2
+    assert judged([picks_at([5, 195], view=1)], truth, TARGET).n_picks == 0  # top views are not judged
+    assert judged([picks_at([5, 195])], [*truth, marks("other", side=9)], TARGET).n_truth == 2
 
 
 def test_marks_beyond_the_border_of_their_own_micrograph_count_neither_way():
@@ -39,7 +40,7 @@ def test_marks_beyond_the_border_of_their_own_micrograph_count_neither_way():
     assert truth.label.tolist() == [OUTSIDE, "side", "side", "side", "side"]
     assert within(marks(side=5), (201, 900), 100).label.tolist()[3:] == ["side", OUTSIDE]
     assert within(marks(side=5), (200, 2000), 100).label.tolist() == [OUTSIDE] * 5
-    result = judged([picks_at([0, 200, 400])], [truth])
+    result = judged([picks_at([0, 200, 400])], [truth], TARGET)
     assert (result.true_positives, result.false_positives, result.ignored, result.n_truth) == (2, 0, 1, 4)
 
 

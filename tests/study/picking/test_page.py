@@ -15,7 +15,7 @@ from gembench.engine.picks import Picks
 from gembench.io.images.mrc import write_mrc
 from gembench.study.measure.store import RunWriter
 from gembench.study.picking import page
-from gembench.study.picking.page import page_of_picks
+from gembench.study.picking.page import pages_of_picks
 from gembench.study.picking.stored import restored_picks, stored_picks
 
 PICKS = [Picks("a.mrc", [40.0, 100.0], [50.0, 60.0], score=[0.9, 0.4], view=[0, 0]), Picks("b.mrc", [], []),
@@ -69,4 +69,4 @@ def test_where_no_picks_are_stored_there_is_no_page(measured, monkeypatch, capsy
     assert main(["report", "--results", str(measured)]) == 0
     assert not (measured / "report-picks.html").exists()
     assert "report-picks" not in (measured / "report.html").read_text()
-    assert page_of_picks([], "planned") == ""
+    assert pages_of_picks([], "planned") == {}

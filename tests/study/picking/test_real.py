@@ -21,7 +21,7 @@ pytestmark = [
 def test_the_marks_say_how_they_were_made_and_halves_keep_fields_together():
     data = annotated_set("klh")
     total = sum(int((marks.label == "side").sum()) for marks in data.truth)
-    assert data.described("side").startswith(f"{total} side views on {len(data.micrographs)} micrographs, ")
+    assert data.described().startswith(f"{total} side views on {len(data.micrographs)} micrographs, ")
     assert sum(len(source) for source in data.sources.values()) == sum(map(len, data.truth))
     first, second = split_halves([path.name for path in data.micrographs])
     assert abs(len(first) - len(second)) <= 1

@@ -100,7 +100,8 @@ def _speed(rows: Mapping[str, Sequence[Row]]) -> Line:
                   batch="auto", spectra="single")
     parts += [f"{number_text(1 / row.median)} templates/s on one GPU at 4096 × 4096 (the paper: 22.9)"
               for row in gpus[:1]]
-    picked = [row for row in rows.get("picking", ()) if row.ok and value(row, "seconds_per_micrograph")
+    picked = [row for row in rows.get("picking", ()) if row.ok and value(row, "data") in ("klh", "simulated")
+              and value(row, "seconds_per_micrograph")
               and value(row, "angle_step") == KLH_STEP and not value(row, "symmetry")]
     real = [row for row in picked if value(row, "data") == "klh"] or picked
     if real:
