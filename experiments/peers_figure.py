@@ -164,9 +164,10 @@ def _picks(rows, picked=()):
     bands.lines_of_cases(left, [*(names.get(row["picker"], label(row["picker"])) for row in rows), *paper])
     left.margins(x=0.13)
     bands.times(right)
-    kind = {"klh": "real", "simulated": "simulated"}.get(rows[0]["data"])
+    kind = {"klh": "real ", "simulated": "simulated "}.get(rows[0]["data"], "")
+    of = "" if kind else f" of {style.label(rows[0]['data'])}"
     count = rows[0].metrics.get("micrographs_judged", rows[0]["micrographs"])
-    picked = f"{count} {kind} micrographs" if kind else f"{count} micrographs of {style.label(rows[0]['data'])}"
+    picked = f"{count} {kind}micrographs{of}"
     left.set(xlabel="Share", title=f"a  {what} picked, {picked}")
     every = [row.median for row in rows] + [total / 82 for total in paper.values() if timed]
     right.set(xlabel="Time of a micrograph", title=f"b  Time, templates every {rows[0]['angle_step']:g}°",

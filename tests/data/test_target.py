@@ -53,7 +53,8 @@ def test_without_labels_all_but_unsure_marks_are_particles(stacks):
 def test_klh_is_judged_by_its_side_views(stacks):
     assert TARGET.marked(np.array(["side", "top", "unsure"])).tolist() == [True, False, False]
     assert TARGET.counts(np.array([0, 1])).tolist() == [True, False]
-    assert (TARGET.radius, TARGET.distance, TARGET.border, TARGET.box, TARGET.lowpass) == (40, 120, 75, 272, 70)
+    assert (TARGET.radius, TARGET.distance, TARGET.border) == (40, 120, 75)
+    assert (TARGET.box, TARGET.lowpass, TARGET.symmetry) == (272, 70, (2, 0))
 
 
 @pytest.mark.parametrize(("record", "message"), [

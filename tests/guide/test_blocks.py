@@ -40,6 +40,7 @@ NOT_RUN = {  # how a line starts, and why it does not run here
     "make ": "whole suites, hours of measurement; the targets are looked up",
     "GEMBENCH_DATA=/path/to/sets make ": "the same, with real micrographs",
     "gembench data fetch ": "needs the network",
+    "gembench run 'picking[data=mine]'": "minutes; test_sets runs it on less",
     "sudo ": "needs root, and installs a package",
     "module load ": "a command of clusters",
     "MPI4PY_BUILD_MPICC=": "builds mpi4py",

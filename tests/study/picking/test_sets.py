@@ -6,7 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from matplotlib import get_cachedir
 
@@ -86,8 +85,9 @@ def test_rows_of_the_set_are_stored_and_judged_by_its_own_marks(measured, files)
 
 def test_the_report_shows_the_set(measured):
     text = (measured / "report.html").read_text()
-    for drawn in ("ROC, 4 micrographs of mine", "Micrographs of mine", "Particles picked, 4 micrographs of mine"):
-        assert drawn in text
+    for title in ("ROC, 4", "Precision, 4", "Particles picked, 4"):
+        assert f"{title} micrographs of mine" in text
+    assert "Micrographs of mine" in text
     assert '<a href="report-picks-mine.html">' in text
     page = (measured / "report-picks-mine.html").read_text()
     data = json.loads(re.search(r'<script[^>]*application/json[^>]*>(.*?)</script>', page, re.S)[1])
