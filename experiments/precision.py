@@ -44,7 +44,7 @@ def setup(case):
     import numpy as np
 
     from gembench.data.annotated import annotated
-    from gembench.engine.exact.search import CPUSearch
+    from gembench.engine.exact.producer import CPUSearch
     from gembench.picking.prepare import load_bank
     from gembench.picking.settings import PickSettings
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from gembench.cli import main
-from gembench.engine.exact.search import CPUSearch
+from gembench.engine.exact.producer import CPUSearch
 from gembench.engine.fft import LIBRARIES
 from gembench.io.coordinates import read_coordinates
 from gembench.io.images.mrc import write_mrc, write_stack

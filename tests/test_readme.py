@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from gembench.cli import main
 from gembench.commands.guide import ORDER, page
-from gembench.engine.exact.search import CPUSearch
+from gembench.engine.exact.producer import CPUSearch
 from gembench.errors import InputError
 from gembench.io.coordinates import read_coordinates
 from gembench.io.images.mrc import write_mrc, write_stack

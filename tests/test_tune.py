@@ -142,7 +142,7 @@ def test_intermediate_picks_are_kept_and_not_searched_again(folder, capsys, monk
     assert first.count("\n") == 1
     assert len(list(Path("kept").glob("0A-reflect-90deg-*"))) == 2
     assert len(list(Path("kept").glob("0A-reflect-90deg-best-*/?.star"))) == 4
-    monkeypatch.setattr("gembench.engine.exact.search.CPUSearch.run", None)
+    monkeypatch.setattr("gembench.engine.exact.producer.CPUSearch.run", None)
     assert tune(*QUICK, "--keep", "kept", "--quiet") == 0
     assert capsys.readouterr().out == first
     monkeypatch.undo()

@@ -24,8 +24,9 @@ METHODS = ["exact", "paper"]
 PLACES = {  # today's first, then those before
     "TemplateBank": ("engine.bank", "engine.templates"),
     "grid_angles": ("engine.bank", "engine.templates"),
-    "CPUSearch": ("engine.exact.search", "engine.exact.search:Search", "engine.search:Search"),
-    "search": ("engine.exact.search", "engine.search"),
+    "CPUSearch": ("engine.exact.producer", "engine.exact.search", "engine.exact.search:Search",
+                  "engine.search:Search"),
+    "search": ("engine.exact.producer", "engine.exact.search", "engine.search"),
     "BandedSearch": ("engine.banded.search", "engine.banded"),
     "make_plan": ("engine.exact.plan", "engine.plan"),
     "variance_floor": ("engine.normalise", "engine.exact.correlate", "engine.correlate"),

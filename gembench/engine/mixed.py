@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
 from gembench.engine.exact.correlator import slices
-from gembench.engine.exact.search import CPUSearch
+from gembench.engine.exact.producer import CPUSearch
 from gembench.engine.gpu.batch_queue import BatchQueue
 from gembench.engine.gpu.plan import GPUPlan
 from gembench.engine.gpu.search import GPUSearch

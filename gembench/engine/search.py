@@ -199,7 +199,7 @@ def open_search(
         return BandedSearch(bank, peaks=peaks, **options)
     options |= {"method": method}
     if choice is None:
-        from gembench.engine.exact.search import CPUSearch
+        from gembench.engine.exact.producer import CPUSearch
 
         return CPUSearch(bank, **options)
     options |= {"devices": None if choice == "all" else choice}

@@ -18,7 +18,7 @@ from gembench.engine.picks import FloatArray
 
 Weights = NDArray[np.int64]
 Areas = Callable[[Weights], FloatArray]
-_BLOCK = 2_000_000  # weights held at once: 16 MB per array
+_WEIGHTS = 2_000_000  # weights held at once: 16 MB per array
 
 
 class PrecisionRecall(NamedTuple):
@@ -107,7 +107,7 @@ class Ranking:
         """`area` of all rows, a bounded number of rows at a time."""
         if weights is None:
             weights = np.ones((1, len(self.n_truth)), np.int64)
-        rows = max(1, _BLOCK // max(1, len(self.score)))
+        rows = max(1, _WEIGHTS // max(1, len(self.score)))
         return np.concatenate([area(weights[i : i + rows]) for i in range(0, len(weights), rows)])
 
     def _average_precision(self, weights: Weights) -> FloatArray:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gembench.engine.exact.search import CPUSearch
+from gembench.engine.exact.producer import CPUSearch
 from gembench.engine.fft import FFTLibrary, fft_library
 from gembench.engine.gpu.device import device_of_rank
+from gembench.engine.mpi.distribution import choose, hand_out, take
 from gembench.engine.mpi.leftovers import clear_leftovers
 from gembench.engine.mpi.ranks import (
     Distribution,
@@ -23,7 +24,6 @@ from gembench.engine.mpi.ranks import (
 )
 from gembench.engine.mpi.reductions import DEFAULT_REDUCTION, FOR_PICKING, check_reduction
 from gembench.engine.mpi.reductions.messages import wait
-from gembench.engine.mpi.search import choose, hand_out, take
 from gembench.errors import InputError
 from gembench.io.images.micrographs import read_micrograph
 from gembench.picking.folder import PickFolder

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from gembench.engine.bank import TemplateBank
 from gembench.engine.gpu.device import parse_device, uses_cpu
 from gembench.engine.gpu.watch import STALL_LIMIT
+from gembench.engine.mpi.distribution import SharedSearch
 from gembench.engine.mpi.reductions import DEFAULT_REDUCTION
-from gembench.engine.mpi.search import SharedSearch
 from gembench.engine.peaks import PeakSettings, picks_and_decoys
 from gembench.engine.picks import Picks
 from gembench.engine.score_map import ScoreMap

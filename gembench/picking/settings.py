@@ -33,8 +33,8 @@ class PickSettings:
     lowpass: resolution in A at which a Gaussian filter halves the micrographs' amplitudes, 0 for none
     clip: pixels further than so many robust standard deviations from the median are limited to that, 0 for
         none
-    method, dtype, edges: of the search, see `engine.exact.search.CPUSearch`; spectra: what a GPU stores them
-        in, see `engine.gpu.search.GPUSearch`
+    method, dtype, edges: of the search, see `engine.exact.producer.CPUSearch`; spectra: what a GPU stores
+        them in, see `engine.gpu.search.GPUSearch`
     mask_distance: whether a folder of micrographs is picked with `prepare.default_distance` where the
         distance of `peaks` is 0
     beside: a pick is dropped where what surrounds it reaches more than this part of its score, see

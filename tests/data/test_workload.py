@@ -8,7 +8,7 @@ import pytest
 from gembench.data import workload
 from gembench.data.workload import OneTemplate, Pace, Workload, direct_scores, egg_bank, planted_micrograph
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import search
+from gembench.engine.exact.producer import search
 from gembench.engine.score_map import ScoreMap
 
 

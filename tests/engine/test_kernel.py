@@ -75,7 +75,7 @@ import json, sys
 import numpy as np
 from numba import njit
 from gembench.data.workload import egg_bank
-from gembench.engine.exact.search import search
+from gembench.engine.exact.producer import search
 
 image = np.random.default_rng(5).standard_normal((64, 64), np.float32)
 maps = {library: search(image, egg_bank(16, 2), library=library) for library in sys.argv[1:]}

@@ -10,7 +10,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from gembench.engine.bank import TemplateBank, grid_angles
-from gembench.engine.exact.search import search
+from gembench.engine.exact.producer import search
 from gembench.engine.peaks import PEAK_RULES, PeakSettings, find_picks, maxima
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.turning import disc_mask, rotate

@@ -10,9 +10,9 @@ from scipy.ndimage import gaussian_filter
 
 from gembench.engine.banded.search import BandedSearch
 from gembench.engine.bank import TemplateBank, grid_angles
-from gembench.engine.exact.search import CPUSearch
+from gembench.engine.exact.producer import CPUSearch
 from gembench.engine.gpu.search import GPUSearch
-from gembench.engine.mpi.search import SharedSearch
+from gembench.engine.mpi.distribution import SharedSearch
 from gembench.engine.search import Search, open_search
 from gembench.errors import InputError
 

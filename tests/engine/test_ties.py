@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gembench.engine.bank import TemplateBank, grid_angles
-from gembench.engine.exact.search import search
+from gembench.engine.exact.producer import search
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.score_map import ScoreMap
 from gembench.engine.ties import TIE, lowest_equals

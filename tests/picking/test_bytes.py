@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from gembench.cli import main
 from gembench.engine.bank import TemplateBank, grid_angles
-from gembench.engine.exact.search import search
+from gembench.engine.exact.producer import search
 from gembench.engine.fft import LIBRARIES
 from gembench.engine.mpi.reductions import FOR_PICKING
 from gembench.io.images.mrc import write_mrc, write_stack

@@ -38,7 +38,7 @@ from gembench.engine.banded.sums import DirectSums
 from gembench.engine.banded.workers import Workers
 from gembench.engine.bank import TemplateBank
 from gembench.engine.exact.plan import Edges, Plan, make_plan
-from gembench.engine.exact.search import CPUSearch
+from gembench.engine.exact.producer import CPUSearch
 from gembench.engine.fft import FFTLibrary, fft_library
 from gembench.engine.normalise import standardised, variance_floor
 from gembench.engine.peaks import PeakSettings

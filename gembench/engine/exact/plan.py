@@ -20,7 +20,7 @@ EDGES: tuple[Edges, ...] = ("mask", "box", "reflect")
 BATCH = 4  # templates that share the reading of a frame's spectra: 1 costs a tenth more, 8 gain nothing
 # Rows that a library gets at once which is called from Python, so that its consumers seldom wait for the
 # interpreter's lock; with one consumer BLOCK, which stay in its cache.
-PIECE = 256
+PYTHON_BLOCK = 256
 SHARED_MAPS = 4  # of 1 / sigma that are kept: templates arrive with equal masks next to each other
 
 

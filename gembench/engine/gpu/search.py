@@ -52,7 +52,7 @@ class GPUSearch(ShareSearch):
 
     devices: by number, None for all; batch: templates a device works on at once, None for as many as pay
     spectra: 'half' stores spectra and products of templates in half precision; sigma keeps the full one
-    dtype, edges, share: as of `engine.exact.search.CPUSearch`; method: 'exact' only
+    dtype, edges, share: as of `engine.exact.producer.CPUSearch`; method: 'exact' only
     graph: replay recorded launches; without, every kernel is launched by itself, which is slower
     layout: of the kernels, None for the fastest, see `contest.fastest`
     stall_limit: seconds after which a device that works on the same batch is given up

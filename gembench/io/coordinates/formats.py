@@ -22,7 +22,7 @@ from gembench.io.coordinates.tables import looks_like_table, read_table, write_t
 from gembench.io.names import COORDINATE_EXTENSIONS
 
 ALL = ("score", "template", "view", "psi", "label", "pixel_size")
-_BLOCK = re.compile(rb"(?m)^\s*(data_\S*|loop_)\s*$")
+_STAR_BLOCK = re.compile(rb"(?m)^\s*(data_\S*|loop_)\s*$")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def shape_of(path: Path, name: str, shape: Shape | None) -> tuple[int, int]:
 
 def _is_star(path: Path) -> bool:
     with path.open("rb") as handle:
-        return _BLOCK.search(handle.read(1 << 16).replace(b"\0", b"")) is not None
+        return _STAR_BLOCK.search(handle.read(1 << 16).replace(b"\0", b"")) is not None
 
 
 _TEXTS = (".txt", ".coord", ".coords", ".pos", ".cbox")

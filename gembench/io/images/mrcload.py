@@ -24,7 +24,7 @@ _MODES = (0, 1, 2, 6, 12)
 _BYTES = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2, 101: 0.5}  # of a pixel
 _HEADER, _MAP_ID = 1024, slice(208, 212)
 _STAMP, _BIG_ENDIAN = 212, 0x11  # where the machine stamp is, and what it begins with
-_PIECE = 2**24  # bytes that are unpacked at once: a claim of 2 GiB costs what there is, not 2 GiB
+_CHUNK = 2**24  # bytes that are unpacked at once: a claim of 2 GiB costs what there is, not 2 GiB
 _GZIP, _BZIP2 = b"\x1f\x8b", b"BZ"
 _UNUSABLE = {3: "complex 16-bit integers", 4: "complex numbers", 101: "4-bit integers"}
 
@@ -133,7 +133,7 @@ def _decompressed(path: Path, *, header_only: bool) -> bytes | None:
         size = _claimed_size(start, header_only=header_only)
         require_memory(path, 3 * size, f"{size} bytes")
         parts = [start]
-        while (left := size - sum(map(len, parts))) > 0 and (part := unpacked.read(min(left, _PIECE))):
+        while (left := size - sum(map(len, parts))) > 0 and (part := unpacked.read(min(left, _CHUNK))):
             parts.append(part)
         content = b"".join(parts)
         _require_size(path, start, size, len(content))

@@ -25,7 +25,7 @@ def folded_pixels() -> Iterator[list[int]]:
         fold(score, index, *others)  # type: ignore[arg-type]
 
     def counting_merge(score: Array, *others: Array) -> None:
-        pixels.append(len(score) * tree.BLOCK)
+        pixels.append(len(score) * tree.ELEMENT)
         merge(score, *others)
 
     with mock.patch.object(direct, "fold", counting_fold), mock.patch.object(tree, "_merge", counting_merge):

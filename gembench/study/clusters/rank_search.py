@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from gembench.data.workload import Workload, egg_bank
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import CPUSearch
+from gembench.engine.exact.producer import CPUSearch
+from gembench.engine.mpi.distribution import hand_out, take
 from gembench.engine.mpi.reductions import empty_maps, reduce_maps
-from gembench.engine.mpi.search import hand_out, take
 from gembench.engine.score_map import ScoreMap, finished
 from gembench.study.clusters.rank_reduction import first_ranks, peak_memory, sleep_until, tell
 from gembench.study.measure.memory import forget_peak

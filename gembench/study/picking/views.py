@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gembench.data import klh
 from gembench.drawing.pictures import binned
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import search
+from gembench.engine.exact.producer import search
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.picks import Picks
 from gembench.evaluate.rings import compare_rings, ring_profile

@@ -25,7 +25,7 @@ def peak_memory(templates: int, n: int, box: int) -> int:
     templates: turned ones of box x box pixels with masks of their own, none kept; n: the micrograph's side
     The consumer rests after each template, so that the producer runs ahead as far as the queue lets it.
     """
-    from gembench.engine.exact.search import CPUSearch
+    from gembench.engine.exact.producer import CPUSearch
 
     bank = egg_bank(box, templates)
     image = np.random.default_rng(1).standard_normal((n, n), np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 from gembench.data.workload import FAINT, VISIBLE, MaskKind, Pace, Workload, egg_bank
 from gembench.engine.banded.search import BandedSearch
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import CPUSearch, search
+from gembench.engine.exact.producer import CPUSearch, search
 from gembench.engine.filters import lowpass
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.score_map import ScoreMap

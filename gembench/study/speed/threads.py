@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gembench.data.workload import Pace, Workload, egg_bank
-from gembench.engine.exact.search import CPUSearch
+from gembench.engine.exact.producer import CPUSearch
 from gembench.engine.score_map import ScoreMap
 from gembench.study.declare.cases import Case
 from gembench.study.declare.needs import no_cores, no_memory

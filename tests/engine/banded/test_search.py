@@ -17,7 +17,7 @@ from scipy.spatial import KDTree
 from gembench.engine.banded import map as fine_map
 from gembench.engine.banded.search import BandedSearch
 from gembench.engine.bank import TemplateBank, grid_angles
-from gembench.engine.exact.search import CPUSearch, search
+from gembench.engine.exact.producer import CPUSearch, search
 from gembench.engine.filters import average
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.turning import disc_mask

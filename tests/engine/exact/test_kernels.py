@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from gembench.engine.bank import TemplateBank
 from gembench.engine.exact.blocks import BlockedTransform
 from gembench.engine.exact.kernels import BLOCK, STEP, fold, inverse_sigma, transpose
-from gembench.engine.exact.search import search
+from gembench.engine.exact.producer import search
 from gembench.engine.fft import aligned_zeros, fft_library
 from gembench.engine.kernel import kernel
 from gembench.engine.normalise import normalised_weights, standardised, variance_floor

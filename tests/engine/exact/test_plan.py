@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.engine.exact.plan import EDGES, make_plan
-from gembench.engine.exact.search import CPUSearch, search
+from gembench.engine.exact.producer import CPUSearch, search
 from gembench.engine.fft import fft_library
 from gembench.engine.turning import disc_mask
 from gembench.errors import InputError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gembench.data.workload import Workload, egg_bank
-from gembench.engine.exact.search import search
+from gembench.engine.exact.producer import search
 from gembench.engine.gpu import plan as plans
 from gembench.engine.gpu.kernels import Kernels, Shape
 from gembench.engine.gpu.layouts import Layout

@@ -9,7 +9,7 @@ import pytest
 
 from gembench.data.workload import Workload, egg_bank
 from gembench.engine.exact.plan import Plan
-from gembench.engine.exact.search import search
+from gembench.engine.exact.producer import search
 from gembench.engine.gpu import contest
 from gembench.engine.gpu.device import DeviceInfo
 from gembench.engine.gpu.layouts import Layout

@@ -10,7 +10,7 @@ import pytest
 
 from gembench.cli import main
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import CPUSearch
+from gembench.engine.exact.producer import CPUSearch
 from gembench.engine.gpu import device
 from gembench.engine.gpu.search import GPUSearch
 from gembench.engine.search import open_search

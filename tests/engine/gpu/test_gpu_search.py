@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from gembench.data.workload import Workload, egg_bank
 from gembench.engine.bank import TemplateBank, grid_angles
-from gembench.engine.exact.search import CPUSearch, search
+from gembench.engine.exact.producer import CPUSearch, search
 from gembench.engine.gpu.layouts import Layout
 from gembench.engine.gpu.search import GPUSearch
 from gembench.engine.peaks import PeakSettings

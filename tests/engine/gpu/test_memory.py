@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gembench.engine.bank import TemplateBank, grid_angles
-from gembench.engine.exact.search import search
+from gembench.engine.exact.producer import search
 from gembench.engine.gpu import plan as plans
 from gembench.engine.gpu.search import GPUSearch
 from gembench.errors import InputError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gembench.data.workload import Workload, egg_bank
-from gembench.engine.exact.search import search
+from gembench.engine.exact.producer import search
 from gembench.engine.gpu.device import parse_device, uses_cpu
 from gembench.engine.mixed import MixedSearch, Pace
 from gembench.engine.score_map import finished, merge

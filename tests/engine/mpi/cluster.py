@@ -14,9 +14,9 @@ import numpy as np
 from mpi4py import MPI
 
 from gembench.engine.bank import TemplateBank
-from gembench.engine.exact.search import CPUSearch
+from gembench.engine.exact.producer import CPUSearch
+from gembench.engine.mpi.distribution import SharedSearch, hand_out, take
 from gembench.engine.mpi.ranks import all_ranks, cores_of_rank, from_root
-from gembench.engine.mpi.search import SharedSearch, hand_out, take
 from gembench.errors import InputError
 from gembench.machine import cores
 

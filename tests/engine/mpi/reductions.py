@@ -78,8 +78,8 @@ def outcome(name, shape, dtype, root, communicator=WORLD, own=()):
 
 def cut_small():
     """Maps of some thousand pixels pass in many pieces, as those beyond 2 GiB do."""
-    direct.PIECE = builtin.PIECE = builtin.PAIRS = 1500
-    tree.PIECE = 2500  # neither is a whole number of blocks
+    direct.LONGEST_MESSAGE = builtin.LONGEST_MESSAGE = builtin.PAIRS = 1500
+    tree.REDUCED = 2500  # neither is a whole number of blocks
     chain.LONGEST = shared.CHUNK = 1 << 12
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gembench.engine.mpi.reductions import DEFAULT_REDUCTION, REDUCTIONS, reduce_maps
 from gembench.engine.mpi.reductions.chain import IN_FLIGHT, LONGEST, SHORTEST, segment_bytes
 from gembench.engine.mpi.reductions.keys import HIGHEST_INDEX, packed, unpack
-from gembench.engine.mpi.reductions.messages import SLICE, fold, pieces
+from gembench.engine.mpi.reductions.messages import SLICE, fold, spans
 from gembench.engine.score_map import ScoreMap
 from gembench.errors import InputError
 
@@ -68,7 +68,7 @@ def test_a_fold_on_several_threads_is_that_on_one(threads):
 @settings(deadline=None)
 @given(st.integers(0, 5000), st.integers(1, 700))
 def test_pieces_cover_everything_once(size, length):
-    parts = list(pieces(size, length))
+    parts = list(spans(size, length))
     assert [pixel for part in parts for pixel in range(size)[part]] == list(range(size))
     assert all(part.stop - part.start <= length for part in parts)
 

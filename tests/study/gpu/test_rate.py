@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gembench.data.workload import Workload, egg_bank
-from gembench.engine.exact.search import search
+from gembench.engine.exact.producer import search
 from gembench.engine.score_map import ScoreMap
 from gembench.study.gpu.rate import rate_and_dead_time, score_error
 from gembench.study.gpu.timeline import Producer, klh, reading_seconds

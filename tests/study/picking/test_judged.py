@@ -8,7 +8,7 @@ import pytest
 from gembench.data.annotated import Annotated
 from gembench.data.klh import TARGET
 from gembench.data.workload import egg_bank, planted_micrograph
-from gembench.engine.exact.search import search
+from gembench.engine.exact.producer import search
 from gembench.engine.peaks import PeakSettings, find_picks
 from gembench.engine.picks import Picks
 from gembench.study.picking.judged import ENOUGH, OUTSIDE, check_scores, distances, judged, within

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gembench.engine.mpi.reductions.keys import packed, unpack
-from gembench.engine.mpi.reductions.messages import PIECE, Array, pieces
+from gembench.engine.mpi.reductions.messages import LONGEST_MESSAGE, Array, spans
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def maxloc(communicator: MPI.Intracomm, score: Array, index: Array, *, root: int
 
     double = score.dtype == np.float64
     pair = np.dtype([("score", score.dtype), ("index", np.int32)], align=True)
-    for part in pieces(score.size, PAIRS):
+    for part in spans(score.size, PAIRS):
         pairs = np.zeros(score[part].size, pair)
         pairs["score"] = score[part] + score.dtype.type(0)
         pairs["index"] = 2 * index[part] + ((score[part] == 0) & np.signbit(score[part]))
@@ -40,7 +40,7 @@ def key(communicator: MPI.Intracomm, score: Array, index: Array, *, root: int = 
     from mpi4py import MPI
 
     _require_float32(score, "key")
-    for part in pieces(score.size, PIECE):
+    for part in spans(score.size, LONGEST_MESSAGE):
         keys = packed(score[part], index[part])
         _reduce(communicator, keys, MPI.INT64_T, MPI.MAX, root)
         if communicator.rank == root:
@@ -53,7 +53,7 @@ def scatter(communicator: MPI.Intracomm, score: Array, index: Array, *, root: in
 
     _require_float32(score, "scatter")
     size, rank = communicator.size, communicator.rank
-    for part in pieces(score.size, PIECE):
+    for part in spans(score.size, LONGEST_MESSAGE):
         keys = packed(score[part], index[part])
         ends = np.arange(size + 1) * keys.size // size
         counts = np.diff(ends)

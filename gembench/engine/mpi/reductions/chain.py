@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gembench.engine.mpi.reductions.messages import Array, fold, halves, pieces, wait
+from gembench.engine.mpi.reductions.messages import Array, fold, halves, spans, wait
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -34,7 +34,7 @@ def reduce(communicator: MPI.Intracomm, score: Array, index: Array, *, root: int
     place = (communicator.rank - root) % ranks  # 0 at the root
     source, target = (communicator.rank + 1) % ranks, (communicator.rank - 1) % ranks
     pixel = score.itemsize + index.itemsize
-    parts = list(pieces(score.size, segment_bytes(score.size * pixel, ranks) // pixel)) if ranks > 1 else []
+    parts = list(spans(score.size, segment_bytes(score.size * pixel, ranks) // pixel)) if ranks > 1 else []
     ahead = iter(parts if place < ranks - 1 else [])  # segments whose receive is not posted yet
     free = [np.empty(parts[0].stop * pixel, np.uint8) for _ in parts[:DEPTH]]
     coming: deque[tuple[MPI.Request, Array]] = deque()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gembench.engine.mpi.reductions.messages import PIECE, Array, fold, pieces, wait
+from gembench.engine.mpi.reductions.messages import LONGEST_MESSAGE, Array, fold, spans, wait
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -17,13 +17,13 @@ def reduce(
 ) -> None:
     """Fold all ranks' maps, (n,), into the root's, by plain messages; time grows as the number of ranks."""
     if communicator.rank != root:
-        for part in pieces(score.size, PIECE):
+        for part in spans(score.size, LONGEST_MESSAGE):
             wait(communicator.Isend(score[part], root), communicator.Isend(index[part], root))
         return
     other_score, other_index = np.empty_like(score), np.empty_like(index)
     for rank in range(communicator.size):
         if rank == root:
             continue
-        for part in pieces(score.size, PIECE):
+        for part in spans(score.size, LONGEST_MESSAGE):
             wait(communicator.Irecv(other_score[part], rank), communicator.Irecv(other_index[part], rank))
         fold(score, index, other_score, other_index, threads)

@@ -1,4 +1,4 @@
-"""What the reductions share: pieces of long maps, waiting that leaves the core to others, the fold."""
+"""What the reductions share: spans of long maps, waiting that leaves the core to others, the fold."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from mpi4py import MPI
 
 Array = NDArray[Any]
-PIECE = 1 << 27  # pixels of the longest message: 1 GiB, since not every MPI counts beyond 2^31
+LONGEST_MESSAGE = 1 << 27  # pixels of the longest message: 1 GiB, since not every MPI counts beyond 2^31
 YIELDS = 10  # looks at a message before the first sleep: 200 took 1.7 times the processor time on 8 nodes
 LONGEST_SLEEP = 1e-3  # seconds
 SLICE = 1 << 18  # fewest pixels worth a thread of their own: 0.3 ms of folding
 
 
-def pieces(size: int, length: int) -> Iterator[slice]:
+def spans(size: int, length: int) -> Iterator[slice]:
     """Slices of `length` pixels, the last one shorter, that cover `size` pixels."""
     return (slice(start, min(start + length, size)) for start in range(0, size, length))
 
@@ -67,5 +67,5 @@ def in_parts(function: Callable[[slice], None], size: int, parts: int) -> None:
         function(slice(0, size))
         return
     with ThreadPoolExecutor(parts) as pool:  # some 0.1 ms; numba's own threads obey OMP_NUM_THREADS
-        for _ in pool.map(function, pieces(size, -(-size // parts))):
+        for _ in pool.map(function, spans(size, -(-size // parts))):
             pass

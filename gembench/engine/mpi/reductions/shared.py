@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from gembench.engine.mpi.reductions import chain
-from gembench.engine.mpi.reductions.messages import Array, pieces, wait
+from gembench.engine.mpi.reductions.messages import Array, spans, wait
 from gembench.engine.mpi.reductions.node_maps import NodeMaps, node_maps
 from gembench.engine.score_map import merge
 
@@ -67,7 +67,7 @@ def _fold_slice(node: MPI.Intracomm, maps: NodeMaps) -> None:
     size = maps.score.size
     start, stop = (size * place // node.size for place in (node.rank, node.rank + 1))
     first, *others = zip(maps.scores, maps.indices, strict=True)
-    for part in pieces(stop - start, CHUNK // (maps.dtype.itemsize + 4)):
+    for part in spans(stop - start, CHUNK // (maps.dtype.itemsize + 4)):
         where = np.s_[:, start + part.start : start + part.stop]
         better = first[0][where], first[1][where]
         for score, index in others:

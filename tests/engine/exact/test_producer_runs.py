@@ -15,7 +15,7 @@ from gembench.engine.exact.correlator import grouped, slices
 from gembench.engine.exact.exact import ExactCorrelator
 from gembench.engine.exact.paper import PaperCorrelator
 from gembench.engine.exact.plan import make_plan
-from gembench.engine.exact.search import CPUSearch, search
+from gembench.engine.exact.producer import CPUSearch, search
 from gembench.engine.score_map import finished
 from gembench.engine.turning import disc_mask
 from gembench.errors import InputError

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.engine.exact.plan import make_plan
-from gembench.engine.exact.search import CPUSearch, search
+from gembench.engine.exact.producer import CPUSearch, search
 from gembench.engine.score_map import finished, merge
 from gembench.engine.turning import disc_mask, rotate, rotate_mask
 from gembench.errors import InputError

@@ -28,7 +28,7 @@ from gembench.engine.mpi.reductions import (
     empty_maps,
     reduce_maps,
 )
-from gembench.engine.mpi.reductions.messages import pieces, wait, wait_until
+from gembench.engine.mpi.reductions.messages import spans, wait, wait_until
 from gembench.engine.score_map import ScoreMap, finished
 from gembench.engine.search import Counts, Search, ShareSearch, open_search
 from gembench.errors import InputError
@@ -41,7 +41,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 ASK, ANSWER = 1, 2  # tags
 POLL = 1e-3  # seconds between the root's looks for ranks that are free
-PIECE = 1 << 30  # bytes of one broadcast
+LONGEST_BROADCAST = 1 << 30  # bytes of one broadcast
 
 
 def choose(micrographs: int, cores: int) -> Distribution:
@@ -232,7 +232,7 @@ class SharedSearch(Search):
     def _broadcast(self, array: Array) -> Array:
         """Fill an array on all ranks with the root's."""
         data = array.reshape(-1).view(np.uint8)
-        for part in pieces(data.size, PIECE):
+        for part in spans(data.size, LONGEST_BROADCAST):
             self.communicator.Bcast(data[part])
         return array
 

@@ -26,7 +26,7 @@ from gembench.engine.exact.correlator import Correlator, Frame, Piece, grouped, 
 from gembench.engine.exact.exact import ExactCorrelator
 from gembench.engine.exact.kernels import BLOCK
 from gembench.engine.exact.paper import PaperCorrelator
-from gembench.engine.exact.plan import BATCH, PIECE, Edges, Plan, make_plan, require_known
+from gembench.engine.exact.plan import BATCH, PYTHON_BLOCK, Edges, Plan, make_plan, require_known
 from gembench.engine.fft import FFTLibrary, fft_library
 from gembench.engine.score_map import ScoreMap, merge
 from gembench.engine.search import Consumer, Method, SearchStatistics, ShareSearch, checked
@@ -128,7 +128,7 @@ class CPUSearch(ShareSearch):
         return make_plan(
             shape, self.bank, self.library, method=self.method, dtype=self.dtype, edges=self.edges,
             threads=self.threads, templates=len(self.indices), **settings,
-            block=PIECE if self.threads > 1 and not self.library.native else BLOCK,
+            block=PYTHON_BLOCK if self.threads > 1 and not self.library.native else BLOCK,
         )
 
     def _prepare(self, shape: tuple[int, int]) -> None:

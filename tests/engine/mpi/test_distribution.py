@@ -13,8 +13,8 @@ import pytest
 
 from gembench.engine.bank import TemplateBank
 from gembench.engine.mpi import ranks
+from gembench.engine.mpi.distribution import choose
 from gembench.engine.mpi.launch import Launch, launched
-from gembench.engine.mpi.search import choose
 from gembench.errors import InputError
 
 PROGRAMS = Path(__file__).parent
