@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -34,11 +35,21 @@ def average(micrograph: Array, k: int) -> tuple[Array, float]:
     """
     from scipy.ndimage import uniform_filter
 
-    if not 1 <= k <= min(micrograph.shape):
-        raise InputError(f"averaging filter of {k} px: choose 1 (none) to {min(micrograph.shape)}")
+    check_average(micrograph.shape, k)
     if k == 1:
         return micrograph, 0.0
-    return uniform_filter(micrograph, k, mode="reflect"), 0.0 if k % 2 else 0.5
+    return uniform_filter(micrograph, k, mode="reflect"), average_shift(k)
+
+
+def average_shift(k: int) -> float:
+    """The shift in pixels that the k x k averaging filter gives to every feature."""
+    return 0.0 if k % 2 else 0.5
+
+
+def check_average(shape: tuple[int, ...], k: int) -> None:
+    """Raise InputError for an averaging filter that images of this shape cannot have."""
+    if not 1 <= k <= min(shape):
+        raise InputError(f"averaging filter of {k} px: choose 1 (none) to {min(shape)}")
 
 
 def lowpass(micrograph: Array, resolution: float, pixel_size: float, threads: int = 1) -> Array:
@@ -51,12 +62,8 @@ def lowpass(micrograph: Array, resolution: float, pixel_size: float, threads: in
     """
     from scipy.fft import dctn, idctn
 
-    if resolution < 0:
-        raise InputError(f"low-pass filter at {resolution} A: give a resolution, or 0 for none")
+    check_lowpass(micrograph.shape, resolution, pixel_size)
     sigma = lowpass_sigma(resolution, pixel_size)
-    if resolution > pixel_size * max(micrograph.shape):
-        raise InputError(f"low-pass filter at {resolution:g} A: nothing is left of an image of"
-                         f" {pixel_size * max(micrograph.shape):g} A; give less")
     if not sigma > 0:
         return micrograph
     mean = micrograph.mean(dtype=np.float64)
@@ -66,6 +73,15 @@ def lowpass(micrograph: Array, resolution: float, pixel_size: float, threads: in
     filtered = idctn(spectrum, overwrite_x=True, workers=threads)
     filtered += mean.astype(filtered.dtype)
     return np.asarray(filtered)
+
+
+def check_lowpass(shape: tuple[int, ...], resolution: float, pixel_size: float) -> None:
+    """Raise InputError for a low-pass filter that images of this shape cannot have."""
+    if resolution < 0:
+        raise InputError(f"low-pass filter at {resolution} A: give a resolution, or 0 for none")
+    if resolution > pixel_size * max(shape):
+        raise InputError(f"low-pass filter at {resolution:g} A: nothing is left of an image of"
+                         f" {pixel_size * max(shape):g} A; give less")
 
 
 def lowpass_sigma(resolution: float, pixel_size: float) -> float:
@@ -78,10 +94,45 @@ def lowpass_sigma(resolution: float, pixel_size: float) -> float:
 
 def _gaussian_response(n: int, sigma: float) -> Array:
     """What a Gaussian kernel of `sigma` pixels leaves of the n cosines of a mirrored line, (n,)."""
+    weights = _gaussian(sigma)
+    offsets = np.arange(len(weights)) - len(weights) // 2
+    cosines = np.cos(np.pi * np.arange(n)[:, None] * offsets[len(offsets) // 2 :] / n)
+    return np.asarray(cosines @ (weights[len(weights) // 2 :] * np.where(offsets[len(offsets) // 2 :], 2, 1)))
+
+
+def _gaussian(sigma: float) -> Array:
+    """Weights of a Gaussian of `sigma` pixels, cut off at four of them, (2 r + 1,)."""
     offsets = np.arange(int(4 * sigma + 0.5) + 1)
-    weights = np.exp(-0.5 * (offsets / sigma) ** 2) * np.where(offsets > 0, 2, 1)
-    cosines = np.cos(np.pi * np.arange(n)[:, None] * offsets / n)
-    return np.asarray(cosines @ (weights / weights.sum()))
+    half = np.exp(-0.5 * (offsets / sigma) ** 2)
+    weights = np.concatenate([half[:0:-1], half])
+    return np.asarray(weights / weights.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class LineFilter:
+    """`lowpass` and then `average` as one convolution along each axis, of an image mirrored at its edges.
+
+    weights: (n,) float64, of the pixels from `first` on, beside the one that they make
+    """
+
+    weights: Array
+    first: int
+
+    @classmethod
+    def of(
+        cls, shape: tuple[int, ...], *, resolution: float, pixel_size: float, k: int
+    ) -> LineFilter | None:
+        """The filter of images of this shape, None for none; raises InputError as the filters do.
+
+        resolution, pixel_size: of `lowpass`; k: of `average`
+        """
+        check_lowpass(shape, resolution, pixel_size)
+        check_average(shape, k)
+        sigma = lowpass_sigma(resolution, pixel_size)
+        if k == 1 and not sigma > 0:
+            return None
+        gaussian = _gaussian(sigma) if sigma > 0 else np.ones(1)
+        return cls(np.convolve(gaussian, np.full(k, 1 / k)), -(len(gaussian) // 2) - k // 2)
 
 
 def limit_outliers(micrograph: Array, deviations: float) -> tuple[Array, int]:

@@ -18,6 +18,7 @@ from gembench.engine.score_map import ScoreMap, finished, merge
 from gembench.errors import InputError
 
 if TYPE_CHECKING:
+    from gembench.engine.filters import LineFilter
     from gembench.engine.peaks import PeakSettings
 
 Array = NDArray[Any]
@@ -77,7 +78,10 @@ class Search(ABC):
     memory: bytes that its arrays and what it keeps of the templates must not exceed in the computer's memory;
         it may change from one micrograph to the next
     statistics: of the latest micrograph
+    line_filter: that is put on the next micrographs before they are searched, by devices; None for none
     """
+
+    line_filter: LineFilter | None = None
 
     def __init__(
         self, bank: TemplateBank, *, method: Method, library: Transforms, dtype: str, threads: int,

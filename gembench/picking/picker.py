@@ -79,6 +79,7 @@ class Picker:
         `serve`; reduction: of their maps, see `engine.mpi.reductions`
     memory: bytes that the search on the CPU may take, with what is made of a micrograph before
     stall_limit: see `engine.gpu.search.GPUSearch`
+    filters: what filters micrographs, 'GPU', or 'CPU' with the reason; of a search on GPUs
     Raises InputError for fewer than one thread, for an FFT library or a device that cannot be used, and for
         what only the CPU or only a GPU does.
     """
@@ -120,6 +121,15 @@ class Picker:
         else:
             options |= {"threads": threads} if on_cpu else {}
             self.search = open_search(bank, device=device, **options)
+        self.filters = self._who_filters(device) if on_gpu else "CPU"
+
+    def _who_filters(self, device: str) -> str:
+        """See `filters`."""
+        if uses_cpu(device):
+            return "CPU: CPU threads search every micrograph too"
+        if self.settings.beside is not None:
+            return "CPU: what surrounds picks is looked at in the filtered micrograph"
+        return "GPU"
 
     def __enter__(self) -> Self:
         return self
@@ -178,7 +188,7 @@ class Picker:
         be prepared.
         """
         self._make_room(micrograph.data.size)
-        return prepare(micrograph, self.settings, exclude, self.threads)
+        return prepare(micrograph, self.settings, exclude, self.threads, leave_filter=self.filters == "GPU")
 
     def pick(self, ready: Prepared) -> Picked:
         """The picks of one micrograph; raises what `search_one` does."""
@@ -193,6 +203,8 @@ class Picker:
         self._largest = max(self._largest, ready.image.nbytes)
         if isfinite(self.memory):
             self.search.memory = self.memory - COPIES * ready.image.nbytes
+        if self.filters == "GPU":
+            self.search.line_filter = ready.line_filter
         try:
             maps = self.search.run(ready.image, exclude=ready.exclude)
         except (InputError, StalledError) as error:

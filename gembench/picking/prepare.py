@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank, grid_angles
 from gembench.engine.filters import (
+    LineFilter,
     average,
+    average_shift,
     centred,
     contrast_margin,
     limit_outliers,
@@ -42,6 +44,7 @@ class Prepared:
 
     image: (H, W), outliers limited, filtered; shift: in pixels, that the filter gave it
     limited: number of outlier pixels; exclude: (H, W), true where no pick may be
+    line_filter: that is left to the search, the image being as it was read but for outliers
     """
 
     micrograph: Micrograph
@@ -49,6 +52,7 @@ class Prepared:
     shift: float
     limited: int
     exclude: Array | None = None
+    line_filter: LineFilter | None = None
 
 
 @dataclass(frozen=True)
@@ -172,12 +176,14 @@ def with_distance(settings: PickSettings, bank: TemplateBank) -> PickSettings:
 
 
 def prepare(
-    micrograph: Micrograph, settings: PickSettings, exclude: Array | None = None, threads: int = 1
+    micrograph: Micrograph, settings: PickSettings, exclude: Array | None = None, threads: int = 1, *,
+    leave_filter: bool = False,
 ) -> Prepared:
     """What is done to a micrograph before it is searched.
 
-    exclude: (H, W), true where no pick may be. Raises InputError, naming the micrograph, if it cannot be
-    prepared.
+    exclude: (H, W), true where no pick may be
+    leave_filter: whether filters are left to the search, which they are if nothing is excluded
+    Raises InputError, naming the micrograph, if it cannot be prepared.
     """
     try:
         border, (rows, columns) = settings.peaks.border, micrograph.shape
@@ -187,7 +193,14 @@ def prepare(
         if not settings.clip and (count := limit_outliers(image, FAR)[1]):
             log.warning("%s: %d pixels lie more than %d standard deviations off, beside which particles do"
                         " not show: leave --clip at 10", micrograph.path, count, FAR)
-        return Prepared(micrograph, *filtered(image, settings, threads), exclude)
+        line_filter = None
+        if leave_filter and exclude is None:
+            line_filter = LineFilter.of(image.shape, resolution=settings.lowpass, k=settings.average,
+                                        pixel_size=settings.pixel_size)
+        if line_filter is None:
+            return Prepared(micrograph, *filtered(image, settings, threads), exclude)
+        image, limited = limited_outliers(image, settings)
+        return Prepared(micrograph, image, average_shift(settings.average), limited, line_filter=line_filter)
     except InputError as error:
         raise InputError(f"{micrograph.path}: {error}") from None
 
@@ -197,10 +210,15 @@ def filtered(micrograph: Array, settings: PickSettings, threads: int = 1) -> tup
 
     Returns it with the shift in pixels that the filter gave it, and the number of outlier pixels.
     """
-    image, limited = limit_outliers(micrograph, settings.clip) if settings.clip else (micrograph, 0)
+    image, limited = limited_outliers(micrograph, settings)
     image = lowpass(centred(image), settings.lowpass, settings.pixel_size, threads)
     image, shift = average(image, settings.average)
     return image, shift, limited
+
+
+def limited_outliers(micrograph: Array, settings: PickSettings) -> tuple[Array, int]:
+    """A micrograph (H, W) with its outlier pixels limited as the settings say, and their number."""
+    return limit_outliers(micrograph, settings.clip) if settings.clip else (micrograph, 0)
 
 
 def find_areas(folder: str | Path | None, micrographs: list[Path]) -> dict[Path, Path]:

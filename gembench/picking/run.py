@@ -180,6 +180,7 @@ class PickRun:
             "threads": search.threads, "fft": search.library.name, "fft_version": search.library.version(),
             "fft_choice": None if choice is None else asdict(choice), "machine": machine.describe(),
             "libraries": machine.libraries(),
+            **({"filters": self.picker.filters} if self.picker.on_gpu else {}),
         }
 
     def pick(self, path: Path) -> Outcome:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gembench.engine.filters import LineFilter
 from gembench.engine.gpu.buffers import Buffers
 from gembench.engine.gpu.kernels import SURVEY_THREADS
 from gembench.engine.gpu.plan import GPUPlan
@@ -54,6 +56,7 @@ class DeviceCorrelator:
         self.counts = Counts()
         self.clock: Clock | None = None
         self._graph = graph
+        self._weights: Any = None
         self._graphs: dict[bool, Any] = {}
         self._disc = NONE
         self._running: list[tuple[Any, Any, int]] = []
@@ -63,9 +66,10 @@ class DeviceCorrelator:
         """What is launched inside counts as one stage, if there is a clock."""
         return self.clock(stage) if self.clock is not None else nullcontext()
 
-    def frame(self, image: Array) -> None:
-        """Take a micrograph with its margins (h, w), forget all scores, and transform its tiles.
+    def frame(self, image: Array, line_filter: LineFilter | None = None) -> None:
+        """Take a micrograph, forget all scores, and transform its tiles.
 
+        image: (h, w) with its margins; (H, W) without them if it is to be filtered
         Raises InputError for a constant micrograph.
         """
         narrow = np.can_cast(image.dtype, np.float32)
@@ -77,23 +81,50 @@ class DeviceCorrelator:
             self._buffers["score"].fill(NO_SCORE)
             self._buffers["index"].fill(-1)
             self._disc, self._running, self.counts, self.busy = NONE, [], Counts(forward=2), 0.0
-            moments = self._moments(np.int32(not narrow))
+            wide = np.int32(not narrow)
+            if line_filter is not None:
+                wide = self._filter(line_filter, wide)
+            moments = self._moments(wide)
             start = self._main.record()
             with self._timed("frame"):
-                self._transform_frame(np.int32(not narrow), *moments)
+                self._transform_frame(wide, *moments)
             self._running.append((start, self._main.record(), 0))
+
+    def _filter(self, line_filter: LineFilter, wide: np.int32) -> np.int32:
+        """Filter the pixels and fill their margins; returns that they are doubles now.
+
+        It takes no memory of its own: rows are filtered to where the squares' spectra will be.
+        """
+        y, x, buffers = self.plan.y.frame, self.plan.x.frame, self._buffers
+        height, width = self.plan.micrograph
+        shape = np.int32(height), np.int32(width)
+        self._weights = self._cupy.asarray(line_filter.weights)  # kept until the device has read them
+        weights = self._weights, np.int32(line_filter.first), np.int32(len(line_filter.weights))
+        mean = np.float64(self._moment(height * width, wide, 1, 0.0, 1.0))
+        start = self._main.record()
+        margin = np.int32(self.plan.base.margin)
+        for name, (rows, columns), args in (
+            ("filter_rows", (height, width),
+             (buffers["pixels"], wide, mean, *shape, *weights, buffers["squares"])),
+            ("filter_columns", (y, x), (buffers["squares"], *shape, margin, *weights, buffers["pixels"])),
+        ):
+            with self._timed("frame"):
+                self._turned.kernels.launch(name, (-(-columns // SURVEY_THREADS), rows),
+                                            (SURVEY_THREADS,), args)
+        self._running.append((start, self._main.record(), 0))
+        return np.int32(1)
+
+    def _moment(self, size: int, wide: np.int32, power: int, mean: float, sigma: float) -> float:
+        """One moment of so many pixels, see the kernel."""
+        sums = self._buffers["partial"]
+        args = (self._buffers["pixels"], wide, np.int64(size), np.float64(mean), np.float64(sigma),
+                np.int32(power), sums)
+        self._turned.kernels.launch("moment", sums.shape, (SURVEY_THREADS,), args, 8 * SURVEY_THREADS)
+        return float(sums.get().sum()) / size
 
     def _moments(self, wide: np.int32) -> tuple[float, float, float]:
         """Mean and sigma of the micrograph, and the rms of T^2 - 1 of the standardised one, T."""
-        partial, size = self._buffers["partial"], self.plan.y.frame * self.plan.x.frame
-
-        def moment(power: int, mean: float, sigma: float) -> float:
-            args = (self._buffers["pixels"], wide, np.int64(size), np.float64(mean), np.float64(sigma),
-                    np.int32(power), partial)
-            self._turned.kernels.launch("moment", partial.shape, (SURVEY_THREADS,), args,
-                                        8 * SURVEY_THREADS)
-            return float(partial.get().sum()) / size
-
+        moment = partial(self._moment, self.plan.y.frame * self.plan.x.frame, wide)
         mean = moment(1, 0.0, 1.0)
         sigma = float(np.sqrt(moment(2, mean, 1.0)))
         if not sigma > 1e-12 * abs(mean):

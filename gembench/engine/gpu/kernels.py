@@ -88,8 +88,11 @@ class Shape(NamedTuple):
 
 
 def survey_source(pad: int) -> str:
-    """The kernels that look at a bank and a micrograph; pad: of the templates' spline, 0 for none."""
-    return _joined(["common", "turn", "survey"], struct("Turn", TURN), struct("Record", RECORD),
+    """The kernels that look at a bank, and at a micrograph and filter it.
+
+    pad: of the templates' spline, 0 for none
+    """
+    return _joined(["common", "turn", "survey", "filter"], struct("Turn", TURN), struct("Record", RECORD),
                    PAD=pad)
 
 

@@ -31,6 +31,7 @@ Array = NDArray[Any]
 Storage = Literal["single", "half"]
 CACHE_SHARE = 0.5  # of the L2 cache that products in work may take; spectra and maps pass through the rest
 RESERVE = 256 << 20  # bytes left to the driver, for kernels and graphs
+FILTERED_BYTES = 8  # of a pixel while a micrograph is filtered
 SUMMED = 1 << 15  # pixels at least that one block sums up
 GEOMETRY = np.dtype([(name, "i4") for name in (
     "height", "width", "map_width", "margin", "box_height", "box_width", "top", "left", "extent_y",
@@ -146,10 +147,12 @@ class GPUPlan:
         mask_products = self.tiles_at_once * (2 * group if self.owns else 1)
         rows = max(self.pairs * self.y.extent * (2 if self.owns else 1), size)
         real, index = np.dtype(self.base.dtype), np.dtype(np.int32)
+        pixels, tile = self.micrograph[0] * self.micrograph[1], size * size * wide.itemsize
+        tiles = max(self.tiles, -(-pixels * FILTERED_BYTES // tile))  # in `squares` a micrograph is filtered
         needed: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
             "pixels": ((self.y.frame * self.x.frame,), np.dtype(np.float64)),
             "partial": ((min(max(self.y.frame * self.x.frame // SUMMED, 1), 512),), np.dtype(np.float64)),
-            "image": ((self.tiles, size, size), stored), "squares": ((self.tiles, size, size), wide),
+            "image": ((self.tiles, size, size), stored), "squares": ((tiles, size, size), wide),
             "rows": ((rows, size), wide),
             "templates": ((self.pairs, size, size), stored), "masks": ((masks, size, size), wide),
             "score": (self.micrograph, real), "index": (self.micrograph, index),

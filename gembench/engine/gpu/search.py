@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gembench.engine.bank import TemplateBank
 from gembench.engine.exact.plan import Edges, make_plan
+from gembench.engine.filters import LineFilter
 from gembench.engine.gpu import contest
 from gembench.engine.gpu import device as gpu
 from gembench.engine.gpu.batch_queue import BatchQueue
@@ -123,12 +124,13 @@ class GPUSearch(ShareSearch):
     ) -> list[Job]:
         """What every device's thread is to do with a micrograph (H, W) that is `checked` and prepared for."""
         assert self.plan is not None
-        if margin := self.plan.base.margin:
+        if (margin := self.plan.base.margin) and self.line_filter is None:
             image = np.pad(image, margin, mode="reflect")
         jobs: list[Job] = []
         for info, correlator in zip(self._infos, self._correlators, strict=True):
             progress = Progress(f"GPU {info.index} ({info.name})")
-            jobs.append((progress, partial(self._consume, progress, correlator, image, work, on_template)))
+            jobs.append((progress, partial(self._consume, progress, correlator, image, work, on_template,
+                                           line_filter=self.line_filter)))
         return jobs
 
     def work_together(self, jobs: list[Job], work: BatchQueue) -> None:
@@ -235,7 +237,7 @@ class GPUSearch(ShareSearch):
 
     def _consume(
         self, progress: Progress, correlator: DeviceCorrelator, image: Array, work: BatchQueue,
-        on_template: Callable[[int], None] | None, what: str = "",
+        on_template: Callable[[int], None] | None, what: str = "", line_filter: LineFilter | None = None,
     ) -> None:
         """One device's thread: the micrograph, then batches until none is left, then the maps."""
         numbers: list[int] = []
@@ -249,7 +251,7 @@ class GPUSearch(ShareSearch):
                 progress(f"{what}batch {numbers[0]} of {work.count}" if numbers else f"{what}the maps")
 
         progress(f"{what}the micrograph's spectra")
-        correlator.frame(image)
+        correlator.frame(image, line_filter)
         for number, batch in work:
             correlator.process(batch)
             numbers.append(number)

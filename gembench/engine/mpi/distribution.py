@@ -36,6 +36,8 @@ from gembench.errors import InputError
 if TYPE_CHECKING:
     from mpi4py import MPI
 
+    from gembench.engine.filters import LineFilter
+
 Array = NDArray[Any]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -160,6 +162,15 @@ class SharedSearch(Search):
         """What this rank's search takes: see `Search.least_bytes`."""
         return self._search.least_bytes(shape)
 
+    @property
+    def line_filter(self) -> LineFilter | None:
+        """That every rank's devices put on the next micrographs."""
+        return self._search.line_filter
+
+    @line_filter.setter
+    def line_filter(self, line_filter: LineFilter | None) -> None:
+        self._search.line_filter = line_filter
+
     def run(
         self, micrograph: Array, *, exclude: Array | None = None,
         on_template: Callable[[int], None] | None = None,
@@ -176,7 +187,7 @@ class SharedSearch(Search):
         knowledge = None
         with suppress(InputError):  # which the search says
             knowledge = self._search.knowledge((image.shape[0], image.shape[1]))
-        self._announce((image.dtype.str, image.shape, exclude is not None, knowledge))
+        self._announce((image.dtype.str, image.shape, exclude is not None, knowledge, self.line_filter))
         self._broadcast(image)
         if exclude is not None:
             self._broadcast(exclude)
@@ -188,7 +199,7 @@ class SharedSearch(Search):
     def serve(self) -> None:
         """Take part in the root's searches until it closes its search. On the others only."""
         while (announced := self._announce(None)) is not None:
-            dtype, shape, has_exclude, knowledge = announced
+            dtype, shape, has_exclude, knowledge, self.line_filter = announced
             if knowledge is not None:
                 self._search.learn(knowledge)
             image = self._broadcast(np.empty(shape, dtype))
@@ -224,7 +235,7 @@ class SharedSearch(Search):
         self.statistics = replace(self._search.statistics, counts=_sum(counts for _, counts in reports))
         return reduce_maps(self.communicator, partial, name=self.reduction, threads=self._fold_threads)
 
-    def _announce(self, message: tuple[str, tuple[int, ...], bool, Any] | None) -> Any:
+    def _announce(self, message: tuple[str, tuple[int, ...], bool, Any, LineFilter | None] | None) -> Any:
         """The root's message on all ranks; the others may wait for long."""
         wait(self.communicator.Ibarrier())
         return self.communicator.bcast(message)
