@@ -75,3 +75,11 @@ class Picks:
     def shifted(self, dx: float, dy: float) -> Picks:
         """The same picks moved by (dx, dy) pixels."""
         return replace(self, x=self.x + dx, y=self.y + dy)
+
+
+def full_turn(psi: FloatArray) -> FloatArray:
+    """Angles in [0, 360), degrees, exact if they lie there already; NaN for one without end.
+
+    Programs write negative ones too, and turns of more than one.
+    """
+    return np.where(np.isinf(psi), np.nan, psi) % 360 % 360  # the first gives 360 for a tiny negative angle

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from gembench.engine.picks import FloatArray, IntArray, Picks
+from gembench.engine.picks import FloatArray, IntArray, Picks, full_turn
 from gembench.errors import InputError
 from gembench.io.coordinates.notes import Notes
 from gembench.io.coordinates.rows import (
@@ -64,14 +64,6 @@ DIALECTS = (RELION, CRYOLO, XMIPP)
 def relion_view(path: Path, class_number: FloatArray) -> IntArray:
     """RELION's class number, from 1, 0 or NaN if unknown, as our view, from 0, -1 if unknown."""
     return indices(path, "class", np.maximum(class_number, 0) - 1)
-
-
-def full_turn(psi: FloatArray) -> FloatArray:
-    """Angles in [0, 360), degrees, exact if they lie there already; NaN for one without end.
-
-    RELION also writes negative ones.
-    """
-    return np.where(np.isinf(psi), np.nan, psi) % 360 % 360  # the first gives 360 for a tiny negative angle
 
 
 def read_star(path: Path, micrograph: str, notes: Notes | None = None) -> list[Picks]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gembench.engine.picks import Picks
+from gembench.engine.picks import Picks, full_turn
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_text
 from gembench.io.coordinates.star.optics import (
@@ -31,7 +31,6 @@ from gembench.io.coordinates.star.read import (
     TOP_Y,
     X,
     Y,
-    full_turn,
 )
 from gembench.io.names import extension
 
