@@ -89,12 +89,8 @@ class CompressedGroup:
             some = range(start, min(start + together, rows.stop))
             values = maps[:, some.start : some.stop].reshape(len(maps), -1)
             numerators, inverses, variance = self.products(values, work)
-            for i, row in enumerate(some):
-                spans = i * nx + np.column_stack([first, np.where(used[row], last, first)])
-                fold_spans(numerators, inverses, self.mask_of, spans, np.int32(self.first), i * nx,
-                           score[row], index[row], inverse[row])
-                if (spans[:, 1] > spans[:, 0]).any():
-                    np.minimum(lowest[row], variance[i * nx : (i + 1) * nx], out=lowest[row])
+            fold_rows(numerators, inverses, self.mask_of, variance, used, first, last, np.int32(self.first),
+                      some.start, some.stop, score, index, inverse, lowest)
 
     def workspace(self, n: int) -> tuple[Array, ...]:
         """Arrays for the products at `n` pixels."""
@@ -138,25 +134,32 @@ def inverse_sigmas(means: Array, squares: Array, lowest: Array) -> None:
 
 
 @kernel
-def fold_spans(
-    numerators: Array, inverses: Array, mask_of: Array, spans: Array, first: Any, start: int, score: Array,
-    index: Array, inverse: Array,
+def fold_rows(
+    numerators: Array, inverses: Array, mask_of: Array, variance: Array, used: Array, begin: Array,
+    end: Array, first: Any, top: int, bottom: int, score: Array, index: Array, inverse: Array, lowest: Array,
 ) -> None:
-    """Fold the scores of all templates, numerators (K, n), each within its span, into the maximum.
+    """Fold the scores of all templates at the rows from `top` to before `bottom` into the maximum.
 
-    start: which of the n places is the first of score, index and inverse
+    numerators: (K, n) of those rows, one after the other; variance: (n,) the smallest sigma^2 there
+    used: (ny, K), whether a template is scored at a row; begin, end: (K,) its columns
     """
-    for k in range(numerators.shape[0]):
-        a, b = spans[k, 0], spans[k, 1]
-        numerator, sigma = numerators[k, a:b], inverses[mask_of[k], a:b]
-        scores, indices = score[a - start : b - start], index[a - start : b - start]
-        number = np.int32(first + k)
-        for i in range(b - a):
-            ncc = numerator[i] * sigma[i]
-            better = ncc > scores[i]
-            scores[i] = ncc if better else scores[i]
-            indices[i] = number if better else indices[i]
-    take_inverses(inverses, mask_of, first, start, index, inverse)
+    for row in range(top, bottom):
+        start = (row - top) * score.shape[1]
+        anything = False
+        for k in range(numerators.shape[0]):
+            a, b = begin[k], end[k] if used[row, k] else begin[k]
+            anything |= b > a
+            numerator, sigma = numerators[k, start + a :], inverses[mask_of[k], start + a :]
+            scores, indices, number = score[row, a:b], index[row, a:b], np.int32(first + k)
+            for i in range(b - a):
+                ncc = numerator[i] * sigma[i]
+                better = ncc > scores[i]
+                scores[i] = ncc if better else scores[i]
+                indices[i] = number if better else indices[i]
+        take_inverses(inverses, mask_of, first, start, index[row], inverse[row])
+        if anything:
+            for i in range(score.shape[1]):
+                lowest[row, i] = min(lowest[row, i], variance[start + i])
 
 
 @kernel
