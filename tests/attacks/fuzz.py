@@ -36,7 +36,8 @@ from readers import READERS, Reader, prepare
 
 from gembench.errors import InputError
 
-PATIENCE = 5.0  # seconds for a case
+PATIENCE = 5.0  # seconds of the processor for a case; of the clock, WAITING times as many
+WAITING = 6
 ADDRESSES = 2**30  # bytes that a process may take beyond what it holds at the start
 KEPT = Path(".fuzz")
 Steps = Sequence[tuple[int, int, int]]
@@ -99,7 +100,7 @@ class Attack:
         path.write_bytes(content)
         result = self.result
         result.cases += 1
-        before, start = held(reset=True), time.monotonic()
+        before, start = held(reset=True), time.process_time()
         failure = None
         try:
             with limited(PATIENCE):
@@ -114,7 +115,7 @@ class Attack:
             failure = _place("hang"), f"longer than {PATIENCE:g} s"
         except Exception as error:
             failure = _place(type(error).__name__), f"{type(error).__name__}: {error!s:.200}"
-        result.slowest = max(result.slowest, time.monotonic() - start)
+        result.slowest = max(result.slowest, time.process_time() - start)
         taken = held() - before
         result.most = max(result.most, taken)
         if failure is None and taken > max(10 * len(content), 0) + self.reader.memory:
@@ -178,20 +179,26 @@ def held(*, reset: bool = False) -> int:
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """HangError after so many seconds; the process ends if it does not even come to that."""
+    """HangError after so many seconds of the processor, whatever else runs here, or if it waits for long.
+
+    The process ends if it does not even come to that.
+    """
 
     def hang(number: int, frame: FrameType | None) -> None:
         raise HangError
 
-    before = signal.signal(signal.SIGALRM, hang)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    faulthandler.dump_traceback_later(10 * seconds, exit=True)
+    before = {number: signal.signal(number, hang) for number in (signal.SIGALRM, signal.SIGPROF)}
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, WAITING * seconds)
+    faulthandler.dump_traceback_later(2 * WAITING * seconds, exit=True)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def limit_memory() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,11 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(name, quiet, tmp_path, mo
     result = fuzz.Attack(fuzz.READERS[name], tmp_path / "attack").run(CASES, 1)
     assert result.cases >= CASES
     assert not {at: what for at, (what, _, _) in result.failures.items()}
+
+
+def test_what_computes_or_waits_for_ever_is_a_hang() -> None:
+    with pytest.raises(fuzz.HangError), fuzz.limited(0.05):
+        while True:
+            pass
+    with pytest.raises(fuzz.HangError), fuzz.limited(0.05):
+        time.sleep(60)
