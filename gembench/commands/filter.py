@@ -16,10 +16,12 @@ EXAMPLES = """\
 examples:
   gembench filter picks/ --threshold 0.53 -o chosen/
   gembench filter picks/picks.star --threshold 0.45 --distance 120 --views 0 -o chosen.star
+  gembench filter picks/ --beside 0.5 -o single/
   gembench filter picks/ --border 75 --micrographs micrographs/ --max-picks 100 -o chosen/
 
 Pick once with a low --threshold, look at `gembench score`, and filter at the threshold that it names. The
-rules apply in this order: views, threshold, distance (the better of two stays), border, the best so many.
+rules apply in this order: views, threshold, distance (the better of two stays), border, beside, the best so
+many. Picks say what is beside them if they were made with `gembench pick --beside-column`, or with --beside.
 """
 
 
@@ -38,6 +40,9 @@ def add_parser(subparsers: Any) -> None:
                        help="of picks closer than this to each other, the best")
     rules.add_argument("--border", metavar="PX", type=real, default=0.0,
                        help="picks so far from every edge; needs --micrographs")
+    rules.add_argument("--beside", metavar="F", type=real,
+                       help="picks whose template, at its angle, reaches at most this part of their score"
+                       " beside them, as 0.5")
     rules.add_argument("--max-picks", metavar="N", type=many, help="the best so many of a micrograph")
     rules.add_argument("--views", metavar="0,1", help="picks of these views")
     parser.add_argument("--micrographs", metavar="DIR", type=readable, help="folder of the micrographs")
@@ -56,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.border and args.micrographs is None:
         raise InputError(f"--border {args.border:g}: needs the size of micrographs; give --micrographs DIR")
-    rules = Rules(args.threshold, args.distance, args.border, args.max_picks, _views(args.views))
+    rules = Rules(args.threshold, args.distance, args.border, args.beside, args.max_picks, _views(args.views))
     _check_output(args)
     shape = frame_sizes(args.micrographs) if args.border else None
     picks = read_coordinates(args.picks)

@@ -118,6 +118,9 @@ def add_peaks(parser: argparse.ArgumentParser) -> None:
                        help="drop a pick where its template, at its angle, reaches more than this part of its"
                        " score 1/2 to 3/4 of --distance beside it, as on a tube; 0.5 suits single particles,"
                        " 0.6 or none crowded ones (default: none)")
+    group.add_argument("--beside-column", action="store_true",
+                       help="drop none for that, but write what is beside each pick, for `gembench filter"
+                       " --beside`: about a millisecond a pick")
 
 
 def pixel_size_of(args: argparse.Namespace) -> float:

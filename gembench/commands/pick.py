@@ -156,6 +156,7 @@ def _arguments(args: argparse.Namespace) -> tuple[Sources, Outputs, PickSettings
         pixel_size_of(args), args.angle_step, args.contrast, args.template_contrast, args.interpolation,
         args.symmetry, args.average, args.lowpass, args.clip, args.method, args.precision, args.edges, peaks,
         args.spectra, mask_distance=args.distance is None, beside=args.beside,
+        beside_column=args.beside_column,
     )
     return (
         sources_of(args),

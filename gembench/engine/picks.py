@@ -26,6 +26,7 @@ class Picks:
     psi: in-plane angle in degrees, float64, counter-clockwise as displayed with y down; NaN if unknown
     label: what an annotator called it ('side', 'unsure', ...), str; '' if unknown
     pixel_size: A/px; None if unknown
+    beside: highest score of the same template around the pick, float64, see `picking.beside`; NaN if unknown
 
     Raises ValueError if the columns differ in length.
     """
@@ -39,13 +40,14 @@ class Picks:
     psi: FloatArray = field(default_factory=lambda: np.empty(0))
     label: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
     pixel_size: float | None = None
+    beside: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         n = np.size(self.x)
         unknown: dict[str, tuple[type, object]] = {
             "x": (np.float64, 0.0), "y": (np.float64, 0.0), "score": (np.float64, np.nan),
             "template": (np.int32, -1), "view": (np.int32, -1), "psi": (np.float64, np.nan),
-            "label": (np.str_, ""),
+            "label": (np.str_, ""), "beside": (np.float64, np.nan),
         }
         for name, (dtype, value) in unknown.items():
             column: NDArray[Any] = np.atleast_1d(np.asarray(getattr(self, name), dtype))
@@ -71,6 +73,10 @@ class Picks:
         columns = {f.name: getattr(self, f.name)[chosen] for f in fields(self)
                    if f.name not in ("micrograph", "pixel_size")}
         return replace(self, **columns)
+
+    def alone(self, part: float) -> NDArray[np.bool_]:
+        """Which picks have at most this part of their own score beside them; none where it is unknown."""
+        return np.asarray(self.beside <= part * self.score)
 
     def shifted(self, dx: float, dy: float) -> Picks:
         """The same picks moved by (dx, dy) pixels."""

@@ -17,17 +17,22 @@ class Rules:
 
     threshold: lowest score; distance: pixels between centres, the better of two stays
     border: pixels from an edge to a centre; max_picks: the best so many; views: of these only
+    beside: part of a pick's score that its template must not exceed beside it, see `picking.beside`
     """
 
     threshold: float | None = None
     distance: float = 0.0
     border: float = 0.0
+    beside: float | None = None
     max_picks: int | None = None
     views: frozenset[int] | None = None
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not np.isfinite(self.threshold):
             raise InputError(f"threshold {self.threshold}: give a finite score")
+        if self.beside is not None and not 0 < self.beside <= 1:
+            raise InputError(f"beside {self.beside}: give a part of the pick's own score above 0, at most 1,"
+                             " such as 0.5")
         for name, least in (("distance", 0), ("border", 0), ("max_picks", 1)):
             value = getattr(self, name)
             if value is not None and not (value >= least and np.isfinite(value)):
@@ -41,6 +46,7 @@ def keep(picks: Picks, rules: Rules, shape: tuple[int, int] | None = None) -> Pi
     Raises InputError for a rule that the picks cannot answer: scores or views that they do not have.
     """
     needs_scores = rules.threshold is not None or rules.distance > 0 or rules.max_picks is not None
+    needs_scores = needs_scores or rules.beside is not None
     if needs_scores and not np.isfinite(picks.score).all():
         raise InputError(f"{picks.micrograph}: some picks have no score: filter by border or views only")
     if rules.views is not None:
@@ -58,4 +64,9 @@ def keep(picks: Picks, rules: Rules, shape: tuple[int, int] | None = None) -> Pi
         far_edge = np.array([shape[1] - 1, shape[0] - 1])
         room = np.minimum(picks.xy, far_edge - picks.xy).min(axis=1)
         picks = picks[room >= rules.border]
+    if rules.beside is not None:
+        if np.isnan(picks.beside).any():
+            raise InputError(f"{picks.micrograph}: some picks do not say what is beside them: pick with"
+                             " --beside-column")
+        picks = picks[picks.alone(rules.beside)]
     return picks[: rules.max_picks]

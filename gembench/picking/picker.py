@@ -93,10 +93,10 @@ class Picker:
             raise InputError(f"{threads} threads: give at least 1")
         self.bank, self.settings, self.threads = bank, settings, threads
         self.peaks = settings.peaks  # that are taken before what surrounds them is looked at
+        if settings.looks_beside and not settings.peaks.distance:
+            raise InputError("what is beside picks needs a distance between picks above 0, by which it is"
+                             " looked for: give one")
         if settings.beside is not None:
-            if not settings.peaks.distance:
-                raise InputError(f"beside {settings.beside}: needs a distance between picks above 0, by which"
-                                 " it looks around them: give one")
             self.peaks = replace(settings.peaks, max_picks=None)
         options: dict[str, Any] = {
             "method": settings.method, "dtype": settings.dtype, "edges": settings.edges,
@@ -127,7 +127,7 @@ class Picker:
         """See `filters`."""
         if uses_cpu(device):
             return "CPU: CPU threads search every micrograph too"
-        if self.settings.beside is not None:
+        if self.settings.looks_beside:
             return "CPU: what surrounds picks is looked at in the filtered micrograph"
         return "GPU"
 
@@ -216,10 +216,12 @@ class Picker:
         ready, maps = searched.ready, searched.maps
         picks, decoys = picks_as_read(maps, self.bank, self.peaks, ready)
         dropped = None
-        if self.settings.beside is not None:
+        if self.settings.looks_beside:
             in_maps = picks.shifted(ready.shift, ready.shift)
             beside = beside_scores(ready.image, self.bank, in_maps, self.peaks.distance)
-            kept = picks[beside <= self.settings.beside * picks.score]
+            picks = replace(picks, beside=beside)
+        if self.settings.beside is not None:
+            kept = picks[picks.alone(self.settings.beside)]
             picks, dropped = kept[: self.settings.peaks.max_picks], len(picks) - len(kept)
         return Picked(picks, maps, ready.limited, searched.statistics, decoys if self.bank.decoys else None,
                       dropped)

@@ -39,6 +39,7 @@ class PickSettings:
         distance of `peaks` is 0
     beside: a pick is dropped where what surrounds it reaches more than this part of its score, see
         `picking.beside`; None for not
+    beside_column: whether picks say what surrounds them, as they do with `beside`
     """
 
     pixel_size: float
@@ -57,6 +58,7 @@ class PickSettings:
     spectra: Storage = "single"
     mask_distance: bool = True
     beside: float | None = None
+    beside_column: bool = False
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.pixel_size) and self.pixel_size > 0):
@@ -71,12 +73,19 @@ class PickSettings:
             raise InputError(f"beside {self.beside}: give a part of the pick's own score above 0, at most 1,"
                              " such as 0.5")
 
+    @property
+    def looks_beside(self) -> bool:
+        """Whether it is looked at what surrounds picks."""
+        return self.beside_column or self.beside is not None
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON holds them; the distance is among them, so not where it is from."""
         values = asdict(self)
         del values["mask_distance"]
         if self.beside is None:  # as in folders that were picked before there was any
             del values["beside"]
+        if not self.beside_column or self.beside is not None:  # which writes the same
+            del values["beside_column"]
         return values
 
 

@@ -47,6 +47,6 @@ def _same_picks(picks: Picks, others: Picks | None) -> bool:
     """Whether both hold the same picks, in every column."""
     if others is None or picks.pixel_size != others.pixel_size:
         return False
-    columns = ("x", "y", "score", "template", "view", "psi", "label")
+    columns = ("x", "y", "score", "template", "view", "psi", "label", "beside")
     return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
                for a, b in ((getattr(picks, name), getattr(others, name)) for name in columns))

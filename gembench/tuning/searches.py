@@ -70,7 +70,7 @@ class Searches:
     def kept(self, picks: Sequence[Picks], distance: float, border: float, threshold: float | None = None,
              max_picks: int | None = None) -> list[Picks]:
         """The picks that `gembench filter` would keep."""
-        rules = Rules(threshold, distance, border, max_picks)
+        rules = Rules(threshold, distance, border, max_picks=max_picks)
         return [keep(rows, rules, self.shapes[rows.micrograph]) for rows in picks]
 
     def beside(self, picks: Sequence[Picks], least: float, settings: PickSettings,

@@ -154,3 +154,41 @@ def test_a_folder_is_bound_to_it(folder, capsys):
     assert main([*COMMAND, "--beside", "0.6", "-o", "out", "--quiet"]) == 0
     assert main([*COMMAND, "-o", "out"]) == 2
     assert "beside" in capsys.readouterr().err
+
+
+def test_what_is_beside_is_a_column_that_filter_goes_by(folder, capsys):
+    """The picks that are kept are those that pick keeps, and a table holds the column as well."""
+    command = [*COMMAND, "--average", "1", "--quiet"]
+    assert main([*command, "-o", "plain"]) == 0
+    assert main([*command, "--beside-column", "-o", "all"]) == 0
+    assert main([*command, "--beside", "0.6", "-o", "wanted"]) == 0
+    (plain, *_), (every, *_), (wanted, *_) = (read_coordinates(f"{name}/a.star")
+                                              for name in ("plain", "all", "wanted"))
+    assert every.xy.tolist() == plain.xy.tolist()
+    assert np.isnan(plain.beside).all()
+    assert "gembenchBeside" not in Path("plain/a.star").read_text()
+    assert every.alone(0.6).sum() == len(wanted) < len(every)
+    assert wanted.beside.tolist() == every.beside[every.alone(0.6)].tolist()
+    assert json.loads(Path("all/run.json").read_text())["settings"]["beside_column"] is True
+    assert "beside_column" not in json.loads(Path("wanted/run.json").read_text())["settings"]
+    assert main(["convert", "all/picks.star", "all.csv", "--quiet"]) == 0
+    for source in ("all", "all.csv"):
+        output = f"kept-{source}-"
+        assert main(["filter", source, "--beside", "0.6", "-o", output, "--quiet"]) == 0
+        kept = next(part for part in read_coordinates(f"{output}/picks.star") if part.micrograph == "a.mrc")
+        assert kept.xy.tolist() == wanted.xy.tolist()
+        assert kept.beside.tolist() == wanted.beside.tolist()
+    assert main(["filter", "plain", "--beside", "0.6", "-o", "none"]) == 2
+    assert "--beside-column" in capsys.readouterr().err
+    assert main(["filter", "all", "--beside", "1.5", "-o", "none"]) == 2
+    assert "such as 0.5" in capsys.readouterr().err
+    assert not Path("none").exists()
+
+
+def test_the_best_so_many_are_taken_after_what_is_beside(folder):
+    command = [*COMMAND, "--average", "1", "--quiet"]
+    assert main([*command, "--beside-column", "-o", "all"]) == 0
+    assert main(["filter", "all", "--beside", "0.6", "--max-picks", "2", "-o", "two", "--quiet"]) == 0
+    every, two = (read_coordinates(f"{name}/a.star")[0] for name in ("all", "two"))
+    assert two.score.tolist() == every.score[every.alone(0.6)][:2].tolist()
+    assert main([*command, "--beside-column", "--distance", "0", "-o", "none"]) == 2

@@ -41,6 +41,7 @@ _SYNONYMS = {
     "view": ("view",),
     "class_number": ("classnumber", "rlnclassnumber"),
     "psi": ("psi", "anglepsi", "rlnanglepsi"),
+    "beside": ("beside", "gembenchbeside"),
     "label": ("label", "class", "type", "classname", "category"),
     "pixel_size": ("pixelsize", "apix", "rlnmicrographpixelsize", "micrographpixelsize", "angpix"),
 }
@@ -115,4 +116,4 @@ def find_columns(path: Path, heading: Sequence[str]) -> Columns:
     if "view" in at and "class_number" in at:
         unused.append(heading[at.pop("class_number")])
     return Columns(at, geometry, tuple(name for name in unused if name.strip()),
-                   tuple(heading) == _OWN)
+                   tuple(heading) in (_OWN, (*_OWN, "beside")))

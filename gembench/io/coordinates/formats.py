@@ -21,7 +21,7 @@ from gembench.io.coordinates.star.write import Shape, write_cbox, write_star, wr
 from gembench.io.coordinates.tables import looks_like_table, read_table, write_table, write_topaz
 from gembench.io.names import COORDINATE_EXTENSIONS
 
-ALL = ("score", "template", "view", "psi", "label", "pixel_size")
+ALL = ("score", "template", "view", "psi", "label", "pixel_size", "beside")
 _STAR_BLOCK = re.compile(rb"(?m)^\s*(data_\S*|loop_)\s*$")
 
 

@@ -72,17 +72,21 @@ def looks_like_table(path: Path) -> bool:
 def write_table(path: Path, picks: Sequence[Picks], *, delimiter: str) -> None:
     """Write every value of every pick, full precision, unknown values as empty cells.
 
+    What is beside a pick has a column only where it is known of one.
+
     Raises InputError if the file cannot be written.
     """
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(FIELDS)
+    has_beside = any(np.isfinite(part.beside).any() for part in picks)
+    writer.writerow([*FIELDS, *["beside"] * has_beside])
     for part in picks:
         for n in range(len(part)):
             writer.writerow([
                 part.micrograph, float(part.x[n]), float(part.y[n]), _or_empty(part.score[n]),
                 "" if part.template[n] < 0 else part.template[n], "" if part.view[n] < 0 else part.view[n],
                 _or_empty(part.psi[n]), part.label[n], part.pixel_size or "",
+                *[_or_empty(part.beside[n])] * has_beside,
             ])
     atomic_text(path, text.getvalue())
 
@@ -179,7 +183,7 @@ def _cell(path: Path, line: int, row: Sequence[str], name: str, cell: str, comma
     """One cell as text or number; an empty one is unknown unless a position is needed."""
     if name in _TEXT_FIELDS:
         return cell
-    is_position = name not in ("score", "template", "view", "class_number", "psi", "pixel_size")
+    is_position = name not in ("score", "template", "view", "class_number", "psi", "pixel_size", "beside")
     if not is_position and cell.lower() in _NO_VALUE:
         return math.nan
     if comma and _DECIMAL_COMMA.fullmatch(cell):
@@ -253,7 +257,7 @@ def _to_picks(
         score = usable_scores(path, score, notes)
     view = index("view") if "view" in cells else relion_view(path, number("class_number"))
     label = np.asarray(cells.get("label", [""] * n), np.str_)
-    picks = Picks("", x, y, score, index("template"), view, number("psi"), label)
+    picks = Picks("", x, y, score, index("template"), view, number("psi"), label, beside=number("beside"))
     if n == 0 and "micrograph" not in cells:
         return [Picks(micrograph, picks.x, picks.y)]
     names = Names.of(cells["micrograph"]) if "micrograph" in cells else Names.same(micrograph, n)

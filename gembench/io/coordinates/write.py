@@ -24,7 +24,7 @@ from gembench.io.coordinates.star.optics import Optics
 from gembench.io.coordinates.star.write import Shape
 from gembench.io.names import COORDINATE_EXTENSIONS, micrograph_key, path_key
 
-_UNKNOWN = {"score": np.nan, "template": -1, "view": -1, "psi": np.nan, "label": ""}
+_UNKNOWN = {"score": np.nan, "template": -1, "view": -1, "psi": np.nan, "label": "", "beside": np.nan}
 
 
 def write_coordinates(

@@ -2,10 +2,10 @@
 
 rlnCoordinateX and rlnCoordinateY are the particle's centre in micrograph pixels from 0, and rlnAnglePsi
 turns counter-clockwise as displayed with row 0 on top: both as ours. rlnClassNumber is our view + 1, 0 if
-unknown. The template's index and the label have no RELION name: they go into _gembenchTemplate and
-_gembenchLabel, which RELION keeps unread, and are written only where known. RELION counts the rows of a TIFF
-from the bottom: for such a micrograph rlnCoordinateY and rlnAnglePsi are turned over, and _gembenchTopY keeps
-our own y.
+unknown. The template's index, the label and what is beside a pick have no RELION name: they go into
+_gembenchTemplate, _gembenchLabel and _gembenchBeside, which RELION keeps unread, and are written only where
+known. RELION counts the rows of a TIFF from the bottom: for such a micrograph rlnCoordinateY and rlnAnglePsi
+are turned over, and _gembenchTopY keeps our own y.
 
 The evidence is RELION 3.1.3's: relion_autopick finds what scipy.ndimage.rotate turned by +a at
 rlnAnglePsi = a in [0, 360), at the very pixel; relion_project --psi turns the same way;
@@ -40,7 +40,8 @@ from gembench.io.names import extension
 X, Y, Z = "rlnCoordinateX", "rlnCoordinateY", "rlnCoordinateZ"
 IMAGE = "rlnImageName"
 SCORE, CLASS, PSI = "rlnAutopickFigureOfMerit", "rlnClassNumber", "rlnAnglePsi"
-TEMPLATE, LABEL, TOP_Y = "gembenchTemplate", "gembenchLabel", "gembenchTopY"
+TEMPLATE, LABEL, BESIDE = "gembenchTemplate", "gembenchLabel", "gembenchBeside"
+TOP_Y = "gembenchTopY"
 _UNNAMED = ("", "particles", "particle", "images", "coordinates", "cryolo", "header", "picks")
 
 
@@ -113,7 +114,7 @@ def _codes(names: Names, part: Names) -> np.ndarray[tuple[int], np.dtype[np.int6
 
 def _joined(parts: Sequence[Picks]) -> Picks:
     """The rows of several blocks, one below the other."""
-    names = ("x", "y", "score", "template", "view", "psi", "label")
+    names = ("x", "y", "score", "template", "view", "psi", "label", "beside")
     columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts])
                                for name in names}
     return Picks("", **columns)
@@ -128,8 +129,8 @@ def _read_relion(
 ) -> tuple[Picks, Names] | None:
     """The rows of one block of RELION's columns; None if it names its micrographs and has none."""
     score = _score_column(loop, dialect)
-    columns, texts = loop.read((X, Y, Z, score, CLASS, PSI, TEMPLATE, TOP_Y), (MICROGRAPH, IMAGE, LABEL), (X,
-                                                                                                           Y))
+    columns, texts = loop.read((X, Y, Z, score, CLASS, PSI, TEMPLATE, TOP_Y, BESIDE),
+                               (MICROGRAPH, IMAGE, LABEL), (X, Y))
     if not len(loop) and (MICROGRAPH in texts or IMAGE in texts):
         return None
     y, psi = columns[Y], np.where(columns[PSI] == UNSET, np.nan, columns[PSI])
@@ -149,6 +150,7 @@ def _read_relion(
         view=relion_view(path, columns[CLASS]),
         template=indices(path, TEMPLATE, columns[TEMPLATE]), psi=full_turn(psi),
         label=np.array(label.distinct or [""], np.str_)[label.index],
+        beside=np.where(np.isfinite(columns[BESIDE]), columns[BESIDE], np.nan),
     )
     return picks, names
 

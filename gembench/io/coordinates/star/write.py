@@ -23,6 +23,7 @@ from gembench.io.coordinates.star.optics import (
     Optics,
 )
 from gembench.io.coordinates.star.read import (
+    BESIDE,
     CLASS,
     LABEL,
     PSI,
@@ -175,6 +176,7 @@ def _particles(picks: Sequence[Picks], shape: Shape | None, extra: dict[str, lis
         PSI: any_known("psi", lambda values: ~np.isnan(values)),
         TEMPLATE: any_known("template", lambda values: values >= 0),
         LABEL: any_known("label", lambda values: values != ""),
+        BESIDE: any_known("beside", lambda values: ~np.isnan(values)),
         TOP_Y: any(height is not None for height in heights),
     }
     columns = [X, Y, *(column for column, present in has.items() if present), MICROGRAPH, *extra]
@@ -186,6 +188,7 @@ def _particles(picks: Sequence[Picks], shape: Shape | None, extra: dict[str, lis
         values = {
             SCORE: map(_number, part.score), CLASS: map(str, part.view + 1), PSI: map(_angle, psi),
             TEMPLATE: map(str, part.template), LABEL: map(quoted, part.label.tolist()),
+            BESIDE: map(_number, part.beside),
             TOP_Y: map(_number, part.y if height is not None else np.full(len(part), np.nan)),
         }
         kept = [map(_number, part.x), map(_number, y), *(values[c] for c, present in has.items() if present)]
