@@ -129,3 +129,18 @@ def test_unknown_contrast_must_be_given():
     with pytest.raises(InputError, match="template 0 does not show whether its particle is dark or bright"):
         matched_contrast(flat, mask, "dark")
     assert matched_contrast(flat, mask, "dark", stated="dark")[1] == []
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (4, 7), (60, 61)])
+def test_the_limit_is_that_of_numpys_median(shape, dtype):
+    image = np.random.default_rng(3).normal(1e3, 1, shape).astype(dtype)
+    median = np.median(image)
+    spread = 1.4826 * np.median(np.abs(image - median))
+    limited, number = limit_outliers(image, 1.0)
+    expected = np.clip(image, median - spread, median + spread) if spread > 0 else image
+    assert limited.dtype == expected.dtype
+    assert limited.tobytes() == expected.tobytes()
+    assert number == (expected != image).sum()
+    image[0, 0] = np.nan
+    assert limit_outliers(image, 1.0)[0] is image
