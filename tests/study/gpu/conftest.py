@@ -42,14 +42,14 @@ def irfft2(x, s, norm, overwrite_x):
 
 
 @pytest.fixture(scope="session")
-def emulated_site(tmp_path_factory) -> Path:
-    """A folder that holds the modules cupy and cupyx.scipy.fft; kernels are compiled once a session."""
+def emulated_site(tmp_path_factory, request) -> Path:
+    """A folder that holds the modules cupy and cupyx.scipy.fft; kernels are compiled once, and kept."""
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed: kernels cannot be emulated")
     folder = tmp_path_factory.mktemp("site")
-    (folder / "kernels").mkdir()
     (folder / "cupyx" / "scipy").mkdir(parents=True)
-    (folder / "cupy.py").write_text(CUPY.format(emulated=str(EMULATED), cache=str(folder / "kernels")))
+    kernels = request.config.cache.mkdir("gpu-kernels")
+    (folder / "cupy.py").write_text(CUPY.format(emulated=str(EMULATED), cache=str(kernels)))
     for package in ("cupyx", "cupyx/scipy"):
         (folder / package / "__init__.py").touch()
     (folder / "cupyx/scipy/fft.py").write_text(FFT)

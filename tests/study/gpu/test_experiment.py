@@ -180,7 +180,7 @@ def test_the_gpu_picks_the_real_and_the_simulated_particle_that_the_cpu_picks(em
     experiment = study("gpu_picks")
     (simulated,) = experiment.grids["quick"]
     for data in ("simulated", "klh"):
-        case = type(simulated)({**simulated, "data": data})
+        case = type(simulated)({**simulated, "data": data, "angle_step": 180})
         assert not experiment.skip(case)
         done = Measurement(experiment, case, 1)
         told = done.close(tmp_path / "none.npz", done.sample())["metrics"]
@@ -193,8 +193,8 @@ def test_a_gpu_with_other_scores_than_the_cpu_s_fails(emulated):
     from gembench.study.measure.worker import HookError, Measurement
 
     experiment = study("gpu_picks")
-    (case,) = experiment.grids["quick"]
-    done = Measurement(experiment, case, 1)
+    (quick,) = experiment.grids["quick"]
+    done = Measurement(experiment, type(quick)({**quick, "angle_step": 180}), 1)
     done.inputs.maps[0].score[:] += 1e-3
     with pytest.raises(HookError, match=r"check: ValueError: scores are off by 1.0e-03 of the CPU's"):
         done.sample()

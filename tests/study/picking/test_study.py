@@ -124,3 +124,31 @@ def test_rows_on_a_gpu_are_beside_the_others_and_skipped_without_one(monkeypatch
     quick = [case for case in STUDY.grids["quick"] if "device" in case]
     assert all(STUDY.skip(case) == reason for case in quick)
     assert len(quick) == len(STUDY.grids["quick"]) / 2
+
+
+def test_a_row_on_a_gpu_says_what_share_of_the_time_it_worked(measured, monkeypatch):
+    from gembench.engine.gpu import device
+    from gembench.study.picking import shares
+
+    devices = []
+
+    class Pretended(shares.Picker):
+        """Picks on the CPU whatever it is told, and says that the device worked 10 ms a micrograph."""
+
+        def __init__(self, bank, settings, *, device="cpu", **options):
+            devices.append(device)
+            super().__init__(bank, settings, **options)
+
+        def pick_all(self, paths):
+            for picked in super().pick_all(paths):
+                picked.statistics.device_seconds = 0.01
+                yield picked
+
+    monkeypatch.setattr(shares, "Picker", Pretended)
+    monkeypatch.setattr(device, "unavailable", lambda: "")
+    monkeypatch.setattr(device, "count", lambda: 1)
+    output, inputs, case = measured(device="gpu")
+    assert devices == ["gpu", "gpu"]  # before the clock, and by it
+    assert len(output[0]) == 2
+    assert STUDY.metrics(output, inputs, case)["device_busy"] == pytest.approx(0.02 / sum(output[2]))
+    assert "device_busy" not in STUDY.metrics(output, inputs, case.without("device"))
