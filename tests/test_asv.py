@@ -63,10 +63,10 @@ def suite_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_asv_finds_every_kind_of_benchmark(tmp_path: Path) -> None:
     pytest.importorskip("asv_runner")
-    found = tmp_path / "found.json"
+    listing = tmp_path / "found.json"
     subprocess.run([sys.executable, "-c", "import sys; from asv_runner.discovery import _discover;"
-                    " _discover(sys.argv[1:])", str(ROOT / "experiments" / "asv"), str(found)], check=True)
-    benchmarks = {entry["name"]: entry for entry in json.loads(found.read_text())}
+                    " _discover(sys.argv[1:])", str(ROOT / "experiments" / "asv"), str(listing)], check=True)
+    benchmarks = {entry["name"]: entry for entry in json.loads(listing.read_text())}
     assert {entry["type"] for entry in benchmarks.values()} == {"time", "peakmemory", "track"}
     assert {name.split(".")[0] for name in benchmarks} == {
         "correlate", "fft", "kernels", "memory", "peaks", "quality", "scoring"}

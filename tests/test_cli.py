@@ -84,16 +84,16 @@ def test_nothing_asked_for_is_help_and_an_error(capsys):
     assert "commands:" in err
 
 
-@pytest.mark.parametrize(("words", "told"), [
+@pytest.mark.parametrize(("words", "message"), [
     (["pluck"], "'pluck'"), (["pick"], "--templates"), (["pick", "--loud"], "--templates"), ([""], "COMMAND"),
 ])
-def test_a_command_line_that_is_not_understood_is_one_line(capsys, words, told):
+def test_a_command_line_that_is_not_understood_is_one_line(capsys, words, message):
     assert ended(*words) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("gembench: error: ")
     assert err.count("\n") == 1
-    assert told in err
+    assert message in err
 
 
 @pytest.mark.parametrize(("error", "code", "line"), [

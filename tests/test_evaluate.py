@@ -32,10 +32,10 @@ def line(*x, **columns):
 
 @pytest.mark.parametrize("method", ["optimal", "greedy"])
 def test_nearest_pairs_within_the_radius(method):
-    found = match(line(0, 10, 50), line(52, 11), 5, method)
-    assert found.pick.tolist() == [1, 2]
-    assert found.truth.tolist() == [1, 0]
-    assert found.distance.tolist() == [1, 2]
+    matched = match(line(0, 10, 50), line(52, 11), 5, method)
+    assert matched.pick.tolist() == [1, 2]
+    assert matched.truth.tolist() == [1, 0]
+    assert matched.distance.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("method", ["optimal", "greedy"])
@@ -61,11 +61,11 @@ def test_optimal_beats_greedy():
 
 
 def test_optimal_takes_the_shorter_of_two_full_pairings():
-    found = match(line(0, 2), line(1, 3.5), 4, "optimal")
-    assert found.truth.tolist() == [0, 1]
-    assert found.distance.sum() == 2.5
-    found = match(at((0, 2), (1, 1)), at((1, 1), (0, 0)), 2, "optimal")  # 2 + 0 against twice sqrt(2)
-    assert found.distance.tolist() == [2, 0]
+    matched = match(line(0, 2), line(1, 3.5), 4, "optimal")
+    assert matched.truth.tolist() == [0, 1]
+    assert matched.distance.sum() == 2.5
+    matched = match(at((0, 2), (1, 1)), at((1, 1), (0, 0)), 2, "optimal")  # 2 + 0 against twice sqrt(2)
+    assert matched.distance.tolist() == [2, 0]
 
 
 def test_greedy_goes_by_score_then_by_given_order():
@@ -79,8 +79,8 @@ def test_a_dense_crowd_is_matched_whole():
     rng = np.random.default_rng(0)
     truth = at(*rng.uniform(0, 400, (400, 2)))
     order = rng.permutation(400)
-    found = match(truth[order].shifted(0.01, 0), truth, 60, "optimal")  # one big component
-    assert found.truth.tolist() == order.tolist()
+    matched = match(truth[order].shifted(0.01, 0), truth, 60, "optimal")  # one big component
+    assert matched.truth.tolist() == order.tolist()
 
 
 def test_bad_matching_input_is_one_line():
@@ -112,21 +112,21 @@ def brute_force(picks, truth, radius):
 @settings(deadline=None)
 @given(points, points, st.sampled_from([0, 1, 1.5, 2, 3, 10]))
 def test_optimal_is_what_brute_force_finds(picks, truth, radius):
-    found = match(picks, truth, radius, "optimal")
+    matched = match(picks, truth, radius, "optimal")
     count, total = brute_force(picks, truth, radius)
-    assert len(found) == count
-    assert found.distance.sum() == pytest.approx(total)
+    assert len(matched) == count
+    assert matched.distance.sum() == pytest.approx(total)
 
 
 @settings(deadline=None)
 @given(points, points, st.sampled_from([0, 1, 2, 3]), st.sampled_from(["optimal", "greedy"]))
 def test_every_matching_is_one_to_one_within_the_radius(picks, truth, radius, method):
-    found = match(picks, truth, radius, method)
-    assert len(found) <= min(len(picks), len(truth))
-    assert len(set(found.pick)) == len(set(found.truth)) == len(found)
-    assert (found.distance <= radius).all()
-    offset = picks.xy[found.pick] - truth.xy[found.truth]
-    np.testing.assert_allclose(found.distance, np.hypot(*offset.T))
+    matched = match(picks, truth, radius, method)
+    assert len(matched) <= min(len(picks), len(truth))
+    assert len(set(matched.pick)) == len(set(matched.truth)) == len(matched)
+    assert (matched.distance <= radius).all()
+    offset = picks.xy[matched.pick] - truth.xy[matched.truth]
+    np.testing.assert_allclose(matched.distance, np.hypot(*offset.T))
 
 
 @settings(deadline=None)
@@ -244,9 +244,9 @@ def test_no_pick_at_all_is_recall_zero_and_no_precision():
     ({"resamples": -1}, "-1 bootstrap resamples"),
 ])
 def test_bad_input_is_one_line(change, message):
-    given_ = {"picks": [line(0, score=[0.5])], "truth": [line(0)], "radius": 5} | change
+    options = {"picks": [line(0, score=[0.5])], "truth": [line(0)], "radius": 5} | change
     with pytest.raises(InputError, match=message) as caught:
-        evaluate(**given_)
+        evaluate(**options)
     assert "\n" not in str(caught.value)
 
 
@@ -356,8 +356,8 @@ def test_areas_agree_with_scikit_learn(data):
     ranking, top = result.ranking, slice(2 * result.n_truth)
     if ranking.true.any():
         among_picks = average_precision_score(ranking.true, ranking.score)
-        found = ranking.true.sum() / result.n_truth
-        assert result.average_precision == pytest.approx(among_picks * found)
+        recall = ranking.true.sum() / result.n_truth
+        assert result.average_precision == pytest.approx(among_picks * recall)
     else:
         assert result.average_precision == 0
     if result.roc is not None:
@@ -372,10 +372,10 @@ def many_micrographs(n=12):
     rng = np.random.default_rng(3)
     truth = [at(*rng.integers(0, 40, (6, 2)) * 50, name=f"{k}.mrc") for k in range(n)]
     picks = []
-    for one in truth:
-        found = one.xy[rng.random(6) < 0.8] + 1
-        xy = np.concatenate([found, rng.integers(0, 40, (4, 2)) * 50 + 25])
-        picks.append(at(*xy, name=one.micrograph, score=np.round(rng.random(len(xy)), 2)))
+    for part in truth:
+        hits = part.xy[rng.random(6) < 0.8] + 1
+        xy = np.concatenate([hits, rng.integers(0, 40, (4, 2)) * 50 + 25])
+        picks.append(at(*xy, name=part.micrograph, score=np.round(rng.random(len(xy)), 2)))
     return picks, truth
 
 

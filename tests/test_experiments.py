@@ -61,13 +61,13 @@ class Measured:
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     """Measures a study when it is first asked for."""
-    known: dict[str, Measured] = {}
+    studies: dict[str, Measured] = {}
     folder = tmp_path_factory.mktemp("arrays")
 
     def get(name: str) -> Measured:
-        if name not in known:
-            known[name] = Measured(name, folder)
-        return known[name]
+        if name not in studies:
+            studies[name] = Measured(name, folder)
+        return studies[name]
 
     return get
 
@@ -176,9 +176,10 @@ experiment = replace(right, run=run)
 def test_the_paper_method_is_counted(measured):
     rows = {row["step"]: row.metrics for row in measured("methods").rows}
     assert rows["paper"]["transforms"] == 5 * rows["paper"]["templates"] + 2
-    counted = [told["transforms"] / told["templates"] for told in rows.values() if "transforms" in told]
+    counted = [metrics["transforms"] / metrics["templates"] for metrics in rows.values()
+               if "transforms" in metrics]
     assert counted == sorted(counted, reverse=True)  # no step needs more than the one before
-    assert max(told.get("score_difference", 0) for told in rows.values()) < 1e-5
+    assert max(metrics.get("score_difference", 0) for metrics in rows.values()) < 1e-5
     assert rows["banded"]["picks"] > 0
 
 

@@ -34,7 +34,7 @@ FILES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 def imports(module: str) -> tuple[tuple[str, bool], ...]:
     """The modules of gembench that a module imports, and whether it does while it is itself imported."""
     tree = ast.parse(FILES[module].read_text())
-    found = []
+    imported = []
     for node, early in statements(tree, True):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -42,8 +42,8 @@ def imports(module: str) -> tuple[tuple[str, bool], ...]:
             assert node.level == 0, f"{module}: imports are absolute"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             names = [name if name in FILES else str(node.module) for name in names]
-        found += [(name, early) for name in names if name in FILES and name != module]
-    return tuple(dict.fromkeys(found))
+        imported += [(name, early) for name in names if name in FILES and name != module]
+    return tuple(dict.fromkeys(imported))
 
 
 def statements(node: ast.AST, early: bool) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:

@@ -48,10 +48,10 @@ def with_maps(matched: Matched, change) -> Matched:
 
 
 def test_a_right_peer_passes_with_its_difference(task, matched):
-    told = task.check(matched)
-    assert told["score_difference"] < 1e-5
-    assert told["score_correlation"] > 0.999999
-    assert told["templates_right"] == 1
+    metrics = task.check(matched)
+    assert metrics["score_difference"] < 1e-5
+    assert metrics["score_correlation"] > 0.999999
+    assert metrics["templates_right"] == 1
 
 
 def test_a_wrong_peer_is_never_timed(task, matched):
@@ -64,9 +64,9 @@ def test_a_wrong_peer_is_never_timed(task, matched):
 
 def test_a_peer_that_scores_otherwise_is_compared_and_not_failed(task, matched):
     otherwise = replace(task, peer=type("Otherwise", (), {"tolerance": None, "label": "otherwise"})())
-    told = otherwise.check(with_maps(matched, lambda maps: ScoreMap(7 * maps.score, maps.index)))
-    assert told["score_difference"] > 1
-    assert told["score_correlation"] == pytest.approx(1)
+    metrics = otherwise.check(with_maps(matched, lambda maps: ScoreMap(7 * maps.score, maps.index)))
+    assert metrics["score_difference"] > 1
+    assert metrics["score_correlation"] == pytest.approx(1)
 
 
 def test_a_program_without_maps_must_pick_every_planted_particle(task, matched):
@@ -109,7 +109,7 @@ def test_a_limited_image_holds_nothing_finer():
     once = limited(image, 20.0)
     np.testing.assert_allclose(limited(np.full((32, 32), 3.0), 20.0), 3.0)
     assert once.std() < 0.3 * image.std()
-    left, had = (np.abs(np.fft.rfft2(one - one.mean())) for one in (once, image))
+    left, had = (np.abs(np.fft.rfft2(pixels - pixels.mean())) for pixels in (once, image))
     assert left[40:56, 20:].max() < 0.05 * had.max()
 
 
@@ -140,12 +140,12 @@ def test_a_case_runs_is_checked_and_has_its_metrics():
     case = Case({**QUICK["disc", 0, "gembench"], "n": 256, "template": 32})
     inputs = STUDY.setup(case)
     output = STUDY.run(inputs, case)
-    told = {**STUDY.check(output, inputs, case), **STUDY.metrics(output, inputs, case)}
+    metrics = {**STUDY.check(output, inputs, case), **STUDY.metrics(output, inputs, case)}
     assert STUDY.seconds(output, inputs, case) > 0
-    assert told["templates"] == 36
-    assert told["memory_mib"] > 1
-    assert told["templates_turned_by"] == "gembench"
-    assert {"score_difference", "score_correlation", "templates_right", "version"} <= set(told)
+    assert metrics["templates"] == 36
+    assert metrics["memory_mib"] > 1
+    assert metrics["templates_turned_by"] == "gembench"
+    assert {"score_difference", "score_correlation", "templates_right", "version"} <= set(metrics)
 
 
 def planted_picks(name: str, truth: Picks, wrong: int) -> Picks:
@@ -159,18 +159,18 @@ def test_the_threshold_is_chosen_on_the_other_half():
     rng = np.random.default_rng(1)
     truth = [Picks(f"m{i}.mrc", rng.uniform(900, 1900, 5), np.arange(5) * 200.0 + 400, label=["side"] * 5)
              for i in range(4)]
-    told = statistics([planted_picks(one.micrograph, one, 3) for one in truth], truth, TARGET)
-    assert told["n_truth"] == 20
-    assert told["recall"] == told["precision"] == told["f1"] == 1
-    assert told["n_picks"] == 20
-    assert told["thresholds"] == pytest.approx([0.9 - 0.6 * 4 / 7] * 2)
-    assert told["mean_distance_px"] == 0
+    metrics = statistics([planted_picks(marks.micrograph, marks, 3) for marks in truth], truth, TARGET)
+    assert metrics["n_truth"] == 20
+    assert metrics["recall"] == metrics["precision"] == metrics["f1"] == 1
+    assert metrics["n_picks"] == 20
+    assert metrics["thresholds"] == pytest.approx([0.9 - 0.6 * 4 / 7] * 2)
+    assert metrics["mean_distance_px"] == 0
 
 
 def test_a_single_micrograph_is_its_own_other_half():
     truth = Picks("m.mrc", [900.0, 1200], [900.0, 900], label=["side"] * 2)
-    told = statistics([planted_picks("m.mrc", truth, 2)], [truth], TARGET)
-    assert (told["recall"], told["n_picks"]) == (1, 2)
+    metrics = statistics([planted_picks("m.mrc", truth, 2)], [truth], TARGET)
+    assert (metrics["recall"], metrics["n_picks"]) == (1, 2)
 
 
 def test_a_round_takes_the_next_micrographs_and_begins_again(monkeypatch):
@@ -200,8 +200,8 @@ def rows() -> list[Row]:
             time = speed[case.picker] * (0.6 if case.cores == "all" else 1)
             time *= 30 if case.task == "picks" else 1
             time *= 0.1 if case.get("lowpass") and case.picker == "relion" else 1
-            found = {"recall": 0.9, "precision": 0.8 + 0.02 * len(case.picker), "f1": 0.85}
-            made.append(Row(case, "ok", samples=(time, 1.1 * time, 0.95 * time, time), metrics=found,
+            metrics = {"recall": 0.9, "precision": 0.8 + 0.02 * len(case.picker), "f1": 0.85}
+            made.append(Row(case, "ok", samples=(time, 1.1 * time, 0.95 * time, time), metrics=metrics,
                             run={"experiment": "peers", "machine": {"name": "here"}}))
     return made
 

@@ -69,7 +69,7 @@ def pick(data, tmp_path):
     def run(*options, **inputs):
         out = tmp_path / "out"
         assert main(command(data, out, *options, **inputs)) == 0
-        return {one.micrograph: one for one in read_coordinates(out / "picks.star")}
+        return {part.micrograph: part for part in read_coordinates(out / "picks.star")}
 
     return run
 
@@ -88,19 +88,19 @@ def assert_planted(picks, within=0.5, micrographs=PLANTED):
         if not PLANTED[name]:
             assert name not in picks
             continue
-        one = picks[name]
-        order = np.argsort(one.x)
+        part = picks[name]
+        order = np.argsort(part.x)
         x, y, view, psi = np.array(sorted(PLANTED[name])).T
-        assert len(one) == len(x)
-        assert np.hypot(one.x[order] - x, one.y[order] - y).max() < within
-        assert one.view[order].tolist() == view.tolist()
-        assert one.psi[order].tolist() == psi.tolist()
-        assert one.template[order].tolist() == (view * ANGLES + psi // STEP).tolist()
+        assert len(part) == len(x)
+        assert np.hypot(part.x[order] - x, part.y[order] - y).max() < within
+        assert part.view[order].tolist() == view.tolist()
+        assert part.psi[order].tolist() == psi.tolist()
+        assert part.template[order].tolist() == (view * ANGLES + psi // STEP).tolist()
 
 
 def test_planted_particles_come_out_with_their_view_and_angle(default):
     """In picks.star, and the same in the file of each micrograph, best first, with the pixel size."""
-    picks = {one.micrograph: one for one in read_coordinates(default / "picks.star")}
+    picks = {part.micrograph: part for part in read_coordinates(default / "picks.star")}
     assert_planted(picks)
     for name in PLANTED:
         own = read_coordinates((default / name).with_suffix(".star"), micrograph=name)[0]
@@ -246,35 +246,35 @@ def test_symmetry_spares_equal_turns(data, pick):
 
 
 def test_max_picks_keeps_the_best(pick, default):
-    best = {one.micrograph: one[:1] for one in read_coordinates(default / "picks.star")}
-    for name, one in pick("--max-picks", 1).items():
-        assert len(one) == 1
-        np.testing.assert_array_equal(one.xy, best[name].xy)
+    best = {part.micrograph: part[:1] for part in read_coordinates(default / "picks.star")}
+    for name, rows in pick("--max-picks", 1).items():
+        assert len(rows) == 1
+        np.testing.assert_array_equal(rows.xy, best[name].xy)
 
 
 def test_border_is_kept_from_the_edges(pick):
     """45 px leave out (180, 44) and (40, 60), and nothing else that was planted."""
     picks = pick("--border", 45)
-    xy = np.concatenate([one.xy for one in picks.values()])
+    xy = np.concatenate([part.xy for part in picks.values()])
     room = np.column_stack([xy, np.array(SHAPE[::-1]) - 1 - xy]).min(1)
     assert room.min() > 45 - 1  # half a pixel is the refinement's, half the averaging filter's
-    found = {(name, x, y) for name, one in picks.items() for x, y in np.rint(one.xy)}
-    assert {("a.mrc", 120, 50), ("a.mrc", 200, 140), ("b.mrc", 60, 150)} <= found
-    assert not {("a.mrc", 40, 60), ("b.mrc", 180, 44)} & found
+    places = {(name, x, y) for name, part in picks.items() for x, y in np.rint(part.xy)}
+    assert {("a.mrc", 120, 50), ("a.mrc", 200, 140), ("b.mrc", 60, 150)} <= places
+    assert not {("a.mrc", 40, 60), ("b.mrc", 180, 44)} & places
 
 
 def test_gempickers_border_is_that_of_the_box(pick):
     """32 px from an edge to the box of 32 px leave out (180, 44) and (40, 60)."""
     picks = pick("--peaks", "gempicker", "--border", 32)
-    assert {name: sorted(np.rint(one.x).tolist()) for name, one in picks.items()} == {
+    assert {name: sorted(np.rint(part.x).tolist()) for name, part in picks.items()} == {
         "a.mrc": [120, 200], "b.mrc": [60]}
 
 
 def test_thresholds_are_those_of_the_scores(pick, default):
-    scores = sorted(np.concatenate([one.score for one in read_coordinates(default / "picks.star")]))
+    scores = sorted(np.concatenate([part.score for part in read_coordinates(default / "picks.star")]))
     low, high = np.mean(scores[:2]), np.mean(scores[-2:])
     picks = pick("--threshold", low, "--high-threshold", high)
-    assert sorted(np.concatenate([one.score for one in picks.values()])) == scores[1:-1]
+    assert sorted(np.concatenate([part.score for part in picks.values()])) == scores[1:-1]
 
 
 def test_nothing_is_picked_in_excluded_areas(data, pick):
@@ -292,13 +292,13 @@ def test_maps_hold_the_scores_and_indices_of_the_picks(pick, tmp_path):
     picks = pick("--save-maps", "--average", 1)
     assert {path.name for path in (tmp_path / "out" / "maps").iterdir()} == {
         f"{stem}_{what}.mrc" for stem in "abc" for what in ("score", "index")}
-    for name, one in picks.items():
+    for name, part in picks.items():
         score, index = (read_micrograph(tmp_path / "out" / "maps" / name.replace(".", f"_{what}."))
                         for what in ("score", "index"))
         assert (score.shape, score.pixel_size) == (SHAPE, PIXEL_SIZE)
-        y, x = np.rint(one.y).astype(int), np.rint(one.x).astype(int)
-        np.testing.assert_allclose(score.data[y, x], one.score, atol=1e-6)  # STAR keeps six decimals
-        np.testing.assert_array_equal(index.data[y, x], one.template)
+        y, x = np.rint(part.y).astype(int), np.rint(part.x).astype(int)
+        np.testing.assert_allclose(score.data[y, x], part.score, atol=1e-6)  # STAR keeps six decimals
+        np.testing.assert_array_equal(index.data[y, x], part.template)
 
 
 @pytest.mark.parametrize(("edges", "unscored"), [("box", BOX // 2), ("mask", 15), ("reflect", 0)])

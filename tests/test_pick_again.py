@@ -101,7 +101,7 @@ def test_new_micrographs_join(folder):
     after = files()
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {"autopick.star", "picks.star", "run.json"}
-    assert [one.micrograph for one in read_coordinates("out/picks.star")] == ["a.mrc", "b.mrc", "c.mrc"]
+    assert [part.micrograph for part in read_coordinates("out/picks.star")] == ["a.mrc", "b.mrc", "c.mrc"]
     assert len(record()["runs"]) == 2
     assert list(record()["micrographs"]) == ["a", "b", "c"]
 
@@ -116,7 +116,7 @@ def test_a_changed_micrograph_is_picked_again(folder, age):
     assert pick() == 0
     after = files()
     assert after["a.star"] == before["a.star"]
-    picks = {one.micrograph: sorted(np.rint(one.x).tolist()) for one in read_coordinates("out/picks.star")}
+    picks = {part.micrograph: sorted(np.rint(part.x).tolist()) for part in read_coordinates("out/picks.star")}
     assert picks == {"a.mrc": [30, 40, 75], "b.mrc": [35, 45, 80]}
     assert pick() == 0
     assert files() == after
@@ -127,7 +127,7 @@ def test_another_micrograph_of_the_same_name_takes_its_place(folder):
     Path("others").mkdir()
     write_mrc("others/a.mrc", np.roll(micrograph(0), 5, axis=1), 2.0)
     assert pick(micrographs="others") == 0
-    picks = {one.micrograph: sorted(np.rint(one.x).tolist()) for one in read_coordinates("out/picks.star")}
+    picks = {part.micrograph: sorted(np.rint(part.x).tolist()) for part in read_coordinates("out/picks.star")}
     assert picks == {"a.mrc": [35, 45, 80], "b.mrc": [30, 40, 75]}
 
 
@@ -188,11 +188,11 @@ def test_maps_and_plots_asked_for_later(folder):
     assert pick() == 0
     before = files()
     assert pick("--plots") == 0
-    assert {name: one for name, one in files().items() if name.endswith("star")} == {
-        name: one for name, one in before.items() if name.endswith("star")}
+    assert {name: part for name, part in files().items() if name.endswith("star")} == {
+        name: part for name, part in before.items() if name.endswith("star")}
     assert set(files()) - set(before) == {"plots/a.png", "plots/b.png"}
     assert pick("--save-maps") == 0
-    assert contents() == {name: one[0] for name, one in before.items() if name.endswith("star")}
+    assert contents() == {name: part[0] for name, part in before.items() if name.endswith("star")}
     assert {name for name in files() if name.startswith("maps")} == {
         f"maps/{name}_{what}.mrc" for name in "ab" for what in ("score", "index")}
 
@@ -220,12 +220,12 @@ def test_a_bad_micrograph_is_left_out_and_picked_when_repaired(folder, capsys):
         err = capsys.readouterr().err
         assert err.startswith("gembench: error: mics/a.mrc: is not a whole MRC file")
         assert err.count("\n") == 1
-        assert [one.micrograph for one in read_coordinates("out/picks.star")] == ["b.mrc"]
+        assert [part.micrograph for part in read_coordinates("out/picks.star")] == ["b.mrc"]
         assert set(contents()) == {"autopick.star", "b.star", "picks.star"}
         assert record()["micrographs"]["a"]["error"] == err.removeprefix("gembench: error: ").strip()
     Path("mics/a.mrc").write_bytes(good)
     assert pick() == 0
-    assert [one.micrograph for one in read_coordinates("out/picks.star")] == ["a.mrc", "b.mrc"]
+    assert [part.micrograph for part in read_coordinates("out/picks.star")] == ["a.mrc", "b.mrc"]
     assert "error" not in record()["micrographs"]["a"]
 
 
@@ -265,8 +265,8 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(folder):
     assert len(bare) <= 1  # the micrograph whose picks were being written
     before = files()
     assert pick(*options) == 0
-    assert {name: one for name, one in files().items() if name in finished} == {
-        name: one for name, one in before.items() if name in finished}
+    assert {name: part for name, part in files().items() if name in finished} == {
+        name: part for name, part in before.items() if name in finished}
     assert pick(*options, out="whole") == 0
     assert picks_in() == picks_in("whole")
     assert len(picks_in()) == 7

@@ -53,8 +53,8 @@ def picked(folder):
         xy, labels = [], []
         for number, (row, column) in enumerate(np.ndindex(4, 4)):
             y, x = 25 + 48 * row, 25 + 48 * column
-            one = rotate(particle(), rng.uniform(0, 360), outside="constant") if number % 4 else ring
-            image[y - 16 : y + 16, x - 16 : x + 16] += one
+            view = rotate(particle(), rng.uniform(0, 360), outside="constant") if number % 4 else ring
+            image[y - 16 : y + 16, x - 16 : x + 16] += view
             xy.append((x, y))
             labels.append("side" if number % 4 else "top")
         xy.append((10, 100))  # its box leaves the micrograph
@@ -253,8 +253,8 @@ def test_klh_side_views_give_the_known_average(folder):
     assert templates("--from-picks", "few.csv", "--micrographs", klh / "micrographs", "--pixel-size", 2.2,
                      "--box", 272, "--label", "side", "--symmetry", 2, "--quiet", "-o", "t.mrcs") == 0
     average = read_stack("t.mrcs")[0][0]
-    known, mask = read_stack(klh / "templates.mrcs")[0][0], read_stack(klh / "masks.mrcs")[0][0] > 0
-    assert np.corrcoef(average[mask], known[mask])[0, 1] > 0.9
+    template, mask = read_stack(klh / "templates.mrcs")[0][0], read_stack(klh / "masks.mrcs")[0][0] > 0
+    assert np.corrcoef(average[mask], template[mask])[0, 1] > 0.9
 
 
 def test_an_average_of_nothing_warns_and_what_was_skipped_says_why(picked, capsys):

@@ -380,10 +380,10 @@ def _store(path: Path) -> None:
     folder = path.parent / "results" / "node7" / "toy"
     folder.mkdir(parents=True, exist_ok=True)
     path.replace(folder / "a.jsonl")
-    told(load_rows(path.parent / "results", "toy"))
+    tell_all(load_rows(path.parent / "results", "toy"))
 
 
-def told(rows: list[Row]) -> None:
+def tell_all(rows: list[Row]) -> None:
     """All that is said of rows in text: tables, verdicts, their sentences."""
     claims = load_claims(TOY)
     machines = sorted({row.machine for row in rows})

@@ -60,12 +60,12 @@ def test_a_set_is_found_through_the_environment_before_the_cache(cache, microgra
     shutil.copy(micrographs / "m0.mrc", elsewhere / "micrographs")
     (elsewhere / "annotations.csv").write_text("micrograph,x,y,label\nm0.mrc,3,4,side\n")
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "data"))
-    found = find_set("klh")
-    assert (found.name, found.folder, found.pixel_size) == ("klh", elsewhere, 2.2)
-    assert found.micrographs == [elsewhere / "micrographs" / "m0.mrc"]
-    assert found.annotations == elsewhere / "annotations.csv"
-    assert found.templates is None
-    assert found.masks is None
+    data_set = find_set("klh")
+    assert (data_set.name, data_set.folder, data_set.pixel_size) == ("klh", elsewhere, 2.2)
+    assert data_set.micrographs == [elsewhere / "micrographs" / "m0.mrc"]
+    assert data_set.annotations == elsewhere / "annotations.csv"
+    assert data_set.templates is None
+    assert data_set.masks is None
     assert find_set("apoferritin") is None
 
 
@@ -78,14 +78,14 @@ def test_an_environment_that_names_no_folder_is_an_error(cache, monkeypatch, tmp
 @pytest.mark.parametrize("link", [False, True])
 def test_an_imported_set_comes_back(cache, micrographs, tmp_path, link):
     write_coordinates(tmp_path / "a.star", [Picks("m1.png", [3, 20.5], [4, 7.25], label=["side", "top"])])
-    found = import_set(micrographs, "mine", annotations=tmp_path / "a.star", link=link)
-    assert found == find_set("mine")
+    data_set = import_set(micrographs, "mine", annotations=tmp_path / "a.star", link=link)
+    assert data_set == find_set("mine")
     assert names_here() == ["mine"]
-    assert found.pixel_size == pytest.approx(2.2)
-    for path in found.micrographs:
+    assert data_set.pixel_size == pytest.approx(2.2)
+    for path in data_set.micrographs:
         assert path.is_symlink() == link
         assert path.read_bytes() == (micrographs / path.name).read_bytes()
-    (picks,) = read_coordinates(found.annotations)
+    (picks,) = read_coordinates(data_set.annotations)
     assert picks.micrograph == "m1.mrc"
     np.testing.assert_array_equal(picks.xy, [[3, 4], [20.5, 7.25]])
     assert picks.label.tolist() == ["side", "top"]
@@ -150,11 +150,11 @@ def test_fetch_downloads_and_unpacks(cache, micrographs, server):
     address, folder = server
     archive(folder / "set.tar.gz", {"exposure2/m0.mrc": (micrographs / "m0.mrc").read_bytes(),
                                     "exposure2/readme.txt": b"not a micrograph"})
-    found, digest = fetch_set("klh", f"{address}/set.tar.gz")
+    data_set, digest = fetch_set("klh", f"{address}/set.tar.gz")
     assert digest == hashlib.sha256((folder / "set.tar.gz").read_bytes()).hexdigest()
-    assert [p.name for p in found.micrographs] == ["m0.mrc"]
-    assert found.micrographs[0].read_bytes() == (micrographs / "m0.mrc").read_bytes()
-    assert found.pixel_size == 2.2
+    assert [p.name for p in data_set.micrographs] == ["m0.mrc"]
+    assert data_set.micrographs[0].read_bytes() == (micrographs / "m0.mrc").read_bytes()
+    assert data_set.pixel_size == 2.2
     assert [p.name for p in cache.iterdir()] == ["klh"]
 
 

@@ -182,9 +182,9 @@ def test_a_set_on_disk_is_the_same_bytes_and_reads_back(tmp_path):
     stored = read_micrograph(find_micrographs([tmp_path / "a"])[1])
     np.testing.assert_array_equal(stored.data, image)
     assert stored.pixel_size == pytest.approx(2.2)
-    found = {one.micrograph: one for one in read_coordinates(tmp_path / "a" / "truth.star")}
+    read_back = {part.micrograph: part for part in read_coordinates(tmp_path / "a" / "truth.star")}
     if len(picks):
-        np.testing.assert_allclose(found["sim_0002.mrc"].xy, picks.xy, atol=1e-3)
+        np.testing.assert_allclose(read_back["sim_0002.mrc"].xy, picks.xy, atol=1e-3)
     np.testing.assert_array_equal(read_stack(tmp_path / "a" / "masks.mrcs")[0], simulated_templates()[1])
 
 

@@ -71,11 +71,11 @@ def test_direct_scores_agree_with_pearson_under_a_turned_mask():
 @pytest.mark.parametrize("transform", [None, (100, 90), (97, 89)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_one_template_passes_its_check_however_it_is_padded(dtype, transform):
-    one = OneTemplate(Workload.make((96, 80), egg_bank(16, 1)), "scipy", dtype, transform)
-    assert transform is None or one.plan.transform == transform
-    found = one.check(one.run())
-    assert found["error_at_places"] <= workload.TOLERANCE[dtype]
-    assert one.check(one.run()) == found
+    template = OneTemplate(Workload.make((96, 80), egg_bank(16, 1)), "scipy", dtype, transform)
+    assert transform is None or template.plan.transform == transform
+    metrics = template.check(template.run())
+    assert metrics["error_at_places"] <= workload.TOLERANCE[dtype]
+    assert template.check(template.run()) == metrics
 
 
 @pytest.mark.parametrize("wrong", [

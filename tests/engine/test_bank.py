@@ -44,10 +44,10 @@ def test_right_angles_equal_rot90_for_odd_boxes(quarters, interpolation):
 def test_right_angles_turn_about_the_centre_pixel(shape, quarters):
     image = RNG.normal(size=shape)
     expected = turned_about_the_centre_pixel(image, quarters)
-    known = np.isfinite(expected)
-    assert known.sum() >= (min(shape) - 1) ** 2
-    np.testing.assert_array_equal(rotate(image, 90 * quarters)[known], expected[known])
-    assert not rotate(image, 90 * quarters, outside="constant")[~known].any()
+    finite = np.isfinite(expected)
+    assert finite.sum() >= (min(shape) - 1) ** 2
+    np.testing.assert_array_equal(rotate(image, 90 * quarters)[finite], expected[finite])
+    assert not rotate(image, 90 * quarters, outside="constant")[~finite].any()
 
 
 def test_even_box_at_90_degrees_is_rot90_moved_down_by_one_pixel():

@@ -79,13 +79,13 @@ def test_maxima_of_lowered_and_of_raised_scores(dtype):
     slack *= dtype(0.1)
     places = rng.permutation(score.size)
     lowered, raised = score - slack, score + dtype(0.5) * slack
-    for found, expected in [
+    for is_maximum, expected in [
         (maxima(score, places), score == highest_neighbours(score)),
         (maxima(score, places, slack, -1.0), lowered == highest_neighbours(lowered)),
         (maxima(score, places, slack, 0.5), raised >= highest_neighbours(score)),
     ]:
         assert 300 < expected.sum() < 2000
-        np.testing.assert_array_equal(found, expected.ravel()[places])
+        np.testing.assert_array_equal(is_maximum, expected.ravel()[places])
 
 
 @pytest.mark.parametrize("distance", [0, 3])
@@ -211,10 +211,10 @@ def literal_gempicker(maps: ScoreMap, bank: TemplateBank, s: PeakSettings) -> li
         top, left = y - h // 2, x - w // 2
         if min(top, left, H - top - h, W - left - w) >= s.border:
             picked.append((y, x))
-    def alone(one: tuple[int, int]) -> bool:
-        return all(np.hypot(one[0] - b[0], one[1] - b[1]) >= s.distance for b in picked if b != one)
+    def alone(place: tuple[int, int]) -> bool:
+        return all(np.hypot(place[0] - b[0], place[1] - b[1]) >= s.distance for b in picked if b != place)
 
-    return [one for one in picked if alone(one) and maps.score[one] <= s.high_threshold]
+    return [place for place in picked if alone(place) and maps.score[place] <= s.high_threshold]
 
 
 @pytest.mark.parametrize("portion", [1, 30, 1 << 14])

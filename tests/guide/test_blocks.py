@@ -54,11 +54,11 @@ PICKS = "picks"  # that a page reads before it makes any
 
 def blocks(name: str) -> list[tuple[str, str]]:
     """The language and the text of every block of a page, smaller."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGES[name], re.DOTALL | re.MULTILINE)
-    assert 2 * len(found) == PAGES[name].count("```")
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", PAGES[name], re.DOTALL | re.MULTILINE)
+    assert 2 * len(fences) == PAGES[name].count("```")
     for pattern, smaller in SMALLER.items():
-        found = [(language, re.sub(pattern, smaller, code)) for language, code in found]
-    return found
+        fences = [(language, re.sub(pattern, smaller, code)) for language, code in fences]
+    return fences
 
 
 def lines_of(code: str) -> list[str]:

@@ -151,7 +151,7 @@ def test_picks_star_that_repeats_the_others_is_left_out(tmp_path: Path) -> None:
 def test_picks_star_that_holds_something_else_is_read(tmp_path: Path) -> None:
     write_coordinates(tmp_path / "picks.star", [FOO])
     write_coordinates(tmp_path / "bar.csv", [BAR])
-    assert [one.micrograph for one in read_coordinates(tmp_path)] == ["bar.mrc", "foo.001.mrc"]
+    assert [part.micrograph for part in read_coordinates(tmp_path)] == ["bar.mrc", "foo.001.mrc"]
     write_coordinates(tmp_path / "truth.csv", [FOO.shifted(1, 0)])
     with pytest.raises(InputError, match="are picks of one micrograph"):
         read_coordinates(tmp_path)

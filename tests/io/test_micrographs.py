@@ -343,8 +343,8 @@ def test_find_micrographs(tmp_path: Path) -> None:
         (tmp_path / "in" / name).touch()
     (tmp_path / "in" / "sub.mrc").mkdir()
     (tmp_path / "z.jpg").touch()
-    found = find_micrographs([tmp_path / "z.jpg", str(tmp_path / "in")])
-    assert [path.name for path in found] == ["z.jpg", "a.tif", "b.mrc", "c.mrc.gz"]
+    files = find_micrographs([tmp_path / "z.jpg", str(tmp_path / "in")])
+    assert [path.name for path in files] == ["z.jpg", "a.tif", "b.mrc", "c.mrc.gz"]
 
 
 def test_find_micrographs_takes_a_named_stack(tmp_path: Path) -> None:

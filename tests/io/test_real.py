@@ -24,7 +24,7 @@ def data(folder: str) -> Path:
 
 def test_klh_annotations() -> None:
     picks = read_coordinates(data("klh") / "annotations.csv")
-    labels = np.concatenate([one.label for one in picks])
+    labels = np.concatenate([part.label for part in picks])
     assert len(picks) == 41
     assert (np.count_nonzero(labels == "side"), np.count_nonzero(labels == "unsure")) == (548, 133)
 
@@ -36,9 +36,9 @@ def test_micrographs_and_annotations_go_together(folder: str, shape: tuple[int, 
     assert len(files) == count
     assert {read_shape(file) for file in files} == {shape}
     picks = read_coordinates(data(folder) / "annotations.csv")
-    assert {micrograph_key(one.micrograph) for one in picks} == {micrograph_key(file) for file in files}
-    for one in picks:
-        assert ((one.xy >= 0) & (one.xy < shape[::-1])).all()
+    assert {micrograph_key(part.micrograph) for part in picks} == {micrograph_key(file) for file in files}
+    for rows in picks:
+        assert ((rows.xy >= 0) & (rows.xy < shape[::-1])).all()
     assert read_micrograph(files[0], pixel_size=2.2).shape == shape
 
 

@@ -84,11 +84,11 @@ def test_autopick_finds_our_positions_and_angles(project: Path) -> None:
     relion("autopick", "--i", "micrographs.star", "--ref", "refs.mrcs", "--odir", "out/", "--ang", "5",
            "--lowpass", "20", "--angpix", "4", "--particle_diameter", "250", "--min_distance", "200",
            "--threshold", "0.3", "--skip_optimise_scale")
-    (found,) = read_coordinates(project / "out" / "m_autopick.star")
-    order = [int(np.hypot(*(found.xy - at).T).argmin()) for at in PLANTED.xy]
-    np.testing.assert_array_equal(found[order].xy, PLANTED.xy)
-    np.testing.assert_array_equal(found[order].psi, PLANTED.psi)
-    assert len(found) == len(PLANTED)
+    (picks,) = read_coordinates(project / "out" / "m_autopick.star")
+    order = [int(np.hypot(*(picks.xy - at).T).argmin()) for at in PLANTED.xy]
+    np.testing.assert_array_equal(picks[order].xy, PLANTED.xy)
+    np.testing.assert_array_equal(picks[order].psi, PLANTED.psi)
+    assert len(picks) == len(PLANTED)
 
 
 @pytest.mark.parametrize("style", ["3.0", "3.1"])

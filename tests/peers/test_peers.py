@@ -37,16 +37,16 @@ def scene(mask: str) -> tuple[np.ndarray, TemplateBank]:
 @pytest.fixture(scope="module")
 def matched():
     """What a peer makes of the scene, asked for once."""
-    known: dict[tuple[str, str], Matched] = {}
+    matches: dict[tuple[str, str], Matched] = {}
 
     def get(name: str, mask: str) -> Matched:
         reason = PEERS[name].unavailable()
         if reason is not None:
             pytest.skip(reason)
-        if (name, mask) not in known:
+        if (name, mask) not in matches:
             image, bank = scene(mask)
-            known[name, mask] = PEERS[name](bank, pixel_size=2.2).match(image)
-        return known[name, mask]
+            matches[name, mask] = PEERS[name](bank, pixel_size=2.2).match(image)
+        return matches[name, mask]
 
     return get
 
@@ -54,13 +54,13 @@ def matched():
 @pytest.mark.filterwarnings("ignore")  # of other people's packages
 @pytest.mark.parametrize(("name", "mask"), KINDS)
 def test_a_planted_turned_template_is_found_at_its_pixel_and_angle(matched, name, mask):
-    found = matched(name, mask)
-    assert found.templates == 12
-    assert found.seconds >= 0
-    maps = found.maps
+    result = matched(name, mask)
+    assert result.templates == 12
+    assert result.seconds >= 0
+    maps = result.maps
     if maps is None:  # a program that shows only its picks
-        best = found.picks.score.argmax()
-        np.testing.assert_allclose(found.picks.xy[best], PLACE[::-1], atol=1)
+        best = result.picks.score.argmax()
+        np.testing.assert_allclose(result.picks.xy[best], PLACE[::-1], atol=1)
         return
     assert maps.score.shape == maps.index.shape == (SIDE, SIDE)
     assert np.unravel_index(maps.score.argmax(), maps.score.shape) == PLACE
@@ -71,7 +71,7 @@ def test_a_planted_turned_template_is_found_at_its_pixel_and_angle(matched, name
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("name", "mask"), KINDS)
 def test_scores_are_those_of_the_direct_sum_within_the_stated_tolerance(matched, name, mask):
-    found = matched(name, mask)
+    result = matched(name, mask)
     if PEERS[name].tolerance is None:
         pytest.skip(f"{name} scores in another quantity")
     image, bank = scene(mask)
@@ -80,18 +80,18 @@ def test_scores_are_those_of_the_direct_sum_within_the_stated_tolerance(matched,
         bank = replace(bank, masks=np.stack([disc] * len(bank.templates)))
     places = np.random.default_rng(2).integers(BOX, SIDE - BOX, (30, 2))
     exact = np.max([direct_scores(image, bank, index, places) for index in range(len(bank))], axis=0)
-    scores = found.maps.score[places[:, 0], places[:, 1]]
+    scores = result.maps.score[places[:, 0], places[:, 1]]
     assert np.abs(scores - exact).max() <= PEERS[name].tolerance
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["opencv", "scikit-image", "gembench"])
 def test_threads_change_nothing(matched, name):
-    one = matched(name, "own")
+    alone = matched(name, "own")
     image, bank = scene("own")
     two = PEERS[name](bank, threads=2, pixel_size=2.2).match(image)
-    np.testing.assert_array_equal(one.maps.index, two.maps.index)
-    np.testing.assert_array_equal(one.maps.score, two.maps.score)
+    np.testing.assert_array_equal(alone.maps.index, two.maps.index)
+    np.testing.assert_array_equal(alone.maps.score, two.maps.score)
 
 
 def test_two_views_keep_their_indices(matched):
@@ -118,9 +118,9 @@ def test_relion_low_passed_is_cropped_and_found_in_the_same_place(matched):
     matched("relion", "disc")
     image, bank = scene("disc")
     maps = PEERS["relion"](bank, pixel_size=2.2, lowpass=20.0).match(image).maps
-    found = np.unravel_index(maps.score.argmax(), maps.score.shape)
-    assert np.abs(np.subtract(found, PLACE)).max() <= 4  # a pixel of the cropped map
-    assert maps.index[found] == TURN
+    place = np.unravel_index(maps.score.argmax(), maps.score.shape)
+    assert np.abs(np.subtract(place, PLACE)).max() <= 4  # a pixel of the cropped map
+    assert maps.index[place] == TURN
 
 
 class Counting(ScipyFFT):
@@ -142,9 +142,9 @@ def test_the_transforms_alone_are_as_many_as_a_template_takes(monkeypatch, mask,
     library = Counting()
     monkeypatch.setattr(transforms, "fastest", lambda image: library)
     image, bank = scene(mask)
-    found = PEERS["transforms"](bank).match(image)
+    result = PEERS["transforms"](bank).match(image)
     assert library.inverse == 1 + each * len(bank)
-    assert (found.templates, found.maps, found.picks) == (len(bank), None, None)
+    assert (result.templates, result.maps, result.picks) == (len(bank), None, None)
     library.spoilt = 1.01
     with pytest.raises(RuntimeError, match="does not give back"):
         PEERS["transforms"](bank).match(image)

@@ -125,11 +125,11 @@ with mrcfile.new(f"cccmaxmap{view:03d}.mrc", score, overwrite=True):
 def test_findem_runs_for_every_template_and_the_best_wins(path):
     stand_in(path, "findem.exe", FINDEM)
     bank = TemplateBank(np.random.default_rng(0).random((2, 16, 16)), None, grid_angles(45))
-    found = PEERS["findem"](bank, pixel_size=2.0).match(np.random.default_rng(1).random((64, 64)))
-    assert (found.maps.score[10, 20], found.maps.index[10, 20]) == (1, 0)
-    assert (found.maps.score[20, 20], found.maps.index[20, 20]) == (2, 8)
-    assert found.templates == 16
-    assert found.memory > 0
+    matched = PEERS["findem"](bank, pixel_size=2.0).match(np.random.default_rng(1).random((64, 64)))
+    assert (matched.maps.score[10, 20], matched.maps.index[10, 20]) == (1, 0)
+    assert (matched.maps.score[20, 20], matched.maps.index[20, 20]) == (2, 8)
+    assert matched.templates == 16
+    assert matched.memory > 0
 
 
 def test_a_findem_map_of_another_shape_is_an_error(tmp_path):
@@ -156,18 +156,18 @@ if given["mode"] == "1":
 def test_gempicker_gets_its_folders_and_its_picks_are_read(path):
     stand_in(path, "gempicker.exe", GEMPICKER)
     bank = TemplateBank(np.random.default_rng(0).random((2, 16, 16)), None, grid_angles(30))
-    found = PEERS["gempicker"](bank, pixel_size=2.0).match(np.random.default_rng(1).random((64, 80)))
-    assert found.maps is None
-    assert found.picks.xy.tolist() == [[80 - 24, 30]]
-    assert found.picks.score.tolist() == [0.75]
-    assert found.picks.view.tolist() == [1]
-    assert found.picks.psi.tolist() == [30]
+    matched = PEERS["gempicker"](bank, pixel_size=2.0).match(np.random.default_rng(1).random((64, 80)))
+    assert matched.maps is None
+    assert matched.picks.xy.tolist() == [[80 - 24, 30]]
+    assert matched.picks.score.tolist() == [0.75]
+    assert matched.picks.view.tolist() == [1]
+    assert matched.picks.psi.tolist() == [30]
 
 
 def test_gempicker_options():
-    told = gempicker.arguments(0, 4, 2, 272, 0.2)
+    options = gempicker.arguments(0, 4, 2, 272, 0.2)
     assert {"--mode=0", "--angle2D=4", "--contrast=1", "--thresh=0.2", "--nCPU=2", "--nGPU=0",
-            "--boxSize=272"} <= set(told)
+            "--boxSize=272"} <= set(options)
 
 
 def test_gempicker_takes_whole_degrees_only(path):

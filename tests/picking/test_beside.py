@@ -62,9 +62,9 @@ def test_scores_beside_are_those_of_direct_sums_and_high_on_a_tube_only():
     places = [*PARTICLES, TUBE]
     picks = Picks("a.mrc", *np.array(places, float).T, template=[0, 1, 2, 1])
     scores = beside_scores(image.astype(np.float64) + 1e5, bank(), picks, DISTANCE)
-    wanted = [ring_by_hand(image, bank(), index, y, x)
+    expected = [ring_by_hand(image, bank(), index, y, x)
               for index, (x, y) in zip(picks.template.tolist(), places, strict=True)]
-    assert scores == pytest.approx(wanted, abs=1e-6)
+    assert scores == pytest.approx(expected, abs=1e-6)
     assert scores[3] > 0.7 > 0.5 > max(scores[:3])
 
 

@@ -65,10 +65,10 @@ def test_a_decoy_wins_as_every_view_does_and_is_no_pick(rule, method):
             picks, decoys = picks_and_decoys(search.run(image), bank(1), settings)
         with open_search(bank(0), method="exact", library="scipy") as search:
             both = find_picks(search.run(image), bank(0), everything)
-        wanted = both[both.view == 0][: settings.max_picks]
+        expected = both[both.view == 0][: settings.max_picks]
         assert set(both.view.tolist()) == {0, 1}
-        assert picks.xy == pytest.approx(wanted.xy, abs=1e-3)
-        assert picks.template.tolist() == wanted.template.tolist()
+        assert picks.xy == pytest.approx(expected.xy, abs=1e-3)
+        assert picks.template.tolist() == expected.template.tolist()
         assert settings.max_picks is not None or decoys == (both.view == 1).sum()
 
 

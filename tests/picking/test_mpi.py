@@ -71,12 +71,13 @@ def alone(data, tmp_path_factory):
 
 def contents(folder):
     """Every file's bytes but the list's, which names the folder; of run.json what no clock and rank says."""
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    found.pop("autopick.star")
-    record = json.loads(found.pop("run.json"))
-    facts = {key: {name: value for name, value in known.items() if name not in TIMES}
-             for key, known in record["micrographs"].items()}
-    return found | {"run.json": (record["settings"], facts)}
+    stored = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*")
+              if path.is_file()}
+    stored.pop("autopick.star")
+    record = json.loads(stored.pop("run.json"))
+    facts = {key: {name: value for name, value in facts.items() if name not in TIMES}
+             for key, facts in record["micrographs"].items()}
+    return stored | {"run.json": (record["settings"], facts)}
 
 
 def runs(folder):
@@ -99,9 +100,9 @@ def test_any_number_of_ranks_writes_the_bytes_of_one_process(mpiexec, data, alon
     assert {"a.star", "picks.star", "plots/a.png", "maps/e_score.mrc", "run.json"} < set(expected)
     for name, options in cases.items():
         ours = contents(tmp_path / name)
-        asked = {file for file in expected if "--plots" in options or not file.startswith("plots/")}
-        assert set(ours) == asked
-        assert [file for file in asked if ours[file] != expected[file]] == []
+        files = {file for file in expected if "--plots" in options or not file.startswith("plots/")}
+        assert set(ours) == files
+        assert [file for file in files if ours[file] != expected[file]] == []
     assert [run["ranks"] for run in runs(tmp_path / "micrographs")] == [ranks] * 2
     assert runs(tmp_path / "tree")[0]["reduction"] == "tree"
     unreadable = [line for line in done.stderr.splitlines() if "d.mrc: is not a whole MRC file" in line]

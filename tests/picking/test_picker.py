@@ -20,10 +20,10 @@ from gembench.picking.settings import PickSettings
 
 
 def test_the_next_is_made_while_one_is_worked_on_and_no_more():
-    asked, made = [], threading.Semaphore(0)
+    requested, made = [], threading.Semaphore(0)
 
     def make(item):
-        asked.append((item, threading.current_thread().name))
+        requested.append((item, threading.current_thread().name))
         made.release()
         return item * item
 
@@ -32,10 +32,10 @@ def test_the_next_is_made_while_one_is_worked_on_and_no_more():
     for number in range(1, 4):  # waits for ever if nothing is made ahead
         for _ in range(2 if number == 1 else 1):
             assert made.acquire(timeout=10)
-        assert [item for item, _ in asked] == list(range(number + 1))
+        assert [item for item, _ in requested] == list(range(number + 1))
         assert next(results) == number * number
     assert list(results) == []
-    assert {name for _, name in asked} == {"ahead_0"}
+    assert {name for _, name in requested} == {"ahead_0"}
 
 
 def test_an_error_comes_in_the_turn_of_its_item():

@@ -255,10 +255,10 @@ def test_half_written_files_of_dead_processes_go(monkeypatch: pytest.MonkeyPatch
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     with atomic_path("whole.star") as temporary:
-        mine = temporary.name
-        dead = temporary.with_name(mine.replace(f"-{os.getpid()}-", f"-{child.pid}-"))
+        own = temporary.name
+        dead = temporary.with_name(own.replace(f"-{os.getpid()}-", f"-{child.pid}-"))
         dead.write_text("half")
-        elsewhere = temporary.with_name(mine.replace(mine.split("-")[1], "0" * 8))
+        elsewhere = temporary.with_name(own.replace(own.split("-")[1], "0" * 8))
         elsewhere.write_text("half")
         remove_parts(Path())
         assert temporary.exists()

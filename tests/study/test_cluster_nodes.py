@@ -45,11 +45,11 @@ def wait_until_gone(prefix: str) -> None:
 
 
 def test_an_owner_is_told_by_id_and_start():
-    mine = owner()
-    assert mine.startswith(f"gembench-{os.getpid()}-")
-    assert not orphaned(mine)
-    assert not orphaned(f"{mine}-3")
-    assert orphaned(mine + "0")  # the same id, started at another time
+    own = owner()
+    assert own.startswith(f"gembench-{os.getpid()}-")
+    assert not orphaned(own)
+    assert not orphaned(f"{own}-3")
+    assert orphaned(own + "0")  # the same id, started at another time
     assert orphaned(f"gembench-{ended()}-12345-switch")
 
 
@@ -79,8 +79,9 @@ def test_nodes_have_limited_links_and_leave_nothing_behind():
         control = subprocess.run([*nodes.command(1), "cat", "/proc/sys/net/ipv4/tcp_congestion_control"],
                                  capture_output=True, text=True, check=True)
         assert control.stdout == "reno\n"
-        known = subprocess.run([*nodes.command(0), "ip", "neigh"], capture_output=True, text=True, check=True)
-        assert known.stdout.count("PERMANENT") == 2
+        neighbours = subprocess.run([*nodes.command(0), "ip", "neigh"],
+                                    capture_output=True, text=True, check=True)
+        assert neighbours.stdout.count("PERMANENT") == 2
         assert [f"{name}" for name in nodes.namespaces] == [f"{owner()}-{number}" for number in range(3)]
     assert owned(owner()) == []
 
@@ -138,17 +139,17 @@ def test_a_tool_that_fails_is_named():
 
 @needs_mpi
 def test_a_rank_that_fails_is_told_with_its_error():
-    told = ranks.launch("rank_reduction", {"n": 16}, 2, time_limit=60)
-    assert told.entries == []
-    assert told.error == "KeyError: 'nodes'"
+    outcome = ranks.launch("rank_reduction", {"n": 16}, 2, time_limit=60)
+    assert outcome.entries == []
+    assert outcome.error == "KeyError: 'nodes'"
 
 
 @needs_mpi
 def test_ranks_that_take_too_long_are_ended():
     plan = {"n": 64, "nodes": [2], "strategies": [["direct", 1]], "rounds": 10**9, "link": ""}
-    told = ranks.launch("rank_reduction", plan, 2, time_limit=8)
-    assert told.error == "2 ranks took more than 8 s"
-    assert told.entries
+    outcome = ranks.launch("rank_reduction", plan, 2, time_limit=8)
+    assert outcome.error == "2 ranks took more than 8 s"
+    assert outcome.entries
     left = [process for process in psutil.process_iter(["cmdline"])
             if json.dumps(plan) in (process.info["cmdline"] or [])]  # other tests may start ranks meanwhile
     assert left == []

@@ -119,7 +119,7 @@ def test_closed_forms_reproduce_nothing_and_judge_nothing_that_an_assumed_consta
 @pytest.mark.parametrize(("claim", "strategy"), [("direct-linear", "direct"), ("tree-logarithmic", "tree")])
 def test_shapes_are_judged_by_emulated_nodes_and_never_by_the_model_where_those_failed(claim, strategy):
     experiment = load_experiment(FOLDER / "reduction.py")
-    claim = next(known for known in load_claims(FOLDER / "claims.toml") if known.id == claim)
+    claim = next(candidate for candidate in load_claims(FOLDER / "claims.toml") if candidate.id == claim)
     seconds = {"direct": lambda p: p - 1, "tree": lambda p: 1 + np.log2(p)}[strategy]
     run = {"experiment": "reduction", "grid": "default", "machine": {"name": "here"}}
     emulated = [Row(case, "ok", samples=(float(seconds(case["nodes"])),), run=run, evidence="emulated")
@@ -198,7 +198,7 @@ def test_a_case_with_more_ranks_than_cores_is_skipped_and_the_others_are_measure
     assert plans == [([(1, "templates", 1), (2, "templates", 1)], 2)]
 
 
-def told(**changes):
+def measured_entry(**changes):
     entry = {"nodes": 2, "strategy": "direct", "threads": 1, "round": 1, "seconds": 1.0, "right": True}
     return {**entry, **changes}
 
@@ -206,7 +206,7 @@ def told(**changes):
 def test_wrong_maps_are_never_timed(monkeypatch):
     experiment = load_experiment(FOLDER / "reduction.py")
     case = next(case for case in experiment.grids["quick"] if case["evidence"] == "real")
-    monkeypatch.setattr(Reductions, "measure", lambda self, rounds: [told(right=False)])
+    monkeypatch.setattr(Reductions, "measure", lambda self, rounds: [measured_entry(right=False)])
     with pytest.raises(HookError, match="the maps differ from those of a serial fold"):
         Measurement(experiment, case, 1).sample()
 
@@ -224,7 +224,7 @@ def test_wrong_maps_of_a_search_are_never_timed(monkeypatch):
 def test_what_is_faster_than_its_link_is_never_stored(monkeypatch):
     experiment = load_experiment(FOLDER / "reduction.py")
     case = next(case for case in experiment.grids["quick"] if case["evidence"] == "model")
-    monkeypatch.setattr(Reductions, "measure", lambda self, rounds: [told(**case, seconds=1e-9)])
+    monkeypatch.setattr(Reductions, "measure", lambda self, rounds: [measured_entry(**case, seconds=1e-9)])
     with pytest.raises(HookError, match="less than the link needs"):
         Measurement(experiment, case, 1).sample()
 
@@ -235,7 +235,7 @@ def test_a_strategy_that_ends_the_launch_is_left_out_of_the_next(monkeypatch):
     def launch(program, plan, count, **options):
         names = [name for name, _ in plan["strategies"]]
         launches.append(names)
-        entries = [{"begun": names[0], "nodes": 2, "threads": 1}, told()]
+        entries = [{"begun": names[0], "nodes": 2, "threads": 1}, measured_entry()]
         if "tree" in names:
             return ranks.Outcome([*entries, {"begun": "tree", "nodes": 2, "threads": 1}], "boom on rank 1")
         return ranks.Outcome(entries, "")
@@ -243,35 +243,35 @@ def test_a_strategy_that_ends_the_launch_is_left_out_of_the_next(monkeypatch):
     monkeypatch.setattr(reductions.ranks, "launch", launch)
     setting = Reductions("real", "here", 16, (2,), (("direct", 1), ("tree", 1)))
     broken = {"nodes": 2, "strategy": "tree", "threads": 1, "error": "boom on rank 1"}
-    assert setting.measure(1) == [told(), broken]
+    assert setting.measure(1) == [measured_entry(), broken]
     assert launches == [["direct", "tree"], ["direct"]]
 
 
 def test_rounds_come_in_order_and_another_sheet_follows_when_they_are_used_up(monkeypatch):
-    asked = []
+    requests = []
 
     def measure(self, rounds):
-        asked.append(rounds)
-        return [told(seconds=10.0 * len(asked) + number, round=number) for number in (1, 2)]
+        requests.append(rounds)
+        return [measured_entry(seconds=10.0 * len(requests) + number, round=number) for number in (1, 2)]
 
     monkeypatch.setattr(Reductions, "measure", measure)
     setting = Reductions("real", "here", 17, (2,), (("direct", 1),))
     case = Case(nodes=2, strategy="direct", threads=1)
-    one, other = (Series(setting, case, 2) for _ in range(2))
-    assert [one.next()["seconds"] for _ in range(3)] == [11, 12, 21]
+    first, other = (Series(setting, case, 2) for _ in range(2))
+    assert [first.next()["seconds"] for _ in range(3)] == [11, 12, 21]
     assert [other.next()["seconds"] for _ in range(3)] == [11, 12, 21]  # read, not measured again
-    assert asked == [2, 2]
+    assert requests == [2, 2]
 
 
 def test_an_error_of_a_strategy_is_that_of_its_cases_only(monkeypatch):
-    entries = [told(), {"nodes": 2, "strategy": "tree", "threads": 1, "error": "boom"}]
+    entries = [measured_entry(), {"nodes": 2, "strategy": "tree", "threads": 1, "error": "boom"}]
     monkeypatch.setattr(Reductions, "measure", lambda self, rounds: entries)
     setting = Reductions("real", "here", 18, (2,), (("direct", 1), ("tree", 1)))
-    assert Series(setting, told(), 2).next() == told()
+    assert Series(setting, measured_entry(), 2).next() == measured_entry()
     with pytest.raises(RuntimeError, match="boom"):
-        Series(setting, told(strategy="tree"), 2).next()
+        Series(setting, measured_entry(strategy="tree"), 2).next()
     with pytest.raises(RuntimeError, match="measured nothing"):
-        Series(setting, told(strategy="key"), 2).next()
+        Series(setting, measured_entry(strategy="key"), 2).next()
 
 
 def count_up(folder: str, answers) -> None:
@@ -300,13 +300,13 @@ def test_processes_that_ask_together_measure_once(tmp_path):
 
 def test_fresh_maps_have_ties_and_pixels_without_score():
     maps = [fresh_maps((64, 64), rank, 3, seed=7) for rank in range(3)]
-    assert all((one.index[4:] % 3 == rank).all() for rank, one in enumerate(maps))
+    assert all((rank_maps.index[4:] % 3 == rank).all() for rank, rank_maps in enumerate(maps))
     assert (maps[0].index[:4] == -1).all()
     assert np.mean(maps[0].score[4:] == maps[1].score[4:]) > 1e-3
     assert not np.array_equal(maps[0].score, fresh_maps((64, 64), 0, 3, seed=8).score)
-    wanted = expected((64, 64), [2, 3], 3, seed=7)
+    folded = expected((64, 64), [2, 3], 3, seed=7)
     total = maps[2]
     for other in maps[:2]:
         merge(total.score, total.index, other.score, other.index)
-    assert same(total, wanted[3])
-    assert not same(total, wanted[2])
+    assert same(total, folded[3])
+    assert not same(total, folded[2])

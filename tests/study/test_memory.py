@@ -63,8 +63,8 @@ def test_ranks_tell_their_own_peaks_case_by_case() -> None:
 def test_ranks_that_search_tell_their_peaks() -> None:
     setting = Searches("real", "here", 256, 8, (Job(1), Job(2)), ("nodes",), template=32)
     if not setting.unavailable(setting.cases()[-1]):
-        one, two = setting.measure(1)
-        assert one["peak_rss"] == one["peak_rss_sum"] > 32 * MIB
+        first, two = setting.measure(1)
+        assert first["peak_rss"] == first["peak_rss_sum"] > 32 * MIB
         assert two["peak_rss"] < two["peak_rss_sum"] <= 2 * two["peak_rss"]
 
 

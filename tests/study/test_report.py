@@ -207,8 +207,8 @@ def test_gaps_are_grouped_by_reason(row: MakeRow) -> None:
         grids={"quick": cases, "default": cases, "paper": cases + grid(arm="a", n=9)})
     rows = [row([1.0], arm="a", n=1), row(status="skipped", reason="no device", arm="gpu", n=1),
             row(status="skipped", reason="no device", arm="gpu", n=2)]
-    found = [(gap.cases, gap.reason, gap.commands) for gap in gaps(experiment, rows, ["planned"], "default")]
-    assert found == [
+    listed = [(gap.cases, gap.reason, gap.commands) for gap in gaps(experiment, rows, ["planned"], "default")]
+    assert listed == [
         (1, "the default grid was not run", ("gembench run 'toy[arm=a,n=2]'",)),
         (2, "skipped: no device", ("gembench run 'toy[arm=gpu]'",)),
         (1, "the paper grid was not run", ("gembench run 'toy[n=9]' --grid paper",)),

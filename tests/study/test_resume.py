@@ -38,14 +38,14 @@ def stop(process: subprocess.Popen[bytes], signal_number: int, seconds: float) -
 
 def alive(folder: Path) -> list[int]:
     """Worker processes that have an experiment of `folder` in use."""
-    found = []
+    running = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
             if f"TOY_LOG={folder.parent / 'log'}".encode() in path.read_bytes():
-                found.append(int(path.parent.name))
+                running.append(int(path.parent.name))
         except OSError:
             continue
-    return [pid for pid in found if pid != os.getpid()]
+    return [pid for pid in running if pid != os.getpid()]
 
 
 @pytest.mark.slow

@@ -24,8 +24,8 @@ def written(tmp_path: Path, run_record: Callable[..., dict[str, Any]]) -> Write:
 
     def write(*rows: Row, **changes: object) -> Path:
         with RunWriter(tmp_path, run_record(**changes)) as writer:
-            for one in rows:
-                writer.write(one)
+            for entry in rows:
+                writer.write(entry)
         return writer.path
 
     return write
@@ -37,8 +37,8 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path, written: Write, row
     path = written(first, second)
     assert path == tmp_path / "planned" / "toy" / "20260101T000000.000000Z.jsonl"
     read = read_run(path)
-    bare = [replace(one, run={}, path=Path()) for one in read]
-    assert bare == [replace(one, run={}) for one in (first, second)]
+    bare = [replace(entry, run={}, path=Path()) for entry in read]
+    assert bare == [replace(entry, run={}) for entry in (first, second)]
     assert (read[0].median, read[0].band, read[0]["n"], read[0]["f1"]) == (2.0, (1.0, 4.0), 3, 0.5)
     assert (read[0].name, read[0].machine, read[0].grid) == ("toy[n=3]", "planned", "default")
     with pytest.raises(KeyError):
@@ -55,7 +55,7 @@ def test_no_run_writes_into_another_runs_file(written: Write) -> None:
 def test_a_torn_last_line_is_forgiven(written: Write, row: MakeRow, cut: int) -> None:
     path = written(row([1.0], n=1), row([2.0], n=2))
     path.write_bytes(path.read_bytes()[:-1 - cut])
-    assert [one["n"] for one in read_run(path)] == [1]
+    assert [entry["n"] for entry in read_run(path)] == [1]
 
 
 def test_a_record_cut_in_its_first_line_holds_nothing(written: Write) -> None:
@@ -94,7 +94,7 @@ def test_a_damaged_file_does_not_spoil_the_others(
     written(row([1.0], n=1))
     path = written(row([2.0], n=2), machine="other")
     path.write_text("[]\n" + path.read_text())
-    assert [one["n"] for one in load_rows(tmp_path, "toy")] == [1]
+    assert [entry["n"] for entry in load_rows(tmp_path, "toy")] == [1]
     assert f"{path}:1: not a JSON object; restore the file or remove it" in caplog.text
 
 
@@ -144,10 +144,10 @@ def test_the_latest_record_per_machine_class_and_case_wins(
     for day, grid, seconds in [(3, "quick", 3.0), (2, "paper", 2.0), (1, "default", 1.0)]:
         written(row([seconds], n=1), started=f"2026-01-0{day}T00:00:00.000000+00:00", grid=grid)
     written(row([9.0], n=1), machine="other")
-    found = [(one.machine, one.median) for one in load_rows(tmp_path, "toy")]
-    assert found == [("other", 9.0), ("planned", 2.0)]
-    assert [one.median for one in load_rows(tmp_path, "toy", grid="quick")] == [3.0]
-    assert [one.median for one in load_rows(tmp_path, "toy", machine="other")] == [9.0]
+    latest = [(entry.machine, entry.median) for entry in load_rows(tmp_path, "toy")]
+    assert latest == [("other", 9.0), ("planned", 2.0)]
+    assert [entry.median for entry in load_rows(tmp_path, "toy", grid="quick")] == [3.0]
+    assert [entry.median for entry in load_rows(tmp_path, "toy", machine="other")] == [9.0]
     assert load_rows(tmp_path, "unknown") == []
 
 
@@ -159,9 +159,9 @@ def test_numpy_values_and_what_json_lacks_are_stored_plainly() -> None:
 
 def test_missing_arrays_are_an_error_that_names_the_file(written: Write, row: MakeRow) -> None:
     path = written(replace(row([1.0], n=1), arrays_file="0.npz"))
-    (one,) = read_run(path)
+    (entry,) = read_run(path)
     with pytest.raises(InputError, match=r"0\.npz: cannot be read"):
-        _ = one.arrays
+        _ = entry.arrays
     assert row([1.0]).arrays == {}
 
 

@@ -118,7 +118,7 @@ def test_the_bin_of_large_boxes_keeps_positions():
         view.add(image, at)
     disc = disc_mask((144, 144), 60)
     turned = (rotate(view.result(), psi)[disc] for psi in range(0, 360, 2))
-    assert max(np.corrcoef(one, large[disc])[0, 1] for one in turned) > 0.95
+    assert max(np.corrcoef(average, large[disc])[0, 1] for average in turned) > 0.95
 
 
 def test_boxes_that_leave_the_micrograph_are_skipped_and_counted():
@@ -172,9 +172,9 @@ def test_the_axis_of_a_symmetry_is_found(fold, dy, dx):
 def test_the_mirror_axis_is_found(turn, dx):
     mirrored = Symmetry(1, True).average(f_shape())
     moved = rotate(np.roll(mirrored, dx, 1), -turn, "cubic")
-    found, x, fit = mirror_axis(moved, 4)
+    axis, x, fit = mirror_axis(moved, 4)
     assert fit > 0.95
-    assert found == pytest.approx(turn, abs=0.6)
+    assert axis == pytest.approx(turn, abs=0.6)
     assert x == pytest.approx(dx, abs=0.3)
 
 

@@ -89,8 +89,8 @@ def test_a_view_that_nobody_annotated_is_not_looked_for_on_annotated_particles(d
     images[0] += 0.01 * np.random.default_rng(1).standard_normal((240, 320)).astype(np.float32)
     far = [Picks("m", [200.0], [100.0], label=["side"])]
     near = [Picks("m", [110.0], [100.0], label=["side"])]
-    (found,) = halves.places_of_view(data, 1, images, far, 30)
-    assert np.hypot(*(found - (x, y)).T).min() < 2
+    (placed,) = halves.places_of_view(data, 1, images, far, 30)
+    assert np.hypot(*(placed - (x, y)).T).min() < 2
     assert all(np.hypot(*(places - (110, 100)).T).min() >= 30
                for places in halves.places_of_view(data, 1, images, near, 30) if len(places))
 

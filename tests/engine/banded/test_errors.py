@@ -59,7 +59,7 @@ def standard_errors(micrograph, coarse, templates) -> np.ndarray:
     rank, masks = len(group.weights.spectra), len(group.masks.spectra)
     numerators = np.tensordot(group.weights.coefficients, maps[:rank], 1)
     moments = np.tensordot(group.masks.coefficients, maps[rank + masks :], 1)
-    found = []
+    deviations = []
     for k, template in enumerate(templates):
         exact = (correlated(T, template.weights),
                  correlated(T**2 - 1, template.mask / template.mask.sum()))
@@ -69,13 +69,13 @@ def standard_errors(micrograph, coarse, templates) -> np.ndarray:
         at = np.ix_(y + template.offset[0], x + template.offset[1])
         on_grid = np.ix_(y // step, x // step)
         model = coarse.errors
-        found.append([
+        deviations.append([
             ((approximate[on_grid] - true[at]) / (rms[k] * strength[on_grid])).ravel()
             for approximate, true, rms, strength in zip(
                 (numerators[k], moments[group.mask_of[k]]), exact, (model.numerator, model.moment),
                 model.strength, strict=True)
         ])
-    return np.abs(np.concatenate(found, axis=1))
+    return np.abs(np.concatenate(deviations, axis=1))
 
 
 @pytest.mark.parametrize("kind", ["even", "quiet half", "loud place"])

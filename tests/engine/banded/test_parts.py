@@ -114,7 +114,7 @@ def test_interpolation_of_least_error_errs_least(step):
     image, best = field(spectrum), of_least_error(step, spectrum)
     others = [polynomial(step), of_least_error(step, np.sqrt(spectrum)), of_least_error(step, spectrum**2)]
     of_best, *of_others = ((read - inner).std() for read, inner in (
-        in_cells(image, step, one.weights) for one in (best, *others)))
+        in_cells(image, step, kernel.weights) for kernel in (best, *others)))
     assert of_best < 0.6 * of_others[0]
     assert all(of_best < other for other in of_others)
 
@@ -173,7 +173,7 @@ def test_compressed_scores_are_those_of_the_templates():
                          -t.offset[1], shape[1] - t.mask.shape[1] - t.offset[1]] for t in templates])
     grid, library = CoarseGrid.over(shape, step), fft_library("scipy")
     group = CompressedGroup(templates, windows, grid, 48, 1e-4, np.dtype("float64"))
-    spectra = [grid.spectrum(library, one, ALONE) for one in (image, image**2 - 1)]
+    spectra = [grid.spectrum(library, frame, ALONE) for frame in (image, image**2 - 1)]
     maps = group.maps(library, *spectra, ALONE)
     score, index = np.full(grid.shape, -2.0), np.full(grid.shape, -1, np.int32)
     inverse, lowest = np.zeros(grid.shape), np.full(grid.shape, np.inf)
@@ -204,7 +204,7 @@ def test_direct_sums_at_the_edges_too(dtype):
     for row, column, scores, indices in zip(y, x, score, index, strict=True):
         for j in range(ABREAST):
             each = [t.score_at(image, row, column + j) for t in templates]
-            possible = [one for one in each if one is not None]
+            possible = [value for value in each if value is not None]
             assert scores[j] == pytest.approx(max(possible, default=-2), abs=2e-5)
             assert (indices[j] >= 0) == bool(possible)
             if possible:

@@ -64,17 +64,17 @@ def a_micrograph(
 
 def assert_same_picks(banded, exact, bank, peaks, *, nearness=1e-3):
     """Every pick of either map has its equal in the other; equal scores may lie in either order."""
-    found, wanted = find_picks(banded, bank, peaks), find_picks(exact, bank, peaks)
-    assert len(found) == len(wanted)
-    if len(wanted):
-        apart, at = KDTree(found.xy).query(wanted.xy)
+    picks, expected = find_picks(banded, bank, peaks), find_picks(exact, bank, peaks)
+    assert len(picks) == len(expected)
+    if len(expected):
+        apart, at = KDTree(picks.xy).query(expected.xy)
         assert apart.max() < nearness
-        np.testing.assert_allclose(found.score[at], wanted.score, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(picks.score[at], expected.score, rtol=0, atol=1e-5)
         # At the corner of a mirrored micrograph a template and its turn are equal but for the last bit.
-        other = found.template[at] != wanted.template
-        assert all(x in (0, exact.score.shape[1] - 1) for x in wanted.x[other])
-        assert all(y in (0, exact.score.shape[0] - 1) for y in wanted.y[other])
-    return len(wanted)
+        other = picks.template[at] != expected.template
+        assert all(x in (0, exact.score.shape[1] - 1) for x in expected.x[other])
+        assert all(y in (0, exact.score.shape[0] - 1) for y in expected.y[other])
+    return len(expected)
 
 
 def banded(micrograph, bank, peaks=NMS, exclude=None, **options):

@@ -138,8 +138,8 @@ def test_maps_are_the_same_bits_for_any_number_of_threads(library_name, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_equal_scores_keep_the_lowest_index(method, threads):
     rng = np.random.default_rng(6)
-    one, other = smooth(rng, (2, 12, 12))
-    views = np.stack([one, other, one, one, other])
+    first, other = smooth(rng, (2, 12, 12))
+    views = np.stack([first, other, first, first, other])
     maps = search(smooth(rng, (60, 71)), TemplateBank(views, angles=[0, 90]), method=method, threads=threads)
     scored = maps.index >= 0
     assert scored.any()
@@ -149,10 +149,10 @@ def test_equal_scores_keep_the_lowest_index(method, threads):
 @pytest.mark.parametrize("method", METHODS)
 def test_opposite_templates_in_a_flat_micrograph_keep_the_lowest_index(method):
     rng = np.random.default_rng(7)
-    one = smooth(rng, (10, 10))
+    view = smooth(rng, (10, 10))
     micrograph = np.zeros((60, 60))
     micrograph[50:, 50:] = rng.normal(size=(10, 10))
-    maps = search(micrograph, TemplateBank(np.stack([one, -one, one])), method=method, threads=3)
+    maps = search(micrograph, TemplateBank(np.stack([view, -view, view])), method=method, threads=3)
     flat = maps.score[6:40, 6:40]
     assert not flat.any()
     assert not maps.index[6:40, 6:40].any()

@@ -268,8 +268,8 @@ def test_maps_that_are_given_are_filled_for_micrographs_of_their_shape(method):
         engine.maps = np.empty(FIRST.shape, np.float32), np.empty(FIRST.shape, np.int32)
         for micrograph in (FIRST, OTHER, SECOND):
             partial = engine.partial(micrograph)
-            given = micrograph.shape == FIRST.shape
-            assert (partial.score is engine.maps[0]) == (partial.index is engine.maps[1]) == given
+            fits = micrograph.shape == FIRST.shape
+            assert (partial.score is engine.maps[0]) == (partial.index is engine.maps[1]) == fits
             same(finished(partial), search(micrograph, BANK, method=method))
 
 

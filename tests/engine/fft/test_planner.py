@@ -99,7 +99,7 @@ def test_a_rank_plans_by_what_the_root_has_measured_and_leaves_its_own_cache_alo
     wisdom, monkeypatch, tmp_path, known_here
 ):
     transform_works()
-    known = planner.wisdom()
+    measured = planner.wisdom()
     monkeypatch.setenv("GEMBENCH_CACHE", str(tmp_path / "elsewhere"))
     if known_here:
         monkeypatch.setattr(planner, "_plans", {})
@@ -108,7 +108,7 @@ def test_a_rank_plans_by_what_the_root_has_measured_and_leaves_its_own_cache_alo
     kept = elsewhere.read_text() if known_here else None
     monkeypatch.setattr(planner, "_plans", {})
     monkeypatch.setattr(planner, "_learnt", {})
-    planner.learn(known)
+    planner.learn(measured)
     flags = counting(monkeypatch)
     transform_works()
     assert flags == [planner._WISDOM_ONLY]

@@ -69,7 +69,7 @@ def test_a_cost_is_measured():
 
 
 def test_the_measured_table_is_the_mean_of_the_libraries_and_the_least_of_the_passes(monkeypatch):
-    found = iter([4.0, 8.0, 2.0, 10.0, 3.0, 7.0, 5.0, 9.0])  # two libraries, two sizes, two passes
+    costs = iter([4.0, 8.0, 2.0, 10.0, 3.0, 7.0, 5.0, 9.0])  # two libraries, two sizes, two passes
     monkeypatch.setattr(fft_costs, "fft_library", lambda name: name)
-    monkeypatch.setattr(fft_costs, "row_cost", lambda library, n: next(found))
+    monkeypatch.setattr(fft_costs, "row_cost", lambda library, n: next(costs))
     assert fft_costs.measure([64, 128], passes=2) == {64: 2.5, 128: 8.0}

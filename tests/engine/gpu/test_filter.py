@@ -102,17 +102,17 @@ def planted(tmp_path):
 
 def test_a_picker_leaves_filters_to_the_device_and_picks_the_same(world, tmp_path):
     micrograph, settings = planted(tmp_path), settings_of("weak", peaks=PeakSettings(distance=20))
-    found = {}
+    picked = {}
     for device in ("cpu", "gpu"):
         with Picker(BANK, settings, device=device) as picker:
             ready = picker.prepare(micrograph)
             assert (ready.line_filter is not None) == (device == "gpu") == (picker.filters == "GPU")
-            found[device] = picker.pick(ready).picks
-    assert len(found["cpu"]) == len(found["gpu"]) >= 4  # as many as were planted
+            picked[device] = picker.pick(ready).picks
+    assert len(picked["cpu"]) == len(picked["gpu"]) >= 4  # as many as were planted
     for name in ("x", "y"):
-        np.testing.assert_allclose(getattr(found["gpu"], name), getattr(found["cpu"], name), atol=1e-2)
-    np.testing.assert_array_equal(found["gpu"].template, found["cpu"].template)
-    np.testing.assert_allclose(found["gpu"].score, found["cpu"].score, atol=2e-5)
+        np.testing.assert_allclose(getattr(picked["gpu"], name), getattr(picked["cpu"], name), atol=1e-2)
+    np.testing.assert_array_equal(picked["gpu"].template, picked["cpu"].template)
+    np.testing.assert_allclose(picked["gpu"].score, picked["cpu"].score, atol=2e-5)
 
 
 def test_where_the_host_needs_the_filtered_micrograph_it_filters(world, tmp_path):

@@ -222,9 +222,9 @@ def test_one_search_over_many_micrographs_is_many_searches(cupy):
 @pytest.mark.parametrize("mask", ["disc", "own"])
 def test_equal_scores_keep_the_lowest_index(cupy, mask):
     rng = np.random.default_rng(6)
-    one, other = smooth(rng, (2, 12, 12))
+    first, other = smooth(rng, (2, 12, 12))
     masks = None if mask == "disc" else a_mask("rectangle", (12, 12))
-    bank = TemplateBank(np.stack([one, other, one, one, other, other, one]), masks, angles=[0, 90])
+    bank = TemplateBank(np.stack([first, other, first, first, other, other, first]), masks, angles=[0, 90])
     maps = gpu_search(smooth(rng, (60, 71)), bank, devices=(0,), batch=2)
     scored = maps.index >= 0
     assert scored.any()
@@ -233,10 +233,10 @@ def test_equal_scores_keep_the_lowest_index(cupy, mask):
 
 def test_a_flat_micrograph_scores_zero_by_the_lowest_index(cupy):
     rng = np.random.default_rng(7)
-    one = smooth(rng, (10, 10))
+    view = smooth(rng, (10, 10))
     micrograph = np.zeros((60, 60))
     micrograph[50:, 50:] = rng.normal(size=(10, 10))
-    maps = gpu_search(micrograph, TemplateBank(np.stack([one, -one, one])), devices=(0,))
+    maps = gpu_search(micrograph, TemplateBank(np.stack([view, -view, view])), devices=(0,))
     assert not maps.score[6:40, 6:40].any()
     assert not maps.index[6:40, 6:40].any()
 
@@ -338,10 +338,10 @@ def test_stages_add_up_and_leave_the_maps_as_they_are(cupy):
     micrograph, bank, _ = a_case("odd")
     with GPUSearch(bank, devices=(0,)) as engine:
         first = engine.run(micrograph)
-        told = engine.stage_seconds(micrograph)
-        assert set(told) == {"copies", "frame", "turn templates", "template spectra", "turn masks",
+        seconds = engine.stage_seconds(micrograph)
+        assert set(seconds) == {"copies", "frame", "turn templates", "template spectra", "turn masks",
                              "mask spectra", "products", "rows and fold"}
-        assert min(told.values()) > 0
+        assert min(seconds.values()) > 0
         same(engine.run(micrograph), first)
 
 
@@ -359,15 +359,15 @@ def test_a_picker_finds_the_same_particles_on_a_gpu(cupy, tmp_path):
     work = Workload.make((140, 150), bank)
     micrograph = Micrograph("a", work.micrograph, 2.2, tmp_path / "a.mrc")
     settings = PickSettings(2.2, average=1, peaks=PeakSettings(distance=20))
-    found = {}
+    picks = {}
     for device in ("cpu", "gpu:0"):
         with Picker(bank, settings, device=device) as picker:
-            found[device] = picker.pick(picker.prepare(micrograph)).picks
+            picks[device] = picker.pick(picker.prepare(micrograph)).picks
             assert picker.search.threads == 1
-    assert len(found["cpu"]) == 4  # as many as were planted
-    np.testing.assert_array_equal(found["gpu:0"].template, found["cpu"].template)
-    np.testing.assert_allclose(found["gpu:0"].x, found["cpu"].x, atol=1e-3)
-    np.testing.assert_allclose(found["gpu:0"].score, found["cpu"].score, atol=2e-5)
+    assert len(picks["cpu"]) == 4  # as many as were planted
+    np.testing.assert_array_equal(picks["gpu:0"].template, picks["cpu"].template)
+    np.testing.assert_allclose(picks["gpu:0"].x, picks["cpu"].x, atol=1e-3)
+    np.testing.assert_allclose(picks["gpu:0"].score, picks["cpu"].score, atol=2e-5)
 
 
 @pytest.mark.parametrize(("device", "settings", "message"), [

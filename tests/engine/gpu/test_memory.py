@@ -42,9 +42,9 @@ def until(reached, seconds=30.0):
 def test_what_is_allocated_is_what_was_predicted(world, bank, spectra):
     with GPUSearch(bank, spectra=spectra) as engine:
         engine.prepare(MICROGRAPH.shape)
-        mine = sum(array.nbytes for array in engine._turned[0].pointers)
+        turned = sum(array.nbytes for array in engine._turned[0].pointers)
         small = 4096  # roots, geometry, floors, batch
-        assert 0 <= world.peak[0] - mine - engine.plan.bytes < small
+        assert 0 <= world.peak[0] - turned - engine.plan.bytes < small
         before = world.used[0]
         engine.run(MICROGRAPH)
         assert world.used[0] == before == world.peak[0]

@@ -16,8 +16,8 @@ def values(rng, shape, dtype):
     return wide.astype(np.result_type(np.dtype(dtype), np.complex64))
 
 
-def relative(found, expected):
-    return np.abs(found - expected).max() / np.sqrt((np.abs(expected) ** 2).mean())
+def relative(computed, expected):
+    return np.abs(computed - expected).max() / np.sqrt((np.abs(expected) ** 2).mean())
 
 
 class Bench:
@@ -53,8 +53,8 @@ def test_columns_of_every_size(cupy, transform):
     for height in (1, size // 4, size // 4 + 1, size):  # up to a quarter is transformed as few points
         rows = values(rng, (height, size), dtype)
         columns = rows[:, : bench.shape.columns].astype(np.complex128)
-        found = bench.columns(rows)
-        assert relative(found, np.fft.fft(columns, n=size, axis=0)) < BOUND[dtype] * np.log2(size)
+        computed = bench.columns(rows)
+        assert relative(computed, np.fft.fft(columns, n=size, axis=0)) < BOUND[dtype] * np.log2(size)
 
 
 def test_halves_hold_what_numpy_s_halves_hold(cupy):
@@ -64,9 +64,9 @@ def test_halves_hold_what_numpy_s_halves_hold(cupy):
     rows = np.zeros((1, 64), np.complex64)  # a single row: every output of a column is its only value
     sizes = 10.0 ** rng.uniform(-9, 6, bench.shape.columns)
     rows[0, : bench.shape.columns] = sizes * np.exp(2j * np.pi * rng.random(bench.shape.columns))
-    found = bench.columns(rows, "columns_stored", np.uint32)
+    computed = bench.columns(rows, "columns_stored", np.uint32)
     expected = rows[0, : bench.shape.columns].view(np.float32).clip(-65504, 65504).astype(np.float16)
-    np.testing.assert_array_equal(found[0].copy().view(np.float16), expected)
+    np.testing.assert_array_equal(computed[0].copy().view(np.float16), expected)
 
 
 def test_rows_there_and_back(cupy, transform):

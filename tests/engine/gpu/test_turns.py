@@ -32,9 +32,9 @@ def masks(box):
 @pytest.mark.parametrize("box", [(20, 20), (21, 21), (15, 24)])
 def test_every_mask_pixel_for_pixel_and_every_mean_and_scale(cupy, box, interpolation):
     bank = TemplateBank(smooth((4, *box)), masks(box), ANGLES, interpolation)
-    told = turns(bank)
-    records = TurnedBank(cupy, bank, told).surveyed
-    for turn, record in zip(told, records, strict=True):
+    turned = turns(bank)
+    records = TurnedBank(cupy, bank, turned).surveyed
+    for turn, record in zip(turned, records, strict=True):
         expected = bank.rotated(int(turn["index"]))
         rows, columns = expected.mask.shape
         top, left = expected.offset[0] + box[0] // 2, expected.offset[1] + box[1] // 2

@@ -100,12 +100,12 @@ def test_batches_are_taken_from_both_ends():
     work = BatchQueue([Batch(0, 4, -1, 8), Batch(4, 2, 0, 3)])
     assert (work.count, work.left) == (2, 11)
     assert work.take_last() == Batch(5, 1, 0, 2)
-    given = iter(work)
-    assert next(given) == (1, Batch(0, 4, -1, 8))
+    taken = iter(work)
+    assert next(taken) == (1, Batch(0, 4, -1, 8))
     assert work.left == 1
     assert work.take_last() == Batch(4, 1, 0, 1)
     assert work.take_last() is None
-    assert list(given) == []
+    assert list(taken) == []
     work = BatchQueue([Batch(0, 4, -1, 8)])
     work.stop()
     assert list(work) == []

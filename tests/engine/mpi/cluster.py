@@ -26,12 +26,12 @@ FOLDER = Path(sys.argv[1])
 
 def handed_out(items, work):
     """(rank, what its work gave) of every item, on the root."""
-    def one(item):
+    def work_here(item):
         return RANKS.rank, work(item)
 
     if RANKS.rank:
-        return take(RANKS, items, one)
-    return list(hand_out(RANKS, items, one))
+        return take(RANKS, items, work_here)
+    return list(hand_out(RANKS, items, work_here))
 
 
 def last_to_end(item):
@@ -48,10 +48,10 @@ def last_to_end(item):
 
 def hand_outs():
     """Every item comes back once, whether there are more of them than ranks or fewer or none."""
-    found = {count: handed_out(range(count), lambda item: item**2) for count in (0, 1, 2, 25)}
+    results = {count: handed_out(range(count), lambda item: item**2) for count in (0, 1, 2, 25)}
     if RANKS.size > 1:
-        found["last"] = handed_out(range(12), last_to_end)
-    return found
+        results["last"] = handed_out(range(12), last_to_end)
+    return results
 
 
 def micrograph(seed, shape=(83, 97)):
@@ -91,13 +91,13 @@ def searches():
     broken[3, 4] = np.nan
     images = [(micrograph(0), None), (broken, None), (micrograph(2, (64, 101)), None),
               (micrograph(3), exclude), (micrograph(4)[0], None), (micrograph(6, (8, 9)), None)]
-    found = {}
+    results = {}
     for name, bank in banks().items():
         for options in ({}, {"method": "paper"}, {"dtype": "float64", "reduction": "direct"}, {"threads": 2}):
             ours = searched(bank, images, **options)
             if RANKS.rank == 0:
-                found[f"{name} {options}"] = compared(bank, images, ours, **options)
-    return found
+                results[f"{name} {options}"] = compared(bank, images, ours, **options)
+    return results
 
 
 def compared(bank, images, ours, reduction="", **options):
@@ -105,11 +105,11 @@ def compared(bank, images, ours, reduction="", **options):
     with CPUSearch(bank, library="scipy", **options) as alone:
         for (image, exclude), our in zip(images, ours, strict=True):
             try:
-                one = alone.run(image, exclude=exclude)
+                whole = alone.run(image, exclude=exclude)
             except InputError as error:
                 said.append("same" if str(error) == our else f"{error} became {our}")
                 continue
-            same = one.score.tobytes() == our.score.tobytes() and one.index.tobytes() == our.index.tobytes()
+            same = (whole.score.tobytes(), whole.index.tobytes()) == (our.score.tobytes(), our.index.tobytes())
             said.append("same" if same else "different")
     return said
 
@@ -149,7 +149,7 @@ def from_a_root_that_fails():
 
 
 def main():
-    found = {
+    results = {
         "handed out": hand_outs(),
         "searches": searches(),
         "refused": refused_on_the_last_rank(),
@@ -158,7 +158,7 @@ def main():
         "cores": [cores(), RANKS.allreduce(cores_of_rank(RANKS), MPI.SUM)],
     }
     if RANKS.rank == 0:
-        print(json.dumps(found))
+        print(json.dumps(results))
 
 
 main()

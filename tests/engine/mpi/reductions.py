@@ -92,16 +92,16 @@ def outcomes(label, shapes, dtypes):
 
 def unseen_memory(communicator):
     """Where the last rank has no memory that others can see, or they see another's, none has any."""
-    found = {}
+    results = {}
     for name in ("_anonymous_file", "_opened"):
         real = getattr(node_maps, name)
         refused = {"_anonymous_file": lambda size: None, "_opened": not_there}[name]
         if WORLD.rank == WORLD.size - 1:
             setattr(node_maps, name, refused)
-        best = empty_maps(communicator, (50, 61 + len(found)), np.float32)
+        best = empty_maps(communicator, (50, 61 + len(results)), np.float32)
         setattr(node_maps, name, real)
-        found[f"shared unseen, {name}"] = "same" if best is None else "different"
-    return found
+        results[f"shared unseen, {name}"] = "same" if best is None else "different"
+    return results
 
 
 def not_there(*memory):
@@ -109,19 +109,19 @@ def not_there(*memory):
 
 
 def main():
-    found = outcomes("whole", [(1, 1), (203, 331)], [np.float32, np.float64])
+    results = outcomes("whole", [(1, 1), (203, 331)], [np.float32, np.float64])
     cut_small()
     copy = WORLD.Dup()  # whose nodes are found anew
     for _ in range(3):
         for own in ([], range(WORLD.size), [0], [WORLD.size - 1]):
             label = f"shared in pieces, arrays of their own: {list(own)}"
-            found[label] = outcome("shared", (97, 301), np.float32, 0, copy, own)
-    found |= unseen_memory(copy)
+            results[label] = outcome("shared", (97, 301), np.float32, 0, copy, own)
+    results |= unseen_memory(copy)
     copy.Free()
     for name in ("direct", "tree", "maxloc", "key", "scatter", "chain"):
-        found[f"{name} in pieces"] = outcome(name, (97, 301), np.float32, 0)
+        results[f"{name} in pieces"] = outcome(name, (97, 301), np.float32, 0)
     if WORLD.rank == 0:
-        print(json.dumps(found))
+        print(json.dumps(results))
 
 
 main()

@@ -24,21 +24,21 @@ PROGRAMS = Path(__file__).parent
 def test_ranks_share_the_work_and_give_the_result_of_one(mpiexec, count, tmp_path):
     done = mpiexec(count, PROGRAMS / "cluster.py", tmp_path)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    results = json.loads(done.stdout)
     for items in (0, 1, 2, 25):
-        came_back = sorted(result for _, result in found["handed out"][str(items)])
+        came_back = sorted(result for _, result in results["handed out"][str(items)])
         assert came_back == [item**2 for item in range(items)]
     if count > 1:
-        last = found["handed out"]["last"]
+        last = results["handed out"]["last"]
         assert len(last) == 12
         assert dict(begun for _, begun in last)[0] == 12
         assert len({rank for rank, _ in last}) > 1
-    assert {search: set(said) for search, said in found["searches"].items() if set(said) != {"same"}} == {}
+    assert {search: set(said) for search, said in results["searches"].items() if set(said) != {"same"}} == {}
     on_rank = "" if count == 1 else f" (on rank {count - 1})"
-    assert found["refused"] == [f"no memory{on_rank}", [83, 97]]
-    assert found["from root"] == [7] * count
-    assert found["failed"] == ["raised"] + [None] * (count - 1)
-    cores, used = found["cores"]
+    assert results["refused"] == [f"no memory{on_rank}", [83, 97]]
+    assert results["from root"] == [7] * count
+    assert results["failed"] == ["raised"] + [None] * (count - 1)
+    cores, used = results["cores"]
     assert count <= used <= max(cores, count)
 
 

@@ -103,9 +103,9 @@ def test_every_reduction_gives_the_bytes_of_the_serial_fold(mpiexec, ranks):
     """Ties everywhere, unscored pixels, either zero, odd sizes, whole and in pieces, any root."""
     done = mpiexec(ranks, PROGRAM)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    refused = {case for case in found if case.startswith(("key", "scatter")) and "float64" in case}
-    assert {case.split()[0] for case in found} == set(REDUCTIONS) > {DEFAULT_REDUCTION}
-    assert {case: said for case, said in found.items() if case not in refused and said != "same"} == {}
+    results = json.loads(done.stdout)
+    refused = {case for case in results if case.startswith(("key", "scatter")) and "float64" in case}
+    assert {case.split()[0] for case in results} == set(REDUCTIONS) > {DEFAULT_REDUCTION}
+    assert {case: said for case, said in results.items() if case not in refused and said != "same"} == {}
     assert refused
-    assert all("holds a float32 score, these are float64: choose" in found[case] for case in refused)
+    assert all("holds a float32 score, these are float64: choose" in results[case] for case in refused)

@@ -97,14 +97,14 @@ def test_what_cannot_be_tested_says_why(libraries: list[Row], expression: str, r
 
 def test_the_range_is_over_the_rounds_of_a_run_taken_together(row: MakeRow) -> None:
     both = [row([4.0, 2.0, 3.0], arm="a"), row([2.0, 1.0, 3.0], arm="b")]
-    found = evaluation('median(ratio(time, "arm", "a", "b"))', both)
-    assert (found.value, found.low, found.high) == (1.5, 1.0, 2.0)
+    evaluated = evaluation('median(ratio(time, "arm", "a", "b"))', both)
+    assert (evaluated.value, evaluated.low, evaluated.high) == (1.5, 1.0, 2.0)
 
 
 def test_rounds_of_different_runs_are_combined_in_every_way(row: MakeRow) -> None:
     both = [row([4.0, 2.0], arm="a"), replace(row([2.0, 1.0], arm="b"), path=Path("later"))]
-    found = evaluation('median(ratio(time, "arm", "a", "b"))', both)
-    assert (found.value, found.low, found.high) == (2.0, 1.0, 4.0)
+    evaluated = evaluation('median(ratio(time, "arm", "a", "b"))', both)
+    assert (evaluated.value, evaluated.low, evaluated.high) == (2.0, 1.0, 4.0)
     many = [replace(row([1.0, 2.0], n=n), path=Path(str(n))) for n in range(40)]
     assert evaluation("sum(time)", many).high > 40
 
@@ -112,15 +112,15 @@ def test_rounds_of_different_runs_are_combined_in_every_way(row: MakeRow) -> Non
 def test_a_metric_ranges_over_its_stored_interval(row: MakeRow) -> None:
     rows = [row([1.0], metrics={"recall": 0.5, "recall_interval": [0.4, 0.7]}),
             row([1.0], metrics={"recall": 0.6, "recall_interval": [None, None]}, arm="b")]
-    found = evaluation("2 * median(recall, arm=\"b\")", rows)
-    assert (found.low, found.high) == (1.2, 1.2)
-    found = evaluation("2 * max(recall)", rows[:1])
-    assert (found.value, found.low, found.high) == (1.0, 0.8, 1.4)
+    evaluated = evaluation("2 * median(recall, arm=\"b\")", rows)
+    assert (evaluated.low, evaluated.high) == (1.2, 1.2)
+    evaluated = evaluation("2 * max(recall)", rows[:1])
+    assert (evaluated.value, evaluated.low, evaluated.high) == (1.0, 0.8, 1.4)
 
 
 def test_a_share_ranges_over_the_interval_of_its_count(row: MakeRow) -> None:
     rows = [row([1.0], metrics={"changed": changed, "picks": picks}) for changed, picks in ((0, 500), (0, 5))]
-    many, few = (evaluation("max(share(changed, picks))", [one]) for one in rows)
+    many, few = (evaluation("max(share(changed, picks))", [measured]) for measured in rows)
     assert (many.value, many.low, few.value, few.low) == (0, 0, 0, 0)
     assert many.high == pytest.approx(1 - 0.025 ** (1 / 500))  # what leaves none of 500 with 2.5 %
     assert few.high == pytest.approx(1 - 0.025 ** (1 / 5))

@@ -34,9 +34,9 @@ ABOUT = replace(CLAIM, about=1.5)
      (ABOUT, 4.1, "exceeded"), (ABOUT, 0.4, "not reproduced")],
 )
 def test_the_verdict_follows_the_bands(row: MakeRow, claim: Claim, seconds: float, verdict: str) -> None:
-    found = judge(claim, [row([seconds], n=1)], "planned", TOY)
-    assert (found.verdict, found.value, found.evidence) == (verdict, seconds, "measured")
-    assert found.reproduces == (verdict == "reproduced")
+    judged = judge(claim, [row([seconds], n=1)], "planned", TOY)
+    assert (judged.verdict, judged.value, judged.evidence) == (verdict, seconds, "measured")
+    assert judged.reproduces == (verdict == "reproduced")
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,11 @@ def test_the_verdict_follows_the_bands(row: MakeRow, claim: Claim, seconds: floa
 def test_a_bound_inside_the_range_of_the_rounds_leaves_it_unsettled(
     row: MakeRow, samples: list[float], verdict: str, reason: str
 ) -> None:
-    found = judge(CLAIM, [row(samples, n=1)], "planned", TOY)
-    assert (found.verdict, found.low, found.high) == (verdict, min(samples), max(samples))
-    assert found.reason.endswith(reason)
-    assert bool(found.reason) == bool(reason)
-    assert found.value_text.endswith(f"({found.range_text}) s")
+    judged = judge(CLAIM, [row(samples, n=1)], "planned", TOY)
+    assert (judged.verdict, judged.low, judged.high) == (verdict, min(samples), max(samples))
+    assert judged.reason.endswith(reason)
+    assert bool(judged.reason) == bool(reason)
+    assert judged.value_text.endswith(f"({judged.range_text}) s")
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_only_what_was_measured_reproduces(
 ) -> None:
     for seconds, verdict in ((1.5, inside), (3.0, partly), (9.0, outside)):
         for claim in (CLAIM, ABOUT):
-            found = judge(claim, [replace(row([seconds], n=1), evidence=evidence)], "planned", TOY)
+            judged = judge(claim, [replace(row([seconds], n=1), evidence=evidence)], "planned", TOY)
             exceeded = claim is ABOUT and seconds == 9.0 and evidence in ("measured", "emulated")
-            assert (found.verdict, found.evidence) == ("exceeded" if exceeded else verdict, evidence)
+            assert (judged.verdict, judged.evidence) == ("exceeded" if exceeded else verdict, evidence)
 
 
 def test_weaker_evidence_is_unsettled_by_the_first_band_alone(row: MakeRow) -> None:
@@ -116,10 +116,10 @@ def test_weaker_rows_never_stand_in_for_failed_ones(row: MakeRow, status: str) -
     claim = replace(RATIO, select={"data": "real"}, stand_in=({"data": "simulated"},))
     rows = [row([1.0], data="simulated", step=4), row([1.0], data="simulated", step=9),
             row([1.0], data="real", step=4), row(status=status, reason="check: wrong", data="real", step=9)]
-    found = judge(claim, rows, "m")
-    assert (found.verdict, found.value, found.evidence) == ("not judged", None, "")
-    assert found.reason == f"the rows failed: toy[data=real,step=9]: {status}: check: wrong"
-    assert judge(claim, [one for one in rows if one.ok], "m").verdict == "reproduced"
+    verdict = judge(claim, rows, "m")
+    assert (verdict.verdict, verdict.value, verdict.evidence) == ("not judged", None, "")
+    assert verdict.reason == f"the rows failed: toy[data=real,step=9]: {status}: check: wrong"
+    assert judge(claim, [entry for entry in rows if entry.ok], "m").verdict == "reproduced"
 
 
 def test_skipped_rows_let_weaker_ones_stand_in(row: MakeRow) -> None:
@@ -132,22 +132,22 @@ def test_skipped_rows_let_weaker_ones_stand_in(row: MakeRow) -> None:
 
 def test_an_absolute_figure_is_printed_and_not_judged(row: MakeRow) -> None:
     claim = replace(CLAIM, reproduced=None, partly=None, why="Their machine.")
-    found = judge(claim, [row([1234.5], n=1)], "planned", TOY)
-    assert (found.verdict, found.value_text, found.reason) == ("not judged", "1234 s", "Their machine.")
+    verdict = judge(claim, [row([1234.5], n=1)], "planned", TOY)
+    assert (verdict.verdict, verdict.value_text, verdict.reason) == ("not judged", "1234 s", "Their machine.")
 
 
 def test_what_nothing_can_judge_says_why(row: MakeRow) -> None:
     claim = Claim(id="a", where="", statement="", paper="", untestable="The plot is lost.")
-    found = judge(claim, [row([1.0], n=1)], "planned")
-    assert (found.verdict, found.detail_text) == ("not testable here", "The plot is lost.")
+    verdict = judge(claim, [row([1.0], n=1)], "planned")
+    assert (verdict.verdict, verdict.detail_text) == ("not testable here", "The plot is lost.")
 
 
 def test_missing_rows_are_not_testable_and_name_their_command() -> None:
-    ((found,),) = judge_all([CLAIM], {}, [], {"toy": TOY})
-    assert (found.verdict, found.reason, found.command) == (
+    ((verdict,),) = judge_all([CLAIM], {}, [], {"toy": TOY})
+    assert (verdict.verdict, verdict.reason, verdict.command) == (
         "not testable here", "no stored rows", "gembench run toy")
-    ((found,),) = judge_all([CLAIM], {}, [], {})
-    assert found.detail_text == "there is no experiment toy"
+    ((verdict,),) = judge_all([CLAIM], {}, [], {})
+    assert verdict.detail_text == "there is no experiment toy"
     assert remedy(TOY, {"n": 4096, "library": "mkl", "f1": 1}) == (
         "gembench run 'toy[library=mkl,n=4096]' --grid paper")
     assert remedy(TOY, {"n": 7}) == ""
@@ -155,9 +155,9 @@ def test_missing_rows_are_not_testable_and_name_their_command() -> None:
 
 def test_a_number_that_an_older_study_did_not_store_is_measured_again(row: MakeRow) -> None:
     claim = replace(CLAIM, expression="max(recall)")
-    found = judge(claim, [row([1.0], library="mkl", n=512)], "m", TOY)
-    assert found.reason == "toy[library=mkl,n=512] stores no number called recall"
-    assert found.command == "gembench run 'toy[library=mkl,n=512]' --fresh"
+    verdict = judge(claim, [row([1.0], library="mkl", n=512)], "m", TOY)
+    assert verdict.reason == "toy[library=mkl,n=512] stores no number called recall"
+    assert verdict.command == "gembench run 'toy[library=mkl,n=512]' --fresh"
 
 
 def test_each_machine_is_judged_by_its_own_rows_and_counted(row: MakeRow) -> None:
@@ -167,8 +167,8 @@ def test_each_machine_is_judged_by_its_own_rows_and_counted(row: MakeRow) -> Non
                        {"toy": TOY})
     assert [verdict.verdict for verdict in judged[0]] == ["reproduced", "not reproduced", "reproduced"]
     sums = summaries(judged)
-    assert [one.of("reproduced") for one in sums] == [1, 0, 1]
-    assert [one.of("reproduced", "measured") for one in sums] == [1, 0, 0]
+    assert [entry.of("reproduced") for entry in sums] == [1, 0, 1]
+    assert [entry.of("reproduced", "measured") for entry in sums] == [1, 0, 0]
     assert sums[2].sentence == (
         "Of the paper's 2 statements on c: 1 reproduced (1 emulated), 1 not testable here.")
     ledger = ledger_json(judged)
@@ -194,8 +194,8 @@ def test_table_1_stands_beside_our_machines(run_record: Callable[..., dict]) -> 
 def test_runs_apart_leave_a_wider_range(row: MakeRow) -> None:
     rows = [replace(row(samples, step=step), path=Path(path))
             for samples, step, path in (([3.0, 1.0], 9, "a"), ([1.0, 3.0], 4, "b"))]
-    found = judge(RATIO, rows, "m")
-    assert (found.low, found.high, found.verdict) == (1 / 3, 3.0, "unsettled")
+    verdict = judge(RATIO, rows, "m")
+    assert (verdict.low, verdict.high, verdict.verdict) == (1 / 3, 3.0, "unsettled")
 
 
 def test_a_verdict_says_whose_annotations_judged_and_on_what_work(row: MakeRow) -> None:
@@ -204,4 +204,4 @@ def test_a_verdict_says_whose_annotations_judged_and_on_what_work(row: MakeRow) 
     rows = [row([time], step=step, library="scipy", metrics=said) for time, step in ((1.0, 4), (1.0, 9))]
     assert judge(claim, rows, "m").remark == (
         "by the rows with library=scipy; 41 micrographs, 2 cores; 548 side views, made by eye")
-    assert judge(RATIO, [replace(one, metrics={}) for one in rows], "m").remark == ""
+    assert judge(RATIO, [replace(entry, metrics={}) for entry in rows], "m").remark == ""

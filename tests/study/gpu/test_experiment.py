@@ -30,10 +30,10 @@ def run(name, results, **chosen):
 def test_every_gpu_case_is_skipped_with_the_reason_where_there_is_none(no_cupy, name):
     experiment = study(name)
     for grid in experiment.grids.values():
-        asked = [case for case in grid if case.get("device") == "gpu" or case.get("library") == "cufft"
+        cases = [case for case in grid if case.get("device") == "gpu" or case.get("library") == "cufft"
                  or name == "gpu_picks"]
-        assert asked
-        assert {experiment.skip(case).split(":")[0] for case in asked} == {"no CUDA device"}
+        assert cases
+        assert {experiment.skip(case).split(":")[0] for case in cases} == {"no CUDA device"}
 
 
 def test_cores_that_are_not_there_are_skipped_with_their_number():
@@ -70,17 +70,17 @@ def test_every_case_passes_its_check_on_an_emulated_gpu(measured):
 
 
 def test_metrics_fit_together(measured):
-    one = next(row for row in measured["gpus"] if row["device"] == "gpu" and row["devices"] == 1)
-    told = one.metrics
-    assert told["templates"] == 12
-    assert told["batch_used"] == 4
-    assert told["templates_per_second"] == pytest.approx(1 / one.median)
-    assert told["bandwidth"] == pytest.approx(told["least_bytes"] * told["fitted_rate"])
-    assert told["bandwidth_share"] == pytest.approx(told["bandwidth"] / told["copy_bandwidth"])
-    assert told["dead_seconds"] == pytest.approx(told["seconds_in_all"] - 12 / told["fitted_rate"])
+    gpu_row = next(row for row in measured["gpus"] if row["device"] == "gpu" and row["devices"] == 1)
+    metrics = gpu_row.metrics
+    assert metrics["templates"] == 12
+    assert metrics["batch_used"] == 4
+    assert metrics["templates_per_second"] == pytest.approx(1 / gpu_row.median)
+    assert metrics["bandwidth"] == pytest.approx(metrics["least_bytes"] * metrics["fitted_rate"])
+    assert metrics["bandwidth_share"] == pytest.approx(metrics["bandwidth"] / metrics["copy_bandwidth"])
+    assert metrics["dead_seconds"] == pytest.approx(metrics["seconds_in_all"] - 12 / metrics["fitted_rate"])
     named = {name for *_, names in STAGES.values() for name in names}
-    assert set(told["stage_seconds"]) <= named
-    assert named - set(told["stage_seconds"]) == {"shared sigma"}
+    assert set(metrics["stage_seconds"]) <= named
+    assert named - set(metrics["stage_seconds"]) == {"shared sigma"}
 
 
 def test_half_precision_tells_its_error(measured):
@@ -102,12 +102,12 @@ def test_the_paper_s_sizes_also_tell_the_whole_job_and_the_read_bound_timeline(e
     from gembench.study.measure.worker import Measurement
 
     experiment = study("gpus")
-    known = experiment.metrics.__globals__
-    monkeypatch.setitem(known, "BANK", 6)
+    hooks = experiment.metrics.__globals__
+    monkeypatch.setitem(hooks, "BANK", 6)
     case = next(case for case in experiment.grids["quick"] if case.device == "gpu")
     done = Measurement(experiment, case, 1)
     done.sample()
-    klh, whole = (known["gpu_metrics"](done.inputs, type(case)({**case, "n": n}), 100.0, 0.01)
+    klh, whole = (hooks["gpu_metrics"](done.inputs, type(case)({**case, "n": n}), 100.0, 0.01)
                   for n in (2048, 4096))
     assert klh["arithmetic_seconds"][0] == pytest.approx(82 * (1.8 + 0.01))
     assert "whole_job_seconds" not in klh
@@ -183,10 +183,10 @@ def test_the_gpu_picks_the_real_and_the_simulated_particle_that_the_cpu_picks(em
         case = type(simulated)({**simulated, "data": data, "angle_step": 180})
         assert not experiment.skip(case)
         done = Measurement(experiment, case, 1)
-        told = done.close(tmp_path / "none.npz", done.sample())["metrics"]
-        assert told["picks_on_both"] == 1
-        assert told["picks_on_gpu_only"] == told["picks_on_cpu_only"] == 0
-        assert told["score_difference"] < 1e-6
+        metrics = done.close(tmp_path / "none.npz", done.sample())["metrics"]
+        assert metrics["picks_on_both"] == 1
+        assert metrics["picks_on_gpu_only"] == metrics["picks_on_cpu_only"] == 0
+        assert metrics["score_difference"] < 1e-6
 
 
 def test_a_gpu_with_other_scores_than_the_cpu_s_fails(emulated):

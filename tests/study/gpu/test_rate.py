@@ -25,8 +25,8 @@ def test_rate_and_dead_time_are_those_planted(rate, first, tail, sizes):
     counts = np.cumsum(sizes)
     done = [(100 + first + count / rate, size) for count, size in zip(counts, sizes, strict=True)]
     seconds = first + counts[-1] / rate + tail
-    found, dead = rate_and_dead_time(done, seconds, int(counts[-1]))
-    assert found == pytest.approx(rate, rel=1e-6)
+    fitted, dead = rate_and_dead_time(done, seconds, int(counts[-1]))
+    assert fitted == pytest.approx(rate, rel=1e-6)
     assert dead == pytest.approx(first + tail, abs=1e-6 * seconds)
     steady, _ = rate_and_dead_time(done[-2:], seconds, int(counts[-1]))
     assert steady == pytest.approx(rate, rel=1e-6)
@@ -62,9 +62,9 @@ def test_the_score_error_is_the_one_planted(work):
 
 
 def test_reading_faster_than_computing_costs_one_read():
-    one = Producer(read=0.001, compute=0.01)
-    assert one.micrograph_seconds(50) == pytest.approx(0.001 + 50 * 0.01)
-    assert one.unhindered.micrograph_seconds(50) == pytest.approx(0.5)
+    producer = Producer(read=0.001, compute=0.01)
+    assert producer.micrograph_seconds(50) == pytest.approx(0.001 + 50 * 0.01)
+    assert producer.unhindered.micrograph_seconds(50) == pytest.approx(0.5)
 
 
 def test_four_gpus_wait_for_the_disk():
@@ -95,11 +95,12 @@ def test_templates_are_read_from_files(tmp_path):
 
 
 def test_the_timeline_of_klh_holds_what_the_claims_ask_for():
-    told = klh(compute=0.0151, dead=0.02, read=0.0115)
-    assert told["compute_bound_seconds"] == told["arithmetic_seconds"][3]
-    assert told["read_bound_seconds"] == told["timeline_seconds"][3]
-    assert told["arithmetic_seconds"] == pytest.approx([82 * (180 * 0.0151 / n + 0.02) for n in (1, 2, 3, 4)])
-    assert told["read_bound_seconds"] / told["compute_bound_seconds"] > 2
+    timeline = klh(compute=0.0151, dead=0.02, read=0.0115)
+    assert timeline["compute_bound_seconds"] == timeline["arithmetic_seconds"][3]
+    assert timeline["read_bound_seconds"] == timeline["timeline_seconds"][3]
+    alone = [82 * (180 * 0.0151 / n + 0.02) for n in (1, 2, 3, 4)]
+    assert timeline["arithmetic_seconds"] == pytest.approx(alone)
+    assert timeline["read_bound_seconds"] / timeline["compute_bound_seconds"] > 2
 
 
 def test_least_bytes_of_a_template():

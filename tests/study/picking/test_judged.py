@@ -46,12 +46,12 @@ def test_marks_beyond_the_border_of_their_own_micrograph_count_neither_way():
 
 def test_distances_are_to_marks_that_no_peak_placed():
     count = ENOUGH + 4
-    known = marks(side=count, unsure=1)
+    truth = marks(side=count, unsure=1)
     source = np.array(["candidate"] * 4 + ["by eye"] * (ENOUGH + 1))
-    data = Annotated("klh", [], [known], None, None, 2.2, {"m": source})
-    found = picks_at(np.append(known.x[:4] + 30, known.x[4:] + 3))
-    assert distances([found], data) == {"n_placed": ENOUGH, "placed_distance_px": pytest.approx(3)}
-    few = distances([found[:-2]], data)
+    data = Annotated("klh", [], [truth], None, None, 2.2, {"m": source})
+    picks = picks_at(np.append(truth.x[:4] + 30, truth.x[4:] + 3))
+    assert distances([picks], data) == {"n_placed": ENOUGH, "placed_distance_px": pytest.approx(3)}
+    few = distances([picks[:-2]], data)
     assert few == {"n_placed": ENOUGH - 1, "placed_distance_px": None}
 
 

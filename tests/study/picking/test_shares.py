@@ -38,11 +38,11 @@ def whole(tmp_path, monkeypatch):
     whole = Annotated("klh", paths, truth, stack(tmp_path / "templates.mrcs", 2), masks, 2.2)
     made = [Half(frozenset({"m0", "m2"}), stack(tmp_path / "a.mrcs", 3), (7, 5)),
             Half(frozenset({"m1", "m3"}), stack(tmp_path / "b.mrcs", 4), (8, 6))]
-    asked = []
+    requests = []
     monkeypatch.setattr(shares, "annotated", lambda name, count: whole.first(count))
     monkeypatch.setattr(shares, "annotated_set", lambda name: whole)
-    monkeypatch.setattr(halves, "templates_by_halves", lambda *given: asked.append(given) or made)
-    return asked
+    monkeypatch.setattr(halves, "templates_by_halves", lambda *options: requests.append(options) or made)
+    return requests
 
 
 def width(share):

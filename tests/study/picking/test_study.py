@@ -58,7 +58,7 @@ def test_metrics_say_whose_annotations_and_what_work(measured, folder):
     output, inputs, case = measured()
     metrics = STUDY.metrics(output, inputs, case)
     marks = read_coordinates(folder / "klh" / "annotations.csv")
-    assert metrics["n_truth"] == sum((known.label == "side").sum() for known in marks) >= 3
+    assert metrics["n_truth"] == sum((annotated.label == "side").sum() for annotated in marks) >= 3
     said = f"{metrics['n_truth']} side views on 2 micrographs, by whom is not said"
     assert metrics["annotations"].startswith(said)
     assert metrics["work"].startswith("2 micrographs, 5 templates, method exact, ")
@@ -77,9 +77,9 @@ def test_gempickers_settings_are_judged_on_the_particles_inside(measured):
     output, inputs, case = measured(protocol="gempicker")
     metrics = STUDY.metrics(output, inputs, case)
     border = 100 + 136
-    known = [marks.xy[marks.label == "side"] for marks in inputs.data.truth]
-    inside = sum((np.minimum(xy, SIZE - 1 - xy).min(axis=1) >= border).sum() for xy in known)
-    assert metrics["n_truth"] == inside < sum(map(len, known))
+    side_views = [marks.xy[marks.label == "side"] for marks in inputs.data.truth]
+    inside = sum((np.minimum(xy, SIZE - 1 - xy).min(axis=1) >= border).sum() for xy in side_views)
+    assert metrics["n_truth"] == inside < sum(map(len, side_views))
     assert all(picks.score.min(initial=1) >= 0.3 for picks in output[0])
 
 
@@ -106,8 +106,8 @@ def test_evidence_is_measured_on_real_micrographs_only():
 
 
 def test_no_real_row_but_one_is_judged_on_templates_of_its_own_particles():
-    given = [case for case in STUDY.grids["default"] if case.data == "klh" and case.templates == "given"]
-    assert len(given) == 1
+    cases = [case for case in STUDY.grids["default"] if case.data == "klh" and case.templates == "given"]
+    assert len(cases) == 1
 
 
 def test_rows_on_a_gpu_are_beside_the_others_and_skipped_without_one(monkeypatch):
