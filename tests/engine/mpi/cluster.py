@@ -109,7 +109,8 @@ def compared(bank, images, ours, reduction="", **options):
             except InputError as error:
                 said.append("same" if str(error) == our else f"{error} became {our}")
                 continue
-            same = (whole.score.tobytes(), whole.index.tobytes()) == (our.score.tobytes(), our.index.tobytes())
+            same = [a.tobytes() for a in (whole.score, whole.index)] == [
+                b.tobytes() for b in (our.score, our.index)]
             said.append("same" if same else "different")
     return said
 
