@@ -49,9 +49,9 @@ def bare(tmp_path_factory) -> dict[str, str]:
     site = tmp_path_factory.mktemp("site")
     (site / "sitecustomize.py").write_text(HIDE)
     (site / "cupy.py").write_text("raise ImportError('libcuda.so.1: cannot open shared object file')\n")
-    known = {name: value for name, value in os.environ.items() if not name.startswith("GEMBENCH")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GEMBENCH")}
     quickly = {"NUMBA_OPT": "0"}  # every run compiles all kernels, in two thirds of the time
-    return {**known, **quickly, "PYTHONPATH": str(site), "GEMBENCH_MACHINE": "bare", "HOME": str(site)}
+    return {**environment, **quickly, "PYTHONPATH": str(site), "GEMBENCH_MACHINE": "bare", "HOME": str(site)}
 
 
 def started(script, folder, environment, *words):
@@ -65,23 +65,23 @@ def visited(script, bare, tmp_path_factory):
     """What a whole run said, the rows it stored, by study, and what its tests said."""
     folder = tmp_path_factory.mktemp("visited")
     run = started(script, folder, bare, "--results", "out", "--minutes", "8")
-    told, _ = run.communicate(timeout=600)
-    assert run.returncode == 0, told
+    output, _ = run.communicate(timeout=600)
+    assert run.returncode == 0, output
     names = ("gpus", "fft_libraries", "gpu_picks")
     rows = {name: load_rows(folder / "out", name, grid="quick") for name in names}
-    return told, rows, (folder / "out" / "tests.txt").read_text()
+    return output, rows, (folder / "out" / "tests.txt").read_text()
 
 
 @pytest.mark.slow
 def test_without_a_gpu_it_runs_through_and_says_what_it_skipped(visited):
-    told, rows, _ = visited
-    assert "GPU parts are skipped: no CUDA device: CuPy is installed but broken: libcuda.so.1" in told
-    assert "profile: skipped: no CUDA device" in told
-    assert "FAILED" not in told
-    statuses = {name: sorted(row.status for row in found) for name, found in rows.items()}
+    output, rows, _ = visited
+    assert "GPU parts are skipped: no CUDA device: CuPy is installed but broken: libcuda.so.1" in output
+    assert "profile: skipped: no CUDA device" in output
+    assert "FAILED" not in output
+    statuses = {name: sorted(row.status for row in study_rows) for name, study_rows in rows.items()}
     assert statuses == {"gpus": ["ok", *["skipped"] * 3], "fft_libraries": ["ok", "ok", "skipped", "skipped"],
                         "gpu_picks": ["skipped"]}
-    skipped = [row for found in rows.values() for row in found if row.status == "skipped"]
+    skipped = [row for study_rows in rows.values() for row in study_rows if row.status == "skipped"]
     assert all(row.reason.startswith("no CUDA device") for row in skipped)
     assert {row.machine for row in skipped} == {"bare"}
 
@@ -115,23 +115,23 @@ def test_what_is_measured_when_it_is_ended_is_kept_and_the_rest_is_told(script, 
         assert time.monotonic() < deadline
         time.sleep(0.1)
     run.send_signal(signal.SIGTERM)
-    told, _ = run.communicate(timeout=60)
+    output, _ = run.communicate(timeout=60)
     assert run.returncode == 128 + signal.SIGTERM
-    assert re.search(r"left out: gpu_picks: .*: the run was ended", told)
+    assert re.search(r"left out: gpu_picks: .*: the run was ended", output)
     assert any(row.ok for row in load_rows(tmp_path / "out", "gpus", grid="quick"))
 
 
 def test_when_the_time_is_up_it_ends_well(script, bare, tmp_path):
     run = started(script, tmp_path, bare, "--results", "out", "--no-tests", "--minutes", "0.02")
-    told, _ = run.communicate(timeout=60)
-    assert run.returncode == 0, told
-    assert "left out: gpu_picks: the same picks as the CPU's: the time was up" in told
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 0, output
+    assert "left out: gpu_picks: the same picks as the CPU's: the time was up" in output
 
 
 @pytest.mark.slow
 def test_the_gpu_tests_are_run_and_their_output_is_kept(visited):
-    told, _, log = visited
-    assert told.index("== GPU tests") > told.index("== gpu_picks")  # last: the studies tell more
+    output, _, log = visited
+    assert output.index("== GPU tests") > output.index("== gpu_picks")  # last: the studies tell more
     assert re.search(r"\d+ skipped|no tests ran", log), log
     assert "failed" not in log
 

@@ -162,13 +162,13 @@ def test_what_is_beside_is_a_column_that_filter_goes_by(folder, capsys):
     assert main([*command, "-o", "plain"]) == 0
     assert main([*command, "--beside-column", "-o", "all"]) == 0
     assert main([*command, "--beside", "0.6", "-o", "wanted"]) == 0
-    (plain, *_), (every, *_), (wanted, *_) = (read_coordinates(f"{name}/a.star")
+    (plain, *_), (every, *_), (expected, *_) = (read_coordinates(f"{name}/a.star")
                                               for name in ("plain", "all", "wanted"))
     assert every.xy.tolist() == plain.xy.tolist()
     assert np.isnan(plain.beside).all()
     assert "gembenchBeside" not in Path("plain/a.star").read_text()
-    assert every.alone(0.6).sum() == len(wanted) < len(every)
-    assert wanted.beside.tolist() == every.beside[every.alone(0.6)].tolist()
+    assert every.alone(0.6).sum() == len(expected) < len(every)
+    assert expected.beside.tolist() == every.beside[every.alone(0.6)].tolist()
     assert json.loads(Path("all/run.json").read_text())["settings"]["beside_column"] is True
     assert "beside_column" not in json.loads(Path("wanted/run.json").read_text())["settings"]
     assert main(["convert", "all/picks.star", "all.csv", "--quiet"]) == 0
@@ -176,8 +176,8 @@ def test_what_is_beside_is_a_column_that_filter_goes_by(folder, capsys):
         output = f"kept-{source}-"
         assert main(["filter", source, "--beside", "0.6", "-o", output, "--quiet"]) == 0
         kept = next(part for part in read_coordinates(f"{output}/picks.star") if part.micrograph == "a.mrc")
-        assert kept.xy.tolist() == wanted.xy.tolist()
-        assert kept.beside.tolist() == wanted.beside.tolist()
+        assert kept.xy.tolist() == expected.xy.tolist()
+        assert kept.beside.tolist() == expected.beside.tolist()
     assert main(["filter", "plain", "--beside", "0.6", "-o", "none"]) == 2
     assert "--beside-column" in capsys.readouterr().err
     assert main(["filter", "all", "--beside", "1.5", "-o", "none"]) == 2
