@@ -19,9 +19,10 @@ examples:
   gembench filter picks/ --beside 0.5 -o single/
   gembench filter picks/ --border 75 --micrographs micrographs/ --max-picks 100 -o chosen/
 
-Pick once with a low --threshold, look at `gembench score`, and filter at the threshold that it names. The
-rules apply in this order: views, threshold, distance (the better of two stays), border, beside, the best so
-many. Picks say what is beside them if they were made with `gembench pick --beside-column`, or with --beside.
+Pick once with a low --threshold, or with a --floor below it, look at `gembench score`, and filter at the
+threshold that it names: of a folder of `gembench pick` also the picks between floor and threshold are there.
+The rules apply in this order: views, threshold, distance (the better of two stays), border, beside, the best
+so many. Picks say what is beside them if they were made with `gembench pick --beside-column` or --beside.
 """
 
 
@@ -64,13 +65,37 @@ def run(args: argparse.Namespace) -> int:
     rules = Rules(args.threshold, args.distance, args.border, args.beside, args.max_picks, _views(args.views))
     _check_output(args)
     shape = frame_sizes(args.micrographs) if args.border else None
-    picks = read_coordinates(args.picks)
+    picks = read_coordinates(_lower(args.picks, rules.threshold) or args.picks)
     kept = [keep(rows, rules, shape(rows.micrograph) if shape else None) for rows in picks]
     _write(args.output, kept)
     if not args.quiet:
         print(f"{sum(map(len, kept))} of {sum(map(len, picks))} picks on {len(picks)} micrographs:"
               f" {args.output}")
     return 0
+
+
+def _lower(folder: Path, threshold: float | None) -> Path | None:
+    """The folder of all picks down to the floor, where a folder of `gembench pick` has it and it is needed.
+
+    Warns of a threshold below which nothing is stored.
+    """
+    import logging
+
+    from gembench.picking.layout import LOWER
+    from gembench.picking.record import read_record
+
+    record = read_record(folder) if threshold is not None and (folder / "run.json").is_file() else None
+    if record is None or threshold is None:
+        return None
+    settings = record["settings"]
+    picked, floor = settings["peaks"]["threshold"], settings.get("floor")
+    if threshold >= picked:
+        return None
+    if floor is None or threshold < floor:
+        logging.getLogger("gembench").warning(
+            "%s: holds picks from %g on: pick with --floor %g, or a lower one, for those below", folder,
+            picked if floor is None else floor, threshold)
+    return folder / LOWER if (folder / LOWER).is_dir() else None
 
 
 def _views(text: str | None) -> frozenset[int] | None:

@@ -107,6 +107,9 @@ def add_peaks(parser: argparse.ArgumentParser) -> None:
                        help="local maxima, best first, at a distance; or gEMpicker's rules (default: nms)")
     group.add_argument("--threshold", metavar="F", type=real, default=0.3,
                        help="lowest score of a pick (default: 0.3)")
+    group.add_argument("--floor", metavar="F", type=real,
+                       help="keep picks down to this score apart, so that `gembench filter --threshold` can"
+                       " go below --threshold (default: none)")
     group.add_argument("--high-threshold", metavar="F", type=real, default=1.0,
                        help="highest score of a pick (default: 1)")
     group.add_argument("--distance", metavar="PX", type=real,

@@ -157,6 +157,7 @@ def _arguments(args: argparse.Namespace) -> tuple[Sources, Outputs, PickSettings
         args.symmetry, args.average, args.lowpass, args.clip, args.method, args.precision, args.edges, peaks,
         args.spectra, mask_distance=args.distance is None, beside=args.beside,
         beside_column=args.beside_column,
+        floor=args.floor,
     )
     return (
         sources_of(args),

@@ -10,12 +10,11 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gembench.engine.picks import Picks
-from gembench.engine.score_map import ScoreMap
 from gembench.errors import InputError
 from gembench.io.atomic import atomic_text, make_folder, remove_parts
 from gembench.io.coordinates import SUMMARY, Optics, read_coordinates
@@ -26,11 +25,13 @@ from gembench.io.lock import locked
 from gembench.io.names import with_slashes
 from gembench.io.processes import describe, this_process
 from gembench.io.source import is_file
-from gembench.picking.layout import LONGEST_NAME, output_key, output_keys, refused_names
-from gembench.picking.record import read_record, require_same, running
+from gembench.picking.layout import LONGEST_NAME, LOWER, output_key, output_keys, refused_names
+from gembench.picking.record import IDENTITY, identity, read_record, require_same, running
 from gembench.picking.summary import LIST, is_summary, write_summary
 
-IDENTITY = ("file", "bytes", "changed")  # what tells a micrograph's file from others
+if TYPE_CHECKING:
+    from gembench.picking.picker import Picked
+
 SAVE_EVERY = 10.0  # seconds: what a run that is killed has not said of its micrographs; their picks stay
 
 
@@ -95,6 +96,10 @@ class PickFolder:
         """The STAR file of one micrograph."""
         return self.folder / f"{self.key(micrograph)}.star"
 
+    def lower(self, micrograph: str | Path) -> Path:
+        """The STAR file of all picks of one micrograph down to the floor."""
+        return self.folder / LOWER / f"{self.key(micrograph)}.star"
+
     def maps(self, micrograph: str | Path) -> tuple[Path, Path]:
         """The files of its score map and its index map."""
         folder, key = self.folder / "maps", self.key(micrograph)
@@ -141,22 +146,25 @@ class PickFolder:
                 self.record["micrographs"].pop(key, None)
             self._write_record()
 
-    def write(self, picks: Picks, path: Path | None = None, shape: tuple[int, int] | None = None) -> None:
-        """Store one micrograph's picks; path: of the micrograph, which the STAR file names as it is given."""
+    def write(self, picks: Picks, path: Path | None = None, shape: tuple[int, int] | None = None, *,
+              lower: bool = False) -> None:
+        """Store one micrograph's picks, or the `lower` ones; path: of it, which STAR files name as given."""
         name = picks.micrograph if path is None else with_slashes(path.as_posix())
-        star = self.star(name)
+        star = self.lower(name) if lower else self.star(name)
         make_folder(star.parent)
         write_star(star, [replace(picks, micrograph=name)], shape=shape, optics=self.optics)
 
-    def store(self, micrograph: Micrograph, picks: Picks, maps: ScoreMap, box: tuple[int, int]) -> None:
+    def store(self, micrograph: Micrograph, picked: Picked, box: tuple[int, int]) -> None:
         """Store what came out of one micrograph, its picks last."""
         if self.with_maps:
             score, index = self.maps(micrograph.path)
             make_folder(score.parent)
-            write_mrc(score, maps.score, micrograph.pixel_size)
-            write_mrc(index, maps.index.astype(np.float32), micrograph.pixel_size)
-        self.store_plot(micrograph, picks, box)
-        self.write(picks, micrograph.path, micrograph.shape)
+            write_mrc(score, picked.maps.score, micrograph.pixel_size)
+            write_mrc(index, picked.maps.index.astype(np.float32), micrograph.pixel_size)
+        self.store_plot(micrograph, picked.picks, box)
+        if picked.lower is not None:
+            self.write(picked.lower, micrograph.path, micrograph.shape, lower=True)
+        self.write(picked.picks, micrograph.path, micrograph.shape)
 
     def store_plot(self, micrograph: Micrograph, picks: Picks, box: tuple[int, int]) -> None:
         """Draw the picks on a micrograph, if that is wanted."""
@@ -180,7 +188,7 @@ class PickFolder:
         """Note that a micrograph could not be picked, and remove what there is of it."""
         self.note(micrograph, {"error": reason})
         key = self.key(micrograph)
-        for path in (*self.maps(key), self.plot(key)):
+        for path in (*self.maps(key), self.plot(key), self.lower(key)):
             with suppress(OSError):  # a name that no file can have, too
                 path.unlink()
 
@@ -278,7 +286,7 @@ class PickFolder:
             for name in (SUMMARY, LIST):
                 (self.folder / name).unlink(missing_ok=True)
             for key in keys:
-                for path in (self.star(key), *self.maps(key), self.plot(key)):
+                for path in (self.star(key), self.lower(key), *self.maps(key), self.plot(key)):
                     if len(os.fsencode(path.name)) <= LONGEST_NAME:
                         path.unlink(missing_ok=True)
         except NotADirectoryError:
@@ -286,12 +294,3 @@ class PickFolder:
         except OSError as error:
             raise InputError(f"{error.filename}: cannot be removed ({error.strerror}): choose another folder"
                              ) from error
-
-
-def identity(micrograph: Path) -> dict[str, Any]:
-    """What tells a micrograph's file from another of its name; without one, its name alone."""
-    identity: dict[str, Any] = {"file": micrograph.name}
-    with suppress(OSError):
-        status = micrograph.stat()
-        identity |= {"bytes": status.st_size, "changed": status.st_mtime_ns}
-    return identity

@@ -52,6 +52,7 @@ class Picked:
     limited: number of outlier pixels; statistics: of the search
     decoys: places where a decoy won, None without decoys
     beside: picks that were dropped for what surrounds them, None if that is not looked at
+    lower: all picks down to the floor, None without one
     """
 
     picks: Picks
@@ -60,6 +61,7 @@ class Picked:
     statistics: SearchStatistics
     decoys: int | None = None
     beside: int | None = None
+    lower: Picks | None = None
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,10 @@ class Picker:
         if settings.looks_beside and not settings.peaks.distance:
             raise InputError("what is beside picks needs a distance between picks above 0, by which it is"
                              " looked for: give one")
+        if settings.floor is not None:
+            self.peaks = replace(self.peaks, threshold=settings.floor, max_picks=None)
         if settings.beside is not None:
-            self.peaks = replace(settings.peaks, max_picks=None)
+            self.peaks = replace(self.peaks, max_picks=None)
         options: dict[str, Any] = {
             "method": settings.method, "dtype": settings.dtype, "edges": settings.edges,
         }
@@ -222,9 +226,11 @@ class Picker:
             picks = replace(picks, beside=beside)
         if self.settings.beside is not None:
             kept = picks[picks.alone(self.settings.beside)]
-            picks, dropped = kept[: self.settings.peaks.max_picks], len(picks) - len(kept)
-        return Picked(picks, maps, ready.limited, searched.statistics, decoys if self.bank.decoys else None,
-                      dropped)
+            picks, dropped = kept, len(picks) - len(kept)
+        chosen = self.settings.peaks
+        best = picks[picks.score.astype(maps.score.dtype) >= chosen.threshold][: chosen.max_picks]
+        return Picked(best, maps, ready.limited, searched.statistics, decoys if self.bank.decoys else None,
+                      dropped, None if self.settings.floor is None else picks)
 
     def in_turn(
         self, items: Iterable[Item], ready: Callable[[Item], Ready], search: Callable[[Ready], Found],

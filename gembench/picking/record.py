@@ -12,6 +12,8 @@ from gembench.errors import InputError
 from gembench.io.processes import describe, may_run
 from gembench.io.source import require_file
 
+IDENTITY = ("file", "bytes", "changed")  # what tells a micrograph's file from others
+
 
 def read_record(folder: Path) -> dict[str, Any] | None:
     """The settings, runs and micrographs of run.json; None if it is not there.
@@ -71,3 +73,12 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[tup
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 16 else text[:8] + "..."
+
+
+def identity(micrograph: Path) -> dict[str, Any]:
+    """What tells a micrograph's file from another of its name; without one, its name alone."""
+    identity: dict[str, Any] = {"file": micrograph.name}
+    with suppress(OSError):
+        status = micrograph.stat()
+        identity |= {"bytes": status.st_size, "changed": status.st_mtime_ns}
+    return identity

@@ -236,7 +236,7 @@ class PickRun:
             return Outcome(ready.path, {}, _no_memory(ready.path, error))
         peaks = time.perf_counter() - start
         try:
-            self.folder.store(ready.micrograph, picked.picks, picked.maps, box)
+            self.folder.store(ready.micrograph, picked, box)
         except InputError as error:
             if isinstance(error.__cause__, OSError):  # the disk's fault, which no other micrograph escapes
                 raise

@@ -40,6 +40,8 @@ class PickSettings:
     beside: a pick is dropped where what surrounds it reaches more than this part of its score, see
         `picking.beside`; None for not
     beside_column: whether picks say what surrounds them, as they do with `beside`
+    floor: score below the threshold of `peaks` down to which picks are kept apart, for other thresholds; with
+        the rule 'nms', by which worse picks never change better ones
     """
 
     pixel_size: float
@@ -59,6 +61,7 @@ class PickSettings:
     mask_distance: bool = True
     beside: float | None = None
     beside_column: bool = False
+    floor: float | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.pixel_size) and self.pixel_size > 0):
@@ -72,6 +75,11 @@ class PickSettings:
         if self.beside is not None and not 0 < self.beside <= 1:
             raise InputError(f"beside {self.beside}: give a part of the pick's own score above 0, at most 1,"
                              " such as 0.5")
+        if self.floor is not None and not -1 <= self.floor < self.peaks.threshold:
+            raise InputError(f"floor {self.floor}: give a score below the threshold, {self.peaks.threshold}")
+        if self.floor is not None and self.peaks.rule != "nms":
+            raise InputError(f"floor {self.floor}: with gEMpicker's rules a worse pick can take a better one"
+                             " with it: pick with the lower threshold itself")
 
     @property
     def looks_beside(self) -> bool:
@@ -86,6 +94,8 @@ class PickSettings:
             del values["beside"]
         if not self.beside_column or self.beside is not None:  # which writes the same
             del values["beside_column"]
+        if self.floor is None:
+            del values["floor"]
         return values
 
 
