@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from math import ceil
-
 from gembench.data import klh
-from gembench.data.annotated import SIMULATED, not_asked_for
-from gembench.engine.peaks import PeakSettings
-from gembench.machine import cores
+from gembench.data.annotated import SIMULATED
 from gembench.peers import PEERS
 from gembench.study.declare.experiment import Experiment, grid
+from gembench.study.picking import peers
 
 ENGINE = ["gembench", "gembench-paper", "gembench-banded", "gembench-gpu"]
 UNFILTERED = [picker for picker in ENGINE if picker != "gembench-banded"]  # which needs a filter to gain
@@ -18,100 +14,6 @@ OTHERS = ["pytme", "opencv", "scikit-image", "relion", "gempicker", "findem"]
 TURNED = [picker for picker in OTHERS if picker not in ("relion", "findem")]  # masks of the templates' own
 ROUND = ["pytme", "relion", "gempicker", "findem"]  # that gain from one disc for all templates
 AS_THEN = ["gembench", "gembench-2003", "gembench-gpu", "gempicker", "findem"]
-THRESHOLD = 0.3  # the paper's, for gEMpicker and FindEM alike
-GEMPICKER = PeakSettings("gempicker", THRESHOLD, 0.9, max_picks=100)  # the rules for peaks of 2013
-FURTHER = 3.5  # times the resolution of our filter, which has left nothing there: what RELION reduces to
-MOST = 4  # rounds; a round of the picks is a share of the micrographs
-# Turned templates that show the pace of each; RELION needs most, since its pace is a difference of two runs
-TURNS = {"gembench": 36, "gembench-paper": 9, "pytme": 9, "opencv": 4, "scikit-image": 3, "relion": 12,
-         "gempicker": 10, "findem": 10, "transforms": 12}
-LOWPASSED = {"gembench": 36, "gembench-banded": 180, "relion": 180}
-
-
-def threads(case):
-    """What a case may use."""
-    return 1 if case.cores == "one" else cores()
-
-
-def skip(case):
-    """Why the picker cannot do this here."""
-    if case.cores == "all" and cores() == 1:
-        return "there is one core, which the other cases use"
-    here = "" if case.task == "speed" else not_asked_for(case.data, klh.NAME)
-    return PEERS[case.picker].unavailable() or here
-
-
-def evidence_of(case):
-    """Picks on micrographs of our simulator say nothing of real ones; speed does not depend on pixels."""
-    return "measured" if case.task == "speed" or case.data != SIMULATED else "simulated data"
-
-
-def setup(case):
-    """A peer with its templates, and its micrographs."""
-    return speed_setup(case) if case.task == "speed" else picks_setup(case)
-
-
-def speed_setup(case):
-    """One planted micrograph, and as many turns of one template as show the picker's pace."""
-    from gembench.peers.speed import speed_task, turns_for
-
-    least = (LOWPASSED if case.lowpass else TURNS).get(case.picker, 36)
-    task = speed_task(
-        PEERS[case.picker], case.n, case.template, case.mask, turns_for(least, threads(case)),
-        lowpass=case.lowpass, threads=threads(case),
-    )
-    if task.peer.prepares:
-        task.peer.match(task.work.micrograph)
-    return task
-
-
-def picks_setup(case):
-    """Annotated micrographs, and their views turned; symmetry spares what looks the same."""
-    from gembench.data.annotated import annotated
-    from gembench.peers.picking import Picking, rules
-    from gembench.picking.prepare import load_bank
-    from gembench.picking.settings import PickSettings
-
-    data, kind = annotated(case.data, case.micrographs), PEERS[case.picker]
-    target, as_in_2013 = data.target, case.task == "picks-2013"
-    settings = PickSettings(
-        data.pixel_size, case.angle_step, target.contrast,
-        symmetry=target.symmetry if case.symmetry else None,
-        **({"average": 4} if as_in_2013 else {"average": 1, "lowpass": target.lowpass}),
-    )
-    bank, _ = load_bank(data.templates, data.masks, settings)
-    peaks = rules(kind, bank, target)
-    if as_in_2013:
-        peaks = GEMPICKER if case.picker == "gembench" else replace(peaks, threshold=THRESHOLD)
-    peer = kind(bank, threads=threads(case), pixel_size=data.pixel_size, lowpass=target.lowpass / FURTHER,
-                peaks=peaks)
-    share = ceil(len(data.micrographs) / MOST)
-    return Picking(peer, data, settings, share, peaks, THRESHOLD if as_in_2013 else None)
-
-
-def run(inputs, case):
-    """One micrograph searched with all templates, or a share of the micrographs picked."""
-    return inputs.peer.match(inputs.work.micrograph) if case.task == "speed" else inputs.next_share()
-
-
-def check(output, inputs, case):
-    """Scores at planted and other places beside the direct sum; a peer that scores otherwise is compared."""
-    return inputs.check(output) if case.task == "speed" else None
-
-
-def seconds(output, inputs, case):
-    """Seconds a template at the steady pace, or a micrograph."""
-    return output.pace if case.task == "speed" else sum(output) / len(output)
-
-
-def metrics(output, inputs, case):
-    """What was used, how much memory it took, and what was found."""
-    from gembench.peers.program import memory_here
-
-    held = (output if case.task == "speed" else inputs).memory or memory_here()
-    values = {"version": inputs.peer.version(), "templates_turned_by": inputs.peer.turns,
-              "memory_mib": held / 2**20}
-    return values | ({"templates": output.templates} if case.task == "speed" else inputs.metrics())
 
 
 def speed(n, template, kinds=(("own", 0), ("disc", 0), ("disc", 20)), used=("one", "all")):
@@ -175,9 +77,9 @@ experiment = Experiment(
     grids={"quick": speed(512, 64, used=("one",)) + picks(2, 45, pickers=QUICKER),
            "default": DEFAULT,
            "paper": DEFAULT + speed(4096, 160) + picks(klh.MICROGRAPHS, 4, symmetry=False)},
-    on_data=on_data, evidence=evidence_of, setup=setup, run=run, check=check, skip=skip, seconds=seconds,
-    metrics=metrics, threads=threads,
-    compare="picker", baseline="gembench", rounds=MOST, warmups=0, time_limit=7200,
+    on_data=on_data, evidence=peers.evidence, setup=peers.setup, run=peers.run, check=peers.check,
+    skip=peers.skip, seconds=peers.seconds, metrics=peers.metrics, threads=peers.threads,
+    compare="picker", baseline="gembench", rounds=peers.ROUNDS, warmups=0, time_limit=7200,
     columns=["score_difference", "score_correlation", "templates_right", "memory_mib", "n_picks", "n_truth",
              "precision", "recall", "f1", "mean_distance_px", "n_on_unsure", "own_n_picks",
              "own_recall", "own_f1", "templates_turned_by", "version", "annotations"],
