@@ -1,5 +1,7 @@
 """Micrographs picked end to end (KLH: Fig. 6 to 8): method of 2013, gEMpicker's settings, and our way."""
 
+from __future__ import annotations
+
 from gembench.data import klh
 from gembench.data.annotated import SIMULATED
 from gembench.study.declare.experiment import Experiment, grid

@@ -145,7 +145,8 @@ def arrays(output: Output, inputs: Inputs, case: Case) -> dict[str, Any]:
     """Curves with their intervals, and the picks; for the method of 2013 also what Fig. 6 and 7 show."""
     result = judged(output[0], _truth_of(output, inputs, case), inputs.data.target)
     curve, stored = result.precision_recall, {}
-    assert curve is not None and result.ranking is not None  # as of all scored picks
+    assert curve is not None  # as of all scored picks
+    assert result.ranking is not None
     if result.roc is not None:
         stored = {"roc_fpr": result.roc.fpr, "roc_tpr": result.roc.tpr}
     stored |= {"recall": curve.recall, "precision": curve.precision, **stored_picks(output[0])}
