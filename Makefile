@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 comma  := ,
 READY  := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: help experiments figures report quick paper test fuzz faults endurance test-gpu test-kernels check bench regressions asv gpu-bundle clean
+.PHONY: help experiments figures report quick paper test fuzz faults endurance test-gpu test-kernels check bench regressions history asv asv-page gpu-bundle clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,12 @@ bench: $(READY)  ## Measure the current commit with airspeed velocity, into resu
 
 regressions: $(READY)  ## Compare two commits: make regressions BASE=REV
 	$(BIN)/python -m gembench.study.measure.regressions compare "$(BASE)"
+
+history: $(READY)  ## Measure the commits that mark the engine's stages, into results/asv
+	$(BIN)/python -m gembench.study.measure.regressions history
+
+asv-page: $(READY)  ## airspeed velocity's own pages of results/asv, into .asv/html (they need the network)
+	$(BIN)/python -m asv publish
 
 asv: $(READY)  ## Check the benchmark suite and run every benchmark once
 	$(BIN)/python -m asv check --python=same

@@ -277,6 +277,19 @@ def test_bench_without_a_single_value_fails(checkout: Checkout, capsys: Any) -> 
     assert checkout.commands[-1] == ("run", "--machine", "box", f"{checkout.head}^!")
 
 
+def test_the_history_is_measured_at_every_stage_and_at_head(checkout: Checkout, capsys: Any) -> None:
+    (checkout.root / "experiments").mkdir()
+    stages = checkout.root / "experiments" / "stages.toml"
+    stages.write_text(f'[[stage]]\ncommit = "{checkout.base[:7]}"\nname = "first"\n')
+    assert main(["history"]) == 0
+    assert checkout.commands[-1] == ("run", "--machine", "box", "--skip-existing-successful",
+                                     f"HASHFILE:{checkout.root / '.asv' / 'stages'}")
+    assert (checkout.root / ".asv" / "stages").read_text().split() == [checkout.base, checkout.head]
+    stages.write_text('[[stage]]\ncommit = "0123456"\nname = "of another repository"\n')
+    assert main(["history"]) == 2
+    assert "'0123456' is no commit here" in capsys.readouterr().err
+
+
 def test_outside_a_checkout_nothing_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"asv\.conf\.json: not found"):
         Suite(tmp_path)

@@ -17,10 +17,11 @@ from pathlib import Path
 from gembench.errors import InputError
 from gembench.machine import machine_name
 from gembench.study.tell.history import Measurement, load_measurements
+from gembench.study.tell.stages import load_stages
 
 FACTOR = 1.3  # beyond what a shared machine does to the medians of interleaved rounds
 ROUNDS = 4  # when a suspected slowdown is measured once more
-CONFIG = "asv.conf.json"
+CONFIG, STAGES = "asv.conf.json", "experiments/stages.toml"
 
 
 def slowdown(before: Measurement, after: Measurement, factor: float = FACTOR) -> bool:
@@ -106,6 +107,19 @@ class Suite:
         print(f"regressions: {len(measured)} values at {head[:8]} in results/asv")
         return int(bool(code) or not measured)
 
+    def history(self) -> int:
+        """Measure the commits of `experiments/stages.toml`, and HEAD, where they are not in asv's results.
+
+        Returns asv's exit code. Raises InputError for a commit that is not here.
+        """
+        commits = [self.commit(stage.commit) for stage in load_stages(self.root / STAGES)]
+        folder = self.root / ".asv"
+        folder.mkdir(exist_ok=True)
+        hashes = folder / "stages"
+        hashes.write_text("\n".join([*commits, self.commit("HEAD")]) + "\n", encoding="utf-8")
+        self.register()
+        return self.asv("run", "--machine", self.machine, "--skip-existing-successful", f"HASHFILE:{hashes}")
+
     def quick(self) -> int:
         """Run every benchmark once with the Python at hand and keep nothing; asv's exit code."""
         self.register()
@@ -174,10 +188,14 @@ class Suite:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The commands `bench`, `quick` and `compare BASE`; 0 if all is well, 1 if slower, 2 for bad input."""
+    """The commands `bench`, `history`, `quick` and `compare BASE`.
+
+    Returns 0 if all is well, 1 if something is slower or failed, 2 for bad input.
+    """
     parser = argparse.ArgumentParser(prog="python -m gembench.study.measure.regressions", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("bench", help="measure HEAD into results/asv")
+    commands.add_parser("history", help="measure the commits that mark the engine's stages into results/asv")
     commands.add_parser("quick", help="run every benchmark once and keep nothing")
     against = commands.add_parser("compare", help="compare HEAD with a base")
     against.add_argument("base", help="a git revision")
@@ -187,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         suite = Suite(Path.cwd())
         if args.command == "compare":
             return suite.regressions(args.base, args.bench)
-        return suite.bench() if args.command == "bench" else suite.quick()
+        return {"bench": suite.bench, "history": suite.history, "quick": suite.quick}[args.command]()
     except InputError as error:
         print(f"regressions: error: {error}", file=sys.stderr)
         return 2

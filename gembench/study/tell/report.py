@@ -26,11 +26,15 @@ from gembench.study.tell.history import Series, load_history
 from gembench.study.tell.missing import Gap
 from gembench.study.tell.page.answers import lines
 from gembench.study.tell.page.gallery import GalleryRow, gallery_row, load_figures
+from gembench.study.tell.page.inline import page_svg
 from gembench.study.tell.page.sections import Drawing, Section, drawings_of, section_of
+from gembench.study.tell.stages import figure as stages_figure
+from gembench.study.tell.stages import load_stages
 from gembench.study.tell.text import number_text, seconds_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 FOLDER = Path(__file__).with_name("page")
 Rows = Mapping[str, Sequence[Row]]
@@ -60,6 +64,7 @@ def render(
     first = machines[0] if machines else ""
     own = {name: [row for row in stored if row.machine == first] for name, stored in rows.items()}
     history = load_history(results / "asv")
+    over_stages = _over_stages(history, claims_file.with_name("stages.toml"), here)
     anchors = {"machines", "not-measured", *experiments, *(["claims"] if judged else [])}
     return _environment().get_template("report.html.j2").render(
         grid=grid, machines=machines, here=here, facts=facts, table_1=table_of_machines(facts),
@@ -68,7 +73,7 @@ def render(
         verdict_kinds=_present(VERDICTS, [verdicts[0].verdict for verdicts in judged]),
         evidence_kinds=_present((*EVIDENCE, "none"), [verdicts[0].evidence or "none" for verdicts in judged]),
         sections=sections, gaps_by_machine=_gaps_by_machine(sections), aged=_aged(rows, codes),
-        history=history, value_text=value_text, command=shlex.join,
+        history=history, over_stages=over_stages, value_text=value_text, command=shlex.join,
         picks_pages={STUDY: picks_pages},
     )
 
@@ -94,6 +99,17 @@ def _drawn(
         sections.append(section_of(experiment, rows[name], machines, grid, codes[name], drawings[name], shown,
                                    places))
     return gallery, sections
+
+
+def _over_stages(history: Sequence[Series], stages_file: Path, here: str) -> list[Markup]:
+    """The engine's speed over its stages on every machine that measured it, the reader's first, as SVG."""
+    from markupsafe import Markup
+
+    stages = load_stages(stages_file)
+    machines = sorted({series.machine for series in history}, key=lambda machine: (machine != here, machine))
+    figures = {machine: stages_figure(history, stages, machine) for machine in machines}
+    return [Markup(page_svg(figure, f"history-{number}", f"the engine's speed over its stages on {machine}"))
+            for number, (machine, figure) in enumerate(figures.items()) if figure is not None]
 
 
 def _present(kinds: Sequence[str], some: Sequence[str]) -> list[str]:

@@ -1,0 +1,104 @@
+"""The engine's speed over the stages of its history, which `experiments/stages.toml` names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gembench.drawing import style
+from gembench.errors import InputError
+from gembench.io.typed import REQUIRED, TEXT, checked, read_toml
+from gembench.study.tell.history import Series
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KEYS: dict[str, tuple[Any, Any]] = {"commit": (TEXT, REQUIRED), "name": (TEXT, REQUIRED)}
+LEAST = 2  # stages that make a history
+NOW = "now"
+SEARCH = "correlate.Correlate.time_search('{}', '{}', 1024)"
+# Panel -> benchmark -> its name, whose look it has, and how many templates it searches
+PANELS: dict[str, dict[str, tuple[str, str, int]]] = {
+    "a  A mask of its own, 1024 × 1024 pixels, one thread": {
+        SEARCH.format("paper", "mkl"): ("method of 2013, MKL", "paper", 4),
+        SEARCH.format("exact", "scipy"): ("exact, SciPy", "scipy", 4),
+        SEARCH.format("exact", "fftw"): ("exact, FFTW", "fftw", 4),
+        SEARCH.format("exact", "mkl"): ("exact, MKL", "mkl", 4),
+    },
+    "b  Other work": {
+        "correlate.Threads.time_search(2)": ("2048 × 2048 pixels, two threads", "exact", 4),
+        "correlate.Masks.time_search('ellipse')": ("one mask for two turns", "ducc0", 8),
+        "correlate.Masks.time_search('disc')": ("one disc for all", "cufft", 8),
+        "correlate.Banded.time_search": ("banded, low-passed", "banded", 90),
+    },
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A commit, by the first letters of its hash, and what it brought."""
+
+    commit: str
+    name: str
+
+
+def load_stages(path: Path) -> list[Stage]:
+    """The stages that a file names, oldest first; none if there is no such file.
+
+    Raises InputError for a broken file.
+    """
+    if not path.exists():
+        return []
+    content = read_toml(path, "a file of stages")
+    entries = content.pop("stage", [])
+    if content or not isinstance(entries, list):
+        raise InputError(f"{path}: holds something other than [[stage]] tables; mend the file")
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict) or set(entry) != set(KEYS):
+            raise InputError(f"{path}: stage {number}: its keys must be {', '.join(sorted(KEYS))}")
+        try:
+            checked(entry, KEYS, "a stage")
+        except ValueError as error:
+            raise InputError(f"{path}: stage {number}: {error}; mend the file") from error
+    return [Stage(**entry) for entry in entries]
+
+
+def by_stage(series: Series, stages: Sequence[Stage]) -> dict[str, float]:
+    """The values of a benchmark by the names of the stages; the last of no stage is today's."""
+    values = {}
+    for commit, value in series.points:
+        named = next((stage.name for stage in stages if _same(stage.commit, commit)), NOW)
+        values[named] = value
+    return values
+
+
+def _same(some: str, other: str) -> bool:
+    length = min(len(some), len(other))
+    return some[:length] == other[:length]
+
+
+def figure(history: Sequence[Series], stages: Sequence[Stage], machine: str) -> Figure | None:
+    """Milliseconds a template at every stage that was measured on a machine; None for fewer than two."""
+    measured = {series.benchmark: by_stage(series, stages) for series in history if series.machine == machine}
+    drawn = [benchmark for panel in PANELS.values() for benchmark in panel if benchmark in measured]
+    names = [name for name in (*(stage.name for stage in stages), NOW)
+             if any(name in measured[benchmark] for benchmark in drawn)]
+    if len(names) < LEAST:
+        return None
+    with style.context():
+        made, axes = style.figure(1, 2, width=style.PAGE, height=3.6, sharex=True)
+        for ax, (title, panel) in zip(axes, PANELS.items(), strict=True):
+            for benchmark, (label, look, templates) in panel.items():
+                values = measured.get(benchmark, {})
+                at = [place for place, name in enumerate(names) if name in values]
+                ax.plot(at, [1e3 * values[names[place]] / templates for place in at], label=label,
+                        **style.series(look).line)
+            ax.set(title=title, yscale="log", xticks=range(len(names)), xlim=(-0.4, len(names) - 0.6))
+            ax.set_xticklabels(names, rotation=38, ha="right", rotation_mode="anchor")
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.legend(loc="best")
+        axes[0].set_ylabel("Milliseconds a template")
+        style.sign(made, f"{machine} · measured · airspeed velocity at the commits that mark the stages")
+    return made
