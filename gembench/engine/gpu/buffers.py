@@ -31,7 +31,7 @@ class Buffers:
         self.floors = cupy.empty(3, dtype)
         self._kernels = Kernels(cupy, search_source(
             shape, GEOMETRY, dtype.name, half=plan.spectra == "half", pad=pad,
-        ), shape.most_shared)
+        ), max(shape.most_shared, shape.once_shared if plan.layout.once else 0))
 
     def __getitem__(self, name: str) -> Any:
         """The array of that name in the plan."""
@@ -59,6 +59,16 @@ class Buffers:
         self._kernels.launch(name, (shape.size // shape.columns, *units),
                              (shape.columns, shape.threads), (self.geometry, self.roots, self.batch, *args),
                              shape.shared(shape.columns))
+
+    def products(self, own: bool, tiles: int, *args: Any) -> None:
+        """Launch the kernel that multiplies a group's spectra with those of some tiles, along columns."""
+        shape, name = self.plan.shape, "products_own" if own else "products_shared"
+        if not self.plan.layout.once:
+            self.columns(name, (tiles, shape.units(own)), *args)
+            return
+        self._kernels.launch(f"{name}_once", (shape.size // shape.columns, tiles),
+                             (shape.columns, shape.threads), (self.geometry, self.roots, self.batch, *args),
+                             shape.once_shared)
 
     def fold(self, own: bool, tiles: int, *args: Any) -> None:
         """Launch the kernel that transforms the rows of a group's products and folds them into the maps."""

@@ -236,11 +236,8 @@ class DeviceCorrelator:
         products, mask_products = (buffers[f"{name} products {lane}"] for name in ("template", "mask"))
         common = (buffers["image"], first, buffers["templates"], pair, products)
         with self._timed("products"):
-            if own:
-                buffers.columns("products_own", (tiles, self.plan.shape.units(own)), *common,
-                                self._turned.records, buffers["squares"], buffers["masks"], mask_products)
-            else:
-                buffers.columns("products_shared", (tiles, self.plan.shape.units(own)), *common)
+            masks = (self._turned.records, buffers["squares"], buffers["masks"], mask_products)
+            buffers.products(own, tiles, *common, *(masks if own else ()))
         with self._timed("rows and fold"):
             sigma = (mask_products, buffers.floors) if own else (buffers["sigma"],)
             buffers.fold(own, tiles, self._turned.turns, self._turned.records, first, pair, products,

@@ -81,6 +81,11 @@ class Shape(NamedTuple):
         return min(self.exchanges, 2) * transforms * self.size * self.complex_bytes
 
     @property
+    def once_shared(self) -> int:
+        """Bytes for a block that keeps its columns of a tile beside the points it exchanges."""
+        return self.shared(self.columns) + self.columns * self.size * self.complex_bytes
+
+    @property
     def most_shared(self) -> int:
         """The most that any block needs."""
         folded = (self.units(own) * self.folded_rows(own) for own in (False, True))

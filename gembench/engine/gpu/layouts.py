@@ -16,10 +16,12 @@ from gembench.engine.gpu.kernels import Shape
 SIZES = [64, 128, 256, 512, 1024, 2048]
 LANES = 2  # streams that work on different tiles at the same time, one filling the other's gaps
 PAIRS = 16  # of a batch, if memory allows; a graph of that many takes milliseconds, its launch nothing
-LAUNCHES = [  # lanes, tiles a launch and pairs a batch that compete
-    (LANES, None, PAIRS),  # products stay in the cache
-    (4, 8, PAIRS),  # every wave of blocks is full: 10 % faster on an H100 at 512 points
-    (4, 8, 4),  # templates' spectra stay in the cache: 16 pairs of 1024^2 points are 128 MiB
+# Lanes, tiles a launch, pairs a batch, and whether a tile is read once a group, that compete
+LAUNCHES: list[tuple[int, int | None, int, bool]] = [
+    (LANES, None, PAIRS, False),  # products stay in the cache
+    (4, 8, PAIRS, False),  # every wave of blocks is full: 10 % faster on an H100 at 512 points
+    (4, 8, 4, False),  # templates' spectra stay in the cache: 16 pairs of 1024^2 points are 128 MiB
+    (4, 8, PAIRS, True),  # a third less of spectra is read, by a third of the blocks or fewer
 ]
 CACHE = 40 << 20  # bytes of L2: 40 MB on an A100, 50 on an H100
 NEAREST = 2  # sizes of transforms that compete
@@ -31,6 +33,7 @@ class Layout(NamedTuple):
     size: points of a tile's transforms along an axis; held: of them by a thread
     lanes: streams that work on different tiles; tiles: in one launch, None for as many as the cache holds
     pairs: of templates in a batch, unless the search says how many
+    once: whether a block keeps its part of a tile for all products of a group, or reads it for each
     """
 
     size: int
@@ -38,10 +41,12 @@ class Layout(NamedTuple):
     lanes: int = LANES
     tiles: int | None = None
     pairs: int = PAIRS
+    once: bool = False
 
     def __str__(self) -> str:
         tiles = "cached" if self.tiles is None else self.tiles
-        return f"{self.size} points by {self.held}, {self.lanes} x {tiles} tiles, {self.pairs} pairs"
+        once = ", read once" * self.once
+        return f"{self.size} points by {self.held}, {self.lanes} x {tiles} tiles, {self.pairs} pairs{once}"
 
 
 def held_points(size: int, dtype: str) -> list[int]:
@@ -80,6 +85,7 @@ def competing(
     shapes = {size: [shape for held in held_points(size, dtype)
                      if (shape := Shape.of(size, dtype, held)).most_shared <= shared_limit] for size in sizes}
     nearest = sorted(sizes, key=lambda size: min(map(cost, shapes[size])))[:NEAREST]
-    layouts = [Layout(size, shape.held, *launch) for size in nearest for shape in shapes[size]
-               for launch in LAUNCHES]
-    return [first, *(layout for layout in layouts if layout != first)]
+    layouts = {Layout(size, shape.held, *launch): shape for size in nearest for shape in shapes[size]
+               for launch in LAUNCHES}
+    return [first, *(layout for layout, shape in layouts.items() if layout != first
+                     and (not layout.once or shape.once_shared <= shared_limit))]

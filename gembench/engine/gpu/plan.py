@@ -179,9 +179,11 @@ class GPUPlan:
         wide, real = self.shape.complex_bytes, self.base.dtype.itemsize
         stored = 4 if self.spectra == "half" else wide
         complexes = stored + (2 * wide if self.owns else 0)  # one for two templates, one for each mask
+        frames = stored + wide * self.owns if self.layout.once else complexes * self.shape.group  # of a group
         points, kept = self.tiles * size * size, self.tiles * self.step[0] * size
         maps = self.micrograph[0] * self.micrograph[1] * (2 * (real + 4) + (0 if self.owns else real))
-        return {"products": 2 * kept * complexes / pair, "spectra": 2 * points * complexes / pair,
+        spectra = points * (complexes + frames / self.shape.group)
+        return {"products": 2 * kept * complexes / pair, "spectra": spectra / pair,
                 "maps": maps / (pair * self.shape.group)}
 
     def on(self, device: DeviceInfo, free: int, batch: int | None) -> GPUPlan:

@@ -97,12 +97,13 @@ def test_all_threads_of_every_kernel_pass_the_same_barriers(world, transform, sp
     bank = egg_bank(24, 6, mask)
     micrograph = np.random.default_rng(size).normal(size=(61, 75))
     batch = 2 * Shape.of(size, dtype, held).group
-    layout = Layout(size, held, lanes=1)
-    with GPUSearch(bank, dtype=dtype, spectra=spectra, batch=batch, layout=layout) as engine:
-        engine.run(micrograph)
+    for once in (False, True):
+        layout = Layout(size, held, lanes=1, once=once)
+        with GPUSearch(bank, dtype=dtype, spectra=spectra, batch=batch, layout=layout) as engine:
+            engine.run(micrograph)
     expected = {"frame_rows", "template_rows", "mask_rows", "columns", "columns_stored"}
-    expected |= {"products_own", "fold_own"} if mask == "own" else {
-        "products_shared", "products_sigma", "sigma_rows", "fold_shared"}
+    expected |= {"products_own", "products_own_once", "fold_own"} if mask == "own" else {
+        "products_shared", "products_shared_once", "products_sigma", "sigma_rows", "fold_shared"}
     assert expected <= set(world.launches)
 
 

@@ -10,7 +10,7 @@ import pytest
 from gembench.data.workload import Workload, egg_bank
 from gembench.engine.exact.plan import Plan
 from gembench.engine.exact.producer import search
-from gembench.engine.gpu import contest
+from gembench.engine.gpu import contest, layouts
 from gembench.engine.gpu.device import DeviceInfo
 from gembench.engine.gpu.layouts import Layout
 from gembench.engine.gpu.plan import Axis, GPUPlan
@@ -50,8 +50,17 @@ def test_the_plain_layout_and_those_of_fewer_exchanges_compete():
     assert LAYOUTS[0] == Layout(512, 8, 2, None)
     assert {(layout.size, layout.held) for layout in LAYOUTS} == {(512, 8), (512, 32), (1024, 8), (1024, 16),
                                                                   (1024, 32)}
-    assert {layout[2:] for layout in LAYOUTS} == {(2, None, 16), (4, 8, 16), (4, 8, 4)}
-    assert len(set(LAYOUTS)) == len(LAYOUTS) == 15
+    assert {layout[2:] for layout in LAYOUTS} == {
+        (2, None, 16, False), (4, 8, 16, False), (4, 8, 4, False), (4, 8, 16, True)}
+    assert len(set(LAYOUTS)) == len(LAYOUTS) == 20
+
+
+def test_tiles_are_read_once_where_a_block_s_memory_suffices():
+    """512 points by 8: 64 KiB to exchange eight columns, 32 to keep them; by 32 half of the first."""
+    fitting = [{(layout.size, layout.held) for layout in OWN.competing(limit) if layout.once}
+               for limit in (96 << 10, (96 << 10) - 1)]
+    assert fitting[0] - fitting[1] >= {(512, 8)}
+    assert (512, 32) in fitting[1]
 
 
 def test_the_fastest_is_measured_once_for_a_device_its_driver_and_a_kind_of_search(cache):
@@ -128,6 +137,7 @@ def test_out_of_memory_is_not_a_layout_s_fault():
 def test_a_search_measures_on_its_device_and_gives_the_scores_of_the_cpu(world, monkeypatch, cache, mask):
     monkeypatch.setattr(contest, "WORTH", 1)
     monkeypatch.setattr(contest, "TEMPLATES", 8)
+    monkeypatch.setattr(layouts, "LAUNCHES", [layouts.LAUNCHES[0], layouts.LAUNCHES[-1]])
     bank = egg_bank(24, 12, mask)
     work = Workload.make((130, 150), bank)
     with GPUSearch(bank) as engine:

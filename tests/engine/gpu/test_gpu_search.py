@@ -157,6 +157,16 @@ def test_every_layout_gives_the_same_scores(cupy, mask):
         agree(gpu_search(micrograph, bank, devices=(0,), layout=Layout(size, held)), expected, 2e-6)
 
 
+@pytest.mark.parametrize("mask", ["own", "disc"])
+@pytest.mark.parametrize(("size", "held"), [(64, 8), (128, 8), (512, 32)])
+def test_tiles_that_are_read_once_give_the_same_scores(cupy, size, held, mask):
+    """By one buffer and by two that take turns; the last group has one pair, and its second template none."""
+    bank = egg_bank(24, 5, mask)
+    micrograph = Workload.make((75, 91), bank).micrograph
+    maps = gpu_search(micrograph, bank, devices=(0,), layout=Layout(size, held, once=True))
+    agree(maps, search(micrograph, bank, dtype="float64"), 2e-6)
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("spectra", ["single", "half"])
 @pytest.mark.parametrize("mask", ["own", "disc"])
@@ -167,8 +177,11 @@ def test_scores_by_every_transform_and_precision(cupy, transform, mask, spectra)
         pytest.skip("half spectra go with float32")
     bank = egg_bank(24, 5, mask)
     micrograph = Workload.make((75, 91), bank).micrograph
-    maps = gpu_search(micrograph, bank, dtype=dtype, spectra=spectra, layout=Layout(size, held), devices=(0,))
-    agree(maps, search(micrograph, bank, dtype="float64"), HALF if spectra == "half" else TOLERANCE[dtype])
+    expected = search(micrograph, bank, dtype="float64")
+    for once in (False, True):
+        maps = gpu_search(micrograph, bank, dtype=dtype, spectra=spectra, devices=(0,),
+                          layout=Layout(size, held, once=once))
+        agree(maps, expected, HALF if spectra == "half" else TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("name", ["odd", "even", "mirrored"])

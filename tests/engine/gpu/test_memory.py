@@ -113,6 +113,8 @@ def test_bytes_moved_are_counted_for_the_paper_s_size():
     assert own.bytes_moved["products"] == 2 * 121 * 368 * 512 * 8 * 1.5
     assert own.bytes_moved["spectra"] == 2 * 121 * 512 * 512 * 8 * 1.5
     assert own.bytes_moved["maps"] == 4096**2 * 16 / 4
+    once = own.laid_out(Layout(512, once=True)).bytes_moved  # 8 planes a group, not 12
+    assert once == own.bytes_moved | {"spectra": 121 * 512 * 512 * 8 * 8 / 4}
 
 
 def test_the_page_s_table_of_bytes_is_the_plan_s():
@@ -127,15 +129,18 @@ def test_the_page_s_table_of_bytes_is_the_plan_s():
     base = Plan("exact", np.dtype(np.float32), (4096, 4096), (160, 160), "mask", 0, (512, 512), 1)
     axis = plans.Axis(4096, 160, 8, 145, 0, 4095, 72, 4024)
     rows = []
-    for mask, layouts in (("own", ((512, 8), (512, 32), (1024, 8), (1024, 32))),
-                          ("one disc", ((512, 8), (512, 32), (1024, 8), (1024, 16), (1024, 32)))):
-        for size, held in layouts:
+    for mask, layouts in (("own", ((512, 8), (512, 32), (1024, 8), (1024, 32), (512, 8, 1), (1024, 8, 1))),
+                          ("one disc", ((512, 8), (512, 32), (1024, 8), (1024, 16), (1024, 32), (512, 8, 1),
+                                        (1024, 8, 1)))):
+        for size, held, *once in layouts:
             own = mask == "own"
-            plan = plans.GPUPlan(base, "single", Layout(size, held), axis, axis, discs=not own, owns=own)
+            plan = plans.GPUPlan(base, "single", Layout(size, held, once=bool(once)), axis, axis,
+                                 discs=not own, owns=own)
             moved, shape = plan.bytes_moved, plan.shape
             points = plan.tiles * size * (size + plan.step[0]) * (1.5 if own else 0.5)
             exchanged = 2 * points * shape.exchanges * shape.complex_bytes
             gigabytes = [moved["products"], moved["spectra"], moved["maps"], exchanged]
-            rows.append(f"| {mask} | {size} | {held} | {shape.exchanges} | {plan.tiles} | "
+            name = f"{size}{', read once' * bool(once)}"
+            rows.append(f"| {mask} | {name} | {held} | {shape.exchanges} | {plan.tiles} | "
                         + " | ".join(f"{value / 1e9:.2f}" for value in gigabytes) + " |")
     assert [line for line in page.splitlines() if line.startswith(("| own", "| one disc"))] == rows

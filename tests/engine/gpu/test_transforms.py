@@ -106,6 +106,7 @@ def test_shapes_fit_a_block():
                       shape.units(False) * shape.folded_rows(False)]
         assert shape.threads * max(transforms) <= 1024
         assert shape.shared(max(transforms)) == shape.most_shared <= 227 << 10
+        assert shape.shared(shape.columns) < shape.once_shared <= 227 << 10
         assert size % shape.columns == 0
 
 
@@ -118,4 +119,4 @@ def test_more_points_a_thread_are_fewer_exchanges():
 
 def test_every_kernel_of_the_sources_is_known():
     source = search_source(Shape.of(64, "float32"), GEOMETRY, "float32", half=False, pad=0)
-    assert len(names(source)) == source.count('extern "C" __global__') == 12
+    assert len(names(source)) == source.count('extern "C" __global__') == 14

@@ -74,6 +74,78 @@ extern "C" __global__ void __launch_bounds__(THREADS * COLUMNS) products_own(
         keep(v, here, *geometry, Real(1), mask_out + product(*geometry, 2 * GROUP, unit));
 }
 
+// Products of a group by one block, one after the other: its columns of a tile are read once and kept in shared memory,
+// behind the points that are exchanged. Every thread reads there what it wrote itself.
+struct Kept {
+    Complex *points;
+    Exchange exchange;  // buffers go on taking turns from one product to the next
+    __device__ Complex &at(Column here, int e) { return points[(here.t + e * THREADS) * COLUMNS + threadIdx.x]; }
+};
+
+__device__ inline Kept kept()
+{
+    Complex *shared = static_cast<Complex *>(shared_memory());
+    return {shared + BUFFERS * COLUMNS * N, column_exchange(shared)};
+}
+
+template <class Number> __device__ inline void read_once(Kept &kept, Column here, const Number *frame)
+{
+    #pragma unroll
+    for (int e = 0; e < HELD; ++e) kept.at(here, e) = frame[(here.t + e * THREADS) * N + here.x].load();
+}
+
+template <class Number, class Out>
+__device__ inline void correlate_kept(
+    Kept &kept, Column here, const Geometry &g, const Complex *roots, const Number *spectrum, Real scale, Out *out)
+{
+    Complex v[HELD];
+    #pragma unroll
+    for (int e = 0; e < HELD; ++e)
+        v[e] = kept.at(here, e) * conjugate(spectrum[(here.t + e * THREADS) * N + here.x].load());
+    transform<1, false>(v, roots, kept.exchange, here.t);
+    keep(v, here, g, scale, out);
+    if (BUFFERS == 1) __syncthreads();  // the only buffer has been read
+}
+
+__device__ inline void pairs_of_group(
+    Kept &kept, Column here, const Geometry &g, const Complex *roots, int pairs, const Stored *templates,
+    int first_pair, Stored *out)
+{
+    #pragma unroll 1
+    for (int unit = 0; unit < GROUP && first_pair + unit < pairs; ++unit)
+        correlate_kept(kept, here, g, roots, templates + plane(first_pair + unit), Real(PRODUCT),
+                       out + product(g, GROUP, unit));
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS * COLUMNS) products_shared_once(
+    const Geometry *geometry, const Complex *roots, const int *batch, const Stored *image, int first_tile,
+    const Stored *templates, int first_pair, Stored *out)
+{
+    Column here;
+    Kept frame = kept();
+    read_once(frame, here, image + plane(first_tile + blockIdx.y));
+    pairs_of_group(frame, here, *geometry, roots, batch[1], templates, first_pair, out);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS * COLUMNS) products_own_once(
+    const Geometry *geometry, const Complex *roots, const int *batch, const Stored *image, int first_tile,
+    const Stored *templates, int first_pair, Stored *out, const Record *records, const Full *squares,
+    const Full *masks, Full *mask_out)
+{
+    Column here;
+    Kept frame = kept();
+    read_once(frame, here, image + plane(first_tile + blockIdx.y));
+    pairs_of_group(frame, here, *geometry, roots, batch[1], templates, first_pair, out);
+    read_once(frame, here, squares + plane(first_tile + blockIdx.y));
+    #pragma unroll 1
+    for (int unit = 0; unit < 2 * GROUP && 2 * first_pair + unit < 2 * batch[1]; ++unit) {
+        int mask = 2 * first_pair + unit;
+        if (!records[2 * batch[0] + mask].same)
+            correlate_kept(frame, here, *geometry, roots, masks + plane(mask), Real(1),
+                           mask_out + product(*geometry, 2 * GROUP, unit));
+    }
+}
+
 // The first mask of the batch, which many templates share.
 extern "C" __global__ void __launch_bounds__(THREADS * COLUMNS) products_sigma(
     const Geometry *geometry, const Complex *roots, const int *, const Full *squares, int first_tile,
