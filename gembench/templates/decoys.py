@@ -3,6 +3,10 @@
 What is left of false picks at a good threshold is often a class of its own: ends of longer complexes, another
 protein, a kind of contamination. Their average, competing with the templates, wins where such a thing is. 12
 examples under a low-pass filter, or 25 without one, were enough for ends of tubes; more are better.
+
+A decoy that is scored at the picks alone, which are dropped where it comes within a margin of their score,
+does no better: on 41 micrographs of KLH by halves F1 0.931 without a decoy, 0.978 where it competes
+everywhere, and at the picks 0.979, 0.977, 0.971 and 0.954 with margins of 0, 0.02, 0.05 and 0.08.
 """
 
 from __future__ import annotations
