@@ -202,6 +202,15 @@ def test_five_lines_answer_five_questions(row: Callable[..., Row]) -> None:
         "`apt install relion` (2 cases); an NVIDIA GPU with CuPy (1 cases).")
 
 
+def test_a_time_on_a_gpu_is_said_to_be_one(row: Callable[..., Row]) -> None:
+    klh = {"angle_step": 4, "symmetry": False, "data": "klh"}
+    picked = [row([1.0], metrics={"seconds_per_micrograph": 0.25}, **klh),
+              row([1.0], metrics={"seconds_per_micrograph": 0.1}, device="gpu", **klh)]
+    for rows, expected in ((picked[:1], "250 ms a micrograph of KLH with 180 templates (the"),
+                           (picked, "100 ms a micrograph of KLH with 180 templates on a GPU (the")):
+        assert expected in answers({"picking": rows})["How fast is it here?"]
+
+
 def test_lines_without_rows_name_the_commands_that_measure() -> None:
     answered = answers({})
     assert "`gembench run threads`" in answered["How fast is it here?"]

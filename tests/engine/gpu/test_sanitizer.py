@@ -18,9 +18,9 @@ from gembench.engine.gpu.layouts import Layout
 from gembench.engine.gpu.search import GPUSearch
 
 micrograph = np.random.default_rng(0).normal(size=(61, 75))
-for size, held in ((64, 8), (128, 16)):
+for layout in (Layout(64, 8), Layout(128, 16), Layout(64, 8, once=True)):
     for mask in ("own", "disc"):
-        with GPUSearch(egg_bank(24, 6, mask), devices=(0,), batch=4, layout=Layout(size, held)) as engine:
+        with GPUSearch(egg_bank(24, 5, mask), devices=(0,), batch=4, layout=layout) as engine:
             engine.run(micrograph)
 """
 

@@ -107,7 +107,8 @@ def _speed(rows: Mapping[str, Sequence[Row]]) -> Line:
     if real:
         seconds, fastest = min((float(value(row, "seconds_per_micrograph")), row.name) for row in real)
         kind = "KLH" if "data=klh" in fastest else "simulated KLH"
-        parts.append(f"{seconds_text(seconds)} a micrograph of {kind} with 180 templates"
+        where = " on a GPU" if "device=gpu" in fastest else ""
+        parts.append(f"{seconds_text(seconds)} a micrograph of {kind} with 180 templates{where}"
                      " (the paper: 72.8 s on a core)")
     question = "How fast is it here?"
     if not parts:
