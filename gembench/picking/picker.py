@@ -95,7 +95,8 @@ class Picker:
             raise InputError(f"{threads} threads: give at least 1")
         self.bank, self.settings, self.threads = bank, settings, threads
         self.peaks = settings.peaks  # that are taken before what surrounds them is looked at
-        if settings.looks_beside and not settings.peaks.distance:
+        self.looks_beside = settings.looks_beside
+        if self.looks_beside and not settings.peaks.distance:
             raise InputError("what is beside picks needs a distance between picks above 0, by which it is"
                              " looked for: give one")
         if settings.floor is not None:
@@ -131,7 +132,7 @@ class Picker:
         """See `filters`."""
         if uses_cpu(device):
             return "CPU: CPU threads search every micrograph too"
-        if self.settings.looks_beside:
+        if self.looks_beside:
             return "CPU: what surrounds picks is looked at in the filtered micrograph"
         return "GPU"
 
@@ -220,7 +221,7 @@ class Picker:
         ready, maps = searched.ready, searched.maps
         picks, decoys = picks_as_read(maps, self.bank, self.peaks, ready)
         dropped = None
-        if self.settings.looks_beside:
+        if self.looks_beside:
             in_maps = picks.shifted(ready.shift, ready.shift)
             beside = beside_scores(ready.image, self.bank, in_maps, self.peaks.distance)
             picks = replace(picks, beside=beside)
