@@ -15,7 +15,8 @@ from gembench.engine.peaks import PeakSettings
 from gembench.io.coordinates import read_coordinates, write_coordinates
 from gembench.io.images.mrc import write_mrc, write_stack
 from gembench.study.declare.cases import Case
-from gembench.study.declare.experiment import load_experiment, load_module
+from gembench.study.declare.experiment import load_experiment
+from gembench.study.picking.end_to_end import protocol
 from gembench.study.picking.views import examples
 
 STUDY = load_experiment(Path(__file__).parents[3] / "experiments" / "picking.py")
@@ -158,7 +159,7 @@ def test_a_row_on_a_gpu_says_what_share_of_the_time_it_worked(measured, monkeypa
 
 def test_klh_is_picked_by_its_own_lengths():
     """Whatever other sets' follow from, KLH's rows stay comparable with those that are stored."""
-    made = {name: load_module(STUDY.file).protocol(name, TARGET) for name in ("gembench", "banded")}
+    made = {name: protocol(name, TARGET) for name in ("gembench", "banded")}
     assert made["gembench"] == {"average": 1, "lowpass": 70.0, "edges": "reflect",
                                 "peaks": PeakSettings("nms", 0.2, distance=120, border=75)}
     assert made["banded"] == made["gembench"] | {
