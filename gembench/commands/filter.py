@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     rules = Rules(args.threshold, args.distance, args.border, args.beside, args.max_picks, _views(args.views))
     _check_output(args)
     shape = frame_sizes(args.micrographs) if args.border else None
-    picks = read_coordinates(_lower(args.picks, rules.threshold) or args.picks)
+    picks = _lower(args.picks, rules.threshold) or read_coordinates(args.picks)
     kept = [keep(rows, rules, shape(rows.micrograph) if shape else None) for rows in picks]
     _write(args.output, kept)
     if not args.quiet:
@@ -74,28 +74,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _lower(folder: Path, threshold: float | None) -> Path | None:
-    """The folder of all picks down to the floor, where a folder of `gembench pick` has it and it is needed.
+def _lower(folder: Path, threshold: float | None) -> list[Picks] | None:
+    """All picks down to the floor, where a folder of `gembench pick` has them and they are needed.
 
     Warns of a threshold below which nothing is stored.
     """
     import logging
 
-    from gembench.picking.layout import LOWER
-    from gembench.picking.record import read_record
+    from gembench.picking.summary import lower_picks, stored_down_to
 
-    record = read_record(folder) if threshold is not None and (folder / "run.json").is_file() else None
-    if record is None or threshold is None:
+    if threshold is None or (record := stored_down_to(folder)) is None or threshold >= record.threshold:
         return None
-    settings = record["settings"]
-    picked, floor = settings["peaks"]["threshold"], settings.get("floor")
-    if threshold >= picked:
-        return None
-    if floor is None or threshold < floor:
+    if record.floor is None or threshold < record.floor:
+        least = record.threshold if record.floor is None else record.floor
         logging.getLogger("gembench").warning(
             "%s: holds picks from %g on: pick with --floor %g, or a lower one, for those below", folder,
-            picked if floor is None else floor, threshold)
-    return folder / LOWER if (folder / LOWER).is_dir() else None
+            least, threshold)
+    return None if record.floor is None else lower_picks(folder, record.keys)
 
 
 def _views(text: str | None) -> frozenset[int] | None:

@@ -155,8 +155,9 @@ def _median(values: Array) -> Any:
     parted = np.partition(values, middle, axis=None)
     if np.isnan(parted[middle:].max()):  # NaN sorts last
         return values.dtype.type(np.nan)
-    low = parted[middle] if values.size % 2 else parted[:middle].max()
-    return np.mean(np.array([low, parted[middle]]))
+    if values.size % 2:
+        return parted[middle]
+    return np.mean(np.array([parted[:middle].max(), parted[middle]]))
 
 
 def template_contrast(template: Array, mask: Array) -> Contrast | None:

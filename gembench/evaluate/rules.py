@@ -67,6 +67,6 @@ def keep(picks: Picks, rules: Rules, shape: tuple[int, int] | None = None) -> Pi
     if rules.beside is not None:
         if np.isnan(picks.beside).any():
             raise InputError(f"{picks.micrograph}: some picks do not say what is beside them: pick with"
-                             " --beside-column")
+                             " --beside-column, into a new folder or with --overwrite")
         picks = picks[picks.alone(rules.beside)]
     return picks[: rules.max_picks]

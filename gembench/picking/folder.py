@@ -113,7 +113,8 @@ class PickFolder:
         """Whether the micrograph was picked with these settings, and has not changed since."""
         entry = self.record["micrographs"].get(self.key(micrograph), {})
         same = all(entry.get(name) == value for name, value in identity(micrograph).items())
-        return same and self.star(micrograph).is_file()
+        files = [self.star(micrograph)] + [self.lower(micrograph)] * (self.settings.get("floor") is not None)
+        return same and all(map(is_file, files))
 
     def is_picked(self, micrograph: Path) -> bool:
         """Whether a micrograph need not be searched: it is finished, and has its maps if they are wanted."""
@@ -185,8 +186,10 @@ class PickFolder:
             self._run |= facts
 
     def fail(self, micrograph: Path, reason: str) -> None:
-        """Note that a micrograph could not be picked, and remove what there is of it."""
+        """Note that a micrograph could not be picked, and remove what there is of an unfinished one."""
         self.note(micrograph, {"error": reason})
+        if self.is_finished(micrograph):
+            return
         key = self.key(micrograph)
         for path in (*self.maps(key), self.plot(key), self.lower(key)):
             with suppress(OSError):  # a name that no file can have, too

@@ -13,7 +13,7 @@ from gembench.io.names import micrograph_key, path_key, shortest_tails
 from gembench.text import printable
 
 LONGEST_NAME = 255  # bytes, on every common file system
-LOWER = "lower"  # folder, in that of picks, of all picks down to the floor, for `gembench filter`
+LOWER = ".lower"  # folder in that of picks, of all picks down to the floor; hidden: nobody reads both
 # RELION names a micrograph MotionCorr/job002/Movies/a.mrc, and its picks Movies/a below those of the job.
 _JOB = re.compile(r"(?:^|/)[A-Za-z]\w*/job\d{3,}/(.+)$")
 

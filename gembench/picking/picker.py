@@ -159,14 +159,15 @@ class Picker:
 
         yield from self.in_turn(paths, ready, self.search_one, self.take_peaks)
 
-    def read(self, path: Path) -> Micrograph:
-        """Read one micrograph.
+    def read(self, path: Path, *, to_search: bool = True) -> Micrograph:
+        """Read one micrograph, which is to be searched or only looked at.
 
         Raises InputError as `read_micrograph` does, and for a micrograph that is too large for the memory.
         """
         if isfinite(self.memory):
             rows, columns = read_shape(path)
-            self._require_room(path, rows, columns)
+            if to_search:
+                self._require_room(path, rows, columns)
             self._make_room(rows * columns)
         return read_micrograph(path, pixel_size=self.settings.pixel_size)
 
@@ -226,12 +227,17 @@ class Picker:
             beside = beside_scores(ready.image, self.bank, in_maps, self.peaks.distance)
             picks = replace(picks, beside=beside)
         if self.settings.beside is not None:
-            kept = picks[picks.alone(self.settings.beside)]
-            picks, dropped = kept, len(picks) - len(kept)
-        chosen = self.settings.peaks
-        best = picks[picks.score.astype(maps.score.dtype) >= chosen.threshold][: chosen.max_picks]
+            alone = picks.alone(self.settings.beside)
+            dropped = int((~alone & self._chosen(picks, maps)).sum())
+            picks = picks[alone]
+        best = picks[self._chosen(picks, maps)][: self.settings.peaks.max_picks]
         return Picked(best, maps, ready.limited, searched.statistics, decoys if self.bank.decoys else None,
                       dropped, None if self.settings.floor is None else picks)
+
+    def _chosen(self, picks: Picks, maps: ScoreMap) -> Array:
+        """Which picks reach the threshold, (n,) bool; others reach the floor."""
+        chosen: Array = picks.score.astype(maps.score.dtype) >= self.settings.peaks.threshold
+        return chosen
 
     def in_turn(
         self, items: Iterable[Item], ready: Callable[[Item], Ready], search: Callable[[Ready], Found],

@@ -196,8 +196,9 @@ class PickRun:
         start = time.perf_counter()
         try:
             self.folder.require_name(path)
-            micrograph = self.picker.read(path)
-            if self.folder.is_picked(path):
+            picked = self.folder.is_picked(path)
+            micrograph = self.picker.read(path, to_search=not picked)
+            if picked:
                 return Ready(path, micrograph)
             read = time.perf_counter() - start
             prepared = self.picker.prepare(micrograph, read_area(self.task.areas, path))

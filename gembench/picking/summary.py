@@ -1,10 +1,12 @@
-"""picks.star, all picks of a folder in one file, and autopick.star, RELION's list of its files."""
+"""All picks of a folder: in picks.star, listed in autopick.star for RELION, and down to its floor."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,8 +14,49 @@ from gembench.engine.picks import Picks
 from gembench.errors import InputError
 from gembench.io.coordinates import SUMMARY, Optics, read_coordinates
 from gembench.io.coordinates.star.write import write_list, write_star
+from gembench.io.names import shortest_tails
+from gembench.io.source import is_file
+from gembench.picking.layout import LOWER
+from gembench.picking.record import read_record
 
 LIST = "autopick.star"
+
+
+class Stored(NamedTuple):
+    """What a folder of picks holds: scores from the threshold, or apart from the floor, on; its keys."""
+
+    threshold: float
+    floor: float | None
+    keys: list[str]
+
+
+def stored_down_to(folder: Path) -> Stored | None:
+    """What a folder holds by its run.json; None without one of `gembench pick`."""
+    if not (folder / "run.json").is_file():
+        return None
+    with suppress(InputError, KeyError, TypeError, ValueError):
+        if record := read_record(folder):
+            settings, floor = record["settings"], record["settings"].get("floor")
+            return Stored(float(settings["peaks"]["threshold"]), None if floor is None else float(floor),
+                          sorted(record["micrographs"]))
+    return None
+
+
+def lower_picks(folder: Path, keys: Sequence[str]) -> list[Picks]:
+    """All picks of a folder's finished micrographs down to its floor, named as `read_coordinates` does.
+
+    Raises InputError for a micrograph whose picks are there and those below the threshold are not.
+    """
+    picks: list[Picks] = []
+    for key in keys:
+        if is_file(folder / f"{key}.star"):
+            lower = folder / LOWER / f"{key}.star"
+            if not is_file(lower):
+                raise InputError(f"{lower}: is missing: give the command of `gembench pick` again, which"
+                                 " makes it")
+            picks += read_coordinates(lower, folders=True)
+    names = shortest_tails([part.micrograph for part in picks])
+    return [replace(part, micrograph=name) for part, name in zip(picks, names, strict=True)]
 
 
 def write_summary(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -72,11 +74,13 @@ def test_what_is_not_stored_is_said(folder, capsys):
 def test_a_folder_is_bound_to_its_floor_and_loses_it_when_overwritten(folder, capsys):
     picked("--threshold", "0.5", "--floor", "0.3", output="out")
     assert json.loads(Path("out/run.json").read_text())["settings"]["floor"] == 0.3
-    assert {path.name for path in Path("out/lower").iterdir()} == {"a.star", "b.star"}
+    assert {path.name for path in Path("out/.lower").iterdir()} == {"a.star", "b.star"}
     assert main([*COMMAND, "--threshold", "0.5", "-o", "out"]) == 2
     assert "floor" in capsys.readouterr().err
     picked("--threshold", "0.5", "--overwrite", output="out")
-    assert not list(Path("out/lower").iterdir())
+    assert not list(Path("out/.lower").iterdir())
+    assert main(["filter", "out", "--threshold", "0.4", "-o", "at", "--quiet"]) == 0
+    assert columns("at") == columns("out")
     assert "floor" not in json.loads(Path("out/run.json").read_text())["settings"]
 
 
@@ -89,3 +93,65 @@ def test_a_floor_that_means_nothing_is_refused(folder, capsys, options, message)
     assert main([*COMMAND, *options, "-o", "out"]) == 2
     assert message in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+def test_folders_of_micrographs_are_filtered_below_the_threshold_too(folder):
+    for name in ("one", "two"):
+        Path(f"mics/{name}").mkdir()
+        shutil.copy("mics/a.mrc", f"mics/{name}/a.mrc")
+    files = [f"mics/{name}.mrc" for name in ("b", "one/a", "two/a")]
+    for output, options in (("floor", ("0.5", "--floor", "0.1")), ("low", ("0.15",))):
+        assert main(["pick", *files, *COMMAND[2:], "--threshold", *options, "-o", output]) == 0
+    assert main(["filter", "floor", "--threshold", "0.15", "-o", "at.star", "--quiet"]) == 0
+    assert columns("at.star") == columns("low")
+    assert len(columns("low")) == 3
+    Path("floor/autopick.star").unlink()  # as while a run goes on
+    Path("floor/picks.star").unlink()
+    Path("floor/b.star").unlink()
+    assert sorted(columns("floor")) == ["one/a.mrc", "two/a.mrc"]
+
+
+def test_what_fails_later_keeps_what_is_finished(folder, capsys):
+    """A picture is asked for when the micrograph can no longer be read; nothing else of it changed."""
+    options = ("--threshold", "0.5", "--floor", "0.1", "--save-maps")
+    picked(*options, output="floor")
+    kept = [Path("floor/.lower/a.star"), Path("floor/maps/a_score.mrc"), Path("floor/a.star")]
+    held = [path.read_bytes() for path in kept]
+    micrograph = Path("mics/a.mrc")
+    status = micrograph.stat()
+    micrograph.write_bytes(bytes(status.st_size))
+    os.utime(micrograph, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert main([*COMMAND, *options, "--plots", "-o", "floor"]) == 2
+    assert "not picked: a.mrc" in capsys.readouterr().err
+    assert [path.read_bytes() for path in kept] == held
+
+
+def test_what_is_missing_below_the_threshold_is_picked_again(folder, capsys):
+    options = ("--threshold", "0.5", "--floor", "0.1")
+    picked(*options, output="floor")
+    before = columns("floor/.lower/a.star")
+    Path("floor/.lower/a.star").unlink()
+    assert main(["filter", "floor", "--threshold", "0.2", "-o", "at.star"]) == 2
+    assert "give the command of `gembench pick` again" in capsys.readouterr().err
+    picked(*options, output="floor")
+    assert columns("floor/.lower/a.star") == before
+
+
+@pytest.mark.parametrize("record", [
+    '{"x": 1}', '{"settings": {"peaks": 5}, "runs": [], "micrographs": {}}', "[",
+])
+def test_a_record_of_another_program_is_none(folder, record):
+    picked("--threshold", "0.5", output="plain")
+    Path("plain/run.json").write_text(record)
+    assert main(["filter", "plain", "--threshold", "0.4", "-o", "at.star", "--quiet"]) == 0
+    assert columns("at.star") == columns("plain")
+
+
+def test_what_is_dropped_beside_is_counted_above_the_threshold(folder):
+    counts = []
+    for output, options in (("plain", ()), ("floor", ("--floor", "0.05"))):
+        picked("--threshold", "0.2", "--beside", "0.3", *options, output=output)
+        facts = json.loads(Path(f"{output}/run.json").read_text())["micrographs"]
+        counts.append([facts[key]["beside"] for key in sorted(facts)])
+    assert counts[0] == counts[1]
+    assert sum(counts[0]) > 0

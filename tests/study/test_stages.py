@@ -36,6 +36,11 @@ def test_values_are_those_of_the_stages_and_the_last_of_none_of_them_is_todays()
     assert by_stage(series(MKL, (3.0, 2.0, 1.0)), STAGES) == {"first": 3.0, "second": 2.0, NOW: 1.0}
 
 
+def test_what_is_measured_before_the_last_stage_is_not_todays() -> None:
+    points = (("dddddddd", 5.0), ("bbbbbbbb", 2.0))
+    assert by_stage(Series(MKL, "box", "seconds", points), STAGES) == {"second": 2.0}
+
+
 def test_the_figure_shows_milliseconds_a_template_at_the_stages_that_were_measured() -> None:
     history = [series(MKL, (0.4, 0.2, 0.1)), series(BANDED, (0.9, 0.45)), series(MKL, (9.0, 9.0), "other")]
     drawn = figure(history, STAGES, "box")
@@ -53,6 +58,7 @@ def test_the_figure_shows_milliseconds_a_template_at_the_stages_that_were_measur
 @pytest.mark.parametrize(("text", "message"), [
     ("stage = 5", "something other than"), ("x = 1", "something other than"),
     ('[[stage]]\ncommit = "abc"', "stage 1: its keys must be commit, name"),
+    ('[[stage]]\ncommit = ""\nname = "x"', "stage 1: a commit's hash has 7 letters or more"),
     ('[[stage]]\ncommit = 5\nname = "x"', "stage 1: "),
 ])
 def test_a_broken_file_of_stages_is_one_line(tmp_path: Path, text: str, message: str) -> None:

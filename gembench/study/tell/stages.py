@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KEYS: dict[str, tuple[Any, Any]] = {"commit": (TEXT, REQUIRED), "name": (TEXT, REQUIRED)}
+LEAST_HASH = 7  # letters that tell a commit from all others here
 LEAST = 2  # stages that make a history
 NOW = "now"
 SEARCH = "correlate.Correlate.time_search('{}', '{}', 1024)"
@@ -59,17 +60,20 @@ def load_stages(path: Path) -> list[Stage]:
         if not isinstance(entry, dict) or set(entry) != set(KEYS):
             raise InputError(f"{path}: stage {number}: its keys must be {', '.join(sorted(KEYS))}")
         try:
-            checked(entry, KEYS, "a stage")
+            if len(checked(entry, KEYS, "a stage")["commit"]) < LEAST_HASH:
+                raise ValueError(f"a commit's hash has {LEAST_HASH} letters or more")
         except ValueError as error:
             raise InputError(f"{path}: stage {number}: {error}; mend the file") from error
     return [Stage(**entry) for entry in entries]
 
 
 def by_stage(series: Series, stages: Sequence[Stage]) -> dict[str, float]:
-    """The values of a benchmark by the names of the stages; the last of no stage is today's."""
-    values = {}
+    """The values of a benchmark by the names of the stages; the last one after all stages is today's."""
+    values: dict[str, float] = {}
     for commit, value in series.points:
         named = next((stage.name for stage in stages if _same(stage.commit, commit)), NOW)
+        if named != NOW:
+            values.pop(NOW, None)
         values[named] = value
     return values
 
