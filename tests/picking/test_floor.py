@@ -119,10 +119,11 @@ def test_what_fails_later_keeps_what_is_finished(folder, capsys):
     held = [path.read_bytes() for path in kept]
     micrograph = Path("mics/a.mrc")
     status = micrograph.stat()
-    micrograph.write_bytes(bytes(status.st_size))
+    content = micrograph.read_bytes()
+    micrograph.write_bytes(content[:1024] + b"\xff" * (len(content) - 1024))  # NaN
     os.utime(micrograph, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert main([*COMMAND, *options, "--plots", "-o", "floor"]) == 2
-    assert "not picked: a.mrc" in capsys.readouterr().err
+    assert main([*COMMAND, *options, "--plots", "-o", "floor"]) == 1
+    assert "mics/a.mrc: 65536 of 65536 pixels are NaN" in capsys.readouterr().err
     assert [path.read_bytes() for path in kept] == held
 
 
