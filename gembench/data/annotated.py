@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class Annotated:
     name: of the set, 'simulated' for the simulator's
     sources: where the position of every mark is from, str (n,) as `truth`, by `micrograph_key`; '' unknown
     makers: who annotated it and how, in a few words
+    labels: of all annotations of the set, where `truth` is a part of them
     """
 
     name: str
@@ -47,6 +48,7 @@ class Annotated:
     pixel_size: float
     sources: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
     makers: str = ""
+    labels: frozenset[str] = frozenset()
 
     @cached_property
     def target(self) -> Target:
@@ -55,15 +57,16 @@ class Annotated:
             return klh.TARGET
         record = self.masks.parent / RECORD
         stored = read_json(record, "a set's record") if record.is_file() else {}
-        labels = {str(label) for marks in self.truth for label in marks.label}
-        return target_of(self.name, stored, self.templates, self.masks, self.pixel_size, labels)
+        return target_of(self.name, stored, self.templates, self.masks, self.pixel_size, self._labels())
+
+    def _labels(self) -> frozenset[str]:
+        return self.labels | {str(label) for marks in self.truth for label in marks.label}
 
     def first(self, count: int | None) -> Annotated:
         """The same set with the first `count` micrographs and their marks only, all of them for None."""
         names = {micrograph_key(path) for path in self.micrographs[:count]}
         truth = [marks for marks in self.truth if micrograph_key(marks.micrograph) in names]
-        return Annotated(self.name, self.micrographs[:count], truth, self.templates, self.masks,
-                         self.pixel_size, self.sources, self.makers)
+        return replace(self, micrographs=self.micrographs[:count], truth=truth, labels=self._labels())
 
     def placed(self, marks: Picks) -> NDArray[np.bool_]:
         """Which marks of a micrograph have a position that no correlation peak gave: bool (n,)."""

@@ -79,12 +79,12 @@ def data_folders() -> Iterator[Path]:
 
 
 def find_set(name: str) -> DataSet | None:
-    """The data set of this name, None if it is not on this machine.
+    """The data set of this name, one of `names_here`; None if it is not on this machine.
 
     Raises InputError if GEMBENCH_DATA is no folder, or the set is there but unusable.
     """
     for root in data_folders():
-        if (root / name / "micrographs").is_dir():
+        if name in _names(root):  # a path is no name
             return open_set(root / name)
     return None
 
@@ -107,8 +107,13 @@ def open_set(folder: Path) -> DataSet:
 
 def names_here() -> list[str]:
     """Names of all sets on this machine, sorted."""
-    return sorted({p.parent.name for root in data_folders() for p in root.glob("*/micrographs") if p.is_dir()
-                   and not p.parent.name.startswith(".")})
+    return sorted({name for root in data_folders() for name in _names(root)})
+
+
+def _names(root: Path) -> set[str]:
+    """Names of the sets that lie in a folder, which need not exist."""
+    return {path.parent.name for path in root.glob("*/micrographs")
+            if path.is_dir() and not path.parent.name.startswith(".")}
 
 
 def _pixel_size(folder: Path) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from gembench.errors import InputError
 
 UNSURE = "unsure"  # the label of marks that count neither way
 LENGTHS = ("radius", "distance", "border", "lowpass")  # that a record may give
+log = logging.getLogger("gembench")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ def target_of(
         quarters, half, and a fifth
     marks: labels of the annotations
 
+    Picks are judged of the views whose label counts as a particle and is annotated; of all where annotations
+    without a label may show any. A view that no annotation shows is warned of.
+
     Raises InputError if the record does not fit the templates and the annotations.
     """
     from gembench.io.images.mrc import read_stack
@@ -83,7 +88,7 @@ def target_of(
         if label not in certain:
             raise InputError(f'{name}: "labels": no annotation is labelled {label!r}; there are'
                              f" {', '.join(map(repr, certain)) or 'none'}")
-    shown = tuple(number for number, view in enumerate(views) if view in labels) if labels and views else None
+    shown = _shown(name, views, labels, certain)
     lengths = dict(zip(LENGTHS, (round(width / 4), round(0.75 * width), round(width / 2),
                                  round(width * pixel_size / 5, 1)), strict=True))
     return Target(
@@ -91,6 +96,27 @@ def target_of(
         box=stack.shape[1], labels=labels, shown=shown, contrast=_contrast(name, record),
         **{key: _length(name, record, key, value) for key, value in lengths.items()},
     )
+
+
+def _shown(
+    name: str, views: tuple[str, ...], labels: tuple[str, ...] | None, certain: Collection[str]
+) -> tuple[int, ...] | None:
+    """Numbers of the views whose picks are judged, None for all."""
+    if not views or not any(certain):  # annotations without labels say nothing of views
+        return None
+    listed, there = ", ".join(map(repr, views)), ", ".join(map(repr, certain))
+    absent = [view for view in dict.fromkeys(views) if view not in certain]
+    if len(absent) == len(set(views)):
+        raise InputError(f'{name}: "views": no annotation is labelled {listed}; there are {there}')
+    if labels and not set(labels) & set(views):
+        raise InputError(f'{name}: "labels": no view is labelled {", ".join(map(repr, labels))}, and no pick'
+                         f' would be judged; the "views" are {listed}')
+    every = not labels and (not absent or "" in certain)
+    if absent:
+        log.warning('%s: "views": no annotation is labelled %s%s; there are %s', name,
+                    ", ".join(map(repr, absent)), "" if every else ", and picks of it are not judged", there)
+    counted = labels or certain
+    return None if every else tuple(number for number, view in enumerate(views) if view in counted)
 
 
 def _length(name: str, record: Mapping[str, Any], key: str, default: float) -> float:

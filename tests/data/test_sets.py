@@ -75,6 +75,16 @@ def test_an_environment_that_names_no_folder_is_an_error(cache, monkeypatch, tmp
         find_set("klh")
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "sub/mine", "../data/mine", "mine/", ".hidden", "a\0b"])
+def test_a_path_is_no_name(cache, micrographs, name):
+    import_set(micrographs, "mine")
+    for place in (cache, cache / "sub" / "mine", cache / ".hidden"):
+        shutil.copytree(cache / "mine" / "micrographs", place / "micrographs")
+    assert find_set(name) is None
+    assert find_set("mine").name == "mine"
+    assert names_here() == ["mine"]
+
+
 @pytest.mark.parametrize("link", [False, True])
 def test_an_imported_set_comes_back(cache, micrographs, tmp_path, link):
     write_coordinates(tmp_path / "a.star", [Picks("m1.png", [3, 20.5], [4, 7.25], label=["side", "top"])])

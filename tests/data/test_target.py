@@ -50,6 +50,22 @@ def test_without_labels_all_but_unsure_marks_are_particles(stacks):
     assert target.label == ""
 
 
+@pytest.mark.parametrize(("record", "marks", "shown", "absent"), [
+    ({"views": ["a", "top"]}, ["a", "unsure"], (0,), "'top'"),  # nobody annotated top views
+    ({"views": ["tpo", "b"]}, ["a", "b"], (1,), "'tpo'"),
+    ({"views": ["a", "top"], "labels": ["a"]}, ["a", "b"], (0,), "'top'"),
+    ({"views": ["b", "a"]}, ["a", "b"], None, ""),
+    ({"views": ["a", "a"]}, ["a", "b"], None, ""),
+    ({"views": ["a", "top"]}, ["a", ""], None, "'top'"),  # those without a label may be top views
+    ({"views": ["a", "b"]}, [""], None, ""),
+    ({"views": ["a", "b"]}, [], None, ""),
+])
+def test_only_annotated_views_are_judged(stacks, caplog, record, marks, shown, absent):
+    assert target_of("mine", record, *stacks, 2.5, marks).shown == shown
+    warned = f"no annotation is labelled {absent}{', and picks of it are not judged' if shown else ';'}"
+    assert [warned in line for line in caplog.messages] == [True] * bool(absent)
+
+
 def test_klh_is_judged_by_its_side_views(stacks):
     assert TARGET.marked(np.array(["side", "top", "unsure"])).tolist() == [True, False, False]
     assert TARGET.counts(np.array([0, 1])).tolist() == [True, False]
@@ -59,6 +75,8 @@ def test_klh_is_judged_by_its_side_views(stacks):
 
 @pytest.mark.parametrize(("record", "message"), [
     ({"views": ["a"]}, "are 1, and there are 2 templates"),
+    ({"views": ["sdie", "tpo"]}, "no annotation is labelled 'sdie', 'tpo'; there are 'a', 'b'"),
+    ({"views": ["a", "c"], "labels": ["b"]}, "and no pick would be judged; the \"views\" are 'a', 'c'"),
     ({"views": "ab"}, "is not a list of str"),
     ({"symmetry": [1, 2.0]}, "is not a list of int"),
     ({"symmetry": [1, -2]}, "1 or more, or 0 for any turn"),
@@ -108,6 +126,15 @@ def test_an_imported_set_holds_all_that_studies_need(source, stacks):
     assert data.described().startswith("1 a views on 2 micrographs, by whom is not said")
 
 
+def test_the_first_micrographs_are_judged_as_the_whole_set_is(source, stacks):
+    (source / "marks.csv").write_text("micrograph,x,y,label\nm1.mrc,50,50,a\nm2.mrc,40,40,b\n")
+    assert imported(source, "--templates", str(stacks[0]), "--views", "b,a", "--labels", "b") == 0
+    first = annotated("mine", 1)
+    assert [str(path.name) for path in first.micrographs] == ["m1.mrc"]
+    assert (first.target.labels, first.target.shown) == (("b",), (0,))
+    assert first.first(1).target == annotated("mine", "all").target
+
+
 def test_without_masks_the_largest_disc_is_every_views(source, stacks):
     assert imported(source, "--templates", str(stacks[0])) == 0
     masks = read_stack(annotated_set("mine").masks)[0]
@@ -119,6 +146,8 @@ def test_without_masks_the_largest_disc_is_every_views(source, stacks):
     (["--views", "a"], "are 1, and there are 2 templates"),
     (["--symmetry", "2,x"], "--symmetry 2,x: give a number for each template"),
     (["--labels", "c"], "no annotation is labelled 'c'"),
+    (["--views", "sdie,tpo"], "no annotation is labelled 'sdie', 'tpo'"),
+    (["--views", "a,top", "--labels", "b"], "and no pick would be judged"),
     (["--border", "0"], "0.0 is not a number above 0"),
 ])
 def test_options_that_do_not_fit_import_nothing(source, stacks, capsys, options, message):

@@ -14,6 +14,7 @@ import pytest
 
 from gembench.cli import main
 from gembench.errors import InputError
+from gembench.study.declare.cases import Case
 from gembench.study.declare.experiment import Experiment, grid, load_all, load_experiment
 from gembench.study.measure.runner import Settings, run_experiment
 from gembench.study.measure.store import Row
@@ -198,6 +199,9 @@ def test_missing_cases_have_the_shortest_commands() -> None:
     assert selectors(cases, cases) == [{}]
     assert selectors(cases[:2], cases) == [{"arm": "a"}]
     assert selectors([cases[0], cases[3]], cases) == [{"arm": "a", "n": 1}, {"arm": "b", "n": 2}]
+    twin = Case({**cases[0], "device": "gpu"})  # which the name of the case without it selects as well
+    assert selectors([cases[0]], [*cases, twin]) == [cases[0]]
+    assert selectors([twin], [*cases, twin]) == [{"device": "gpu"}]
 
 
 def test_gaps_are_grouped_by_reason(row: MakeRow) -> None:

@@ -1,7 +1,9 @@
 """Cases and their names: `fft_libraries[library=fftw,n=2048,precision=float32]`, printed and parsed.
 
-What is printed for a case selects exactly that case on the command line. A string stands bare where it cannot
-be taken for anything else and as a JSON string otherwise, so `["a,b"]`, `["1"]` and `[1]` never collide.
+What is printed for a case selects that case on the command line, and with it only those that have its values
+and further axes: with a case of `picking` its twin that has `device=gpu` besides. A string stands bare where
+it cannot be taken for anything else and as a JSON string otherwise, so `["a,b"]`, `["1"]` and `[1]` never
+collide.
 """
 
 from __future__ import annotations

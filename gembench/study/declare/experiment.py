@@ -23,7 +23,7 @@ from typing import Any
 
 from gembench.errors import InputError
 from gembench.plugins import load_module, load_plugins
-from gembench.study.declare.cases import Case, Value, case_key
+from gembench.study.declare.cases import Case, Value, case_key, format_value
 from gembench.study.declare.grid import GRIDS, check_unique, grid
 
 __all__ = [
@@ -149,9 +149,18 @@ class Experiment:
 
     def further(self, data: Iterable[Value]) -> list[str]:
         """The data sets among values of the axis `data` that no grid has, each once."""
-        own = {case.get("data") for cases in self.grids.values() for case in cases}
+        own = self._own_data()
         named = [name for name in dict.fromkeys(data) if isinstance(name, str) and name not in own]
         return named if self.on_data else []
+
+    def _own_data(self) -> set[Value]:
+        return {case.get("data") for cases in self.grids.values() for case in cases}
+
+    def asked(self, chosen: Mapping[str, Value]) -> Case:
+        """The axis values asked for; a data set is a name, also one that reads as a number."""
+        data = chosen.get("data")
+        named = self.on_data and isinstance(data, (int, float)) and data not in self._own_data()
+        return Case({**chosen, "data": format_value(data)} if named else chosen)
 
     def cases_on(self, name: str, grid_name: str) -> list[Case]:
         """The cases of a grid on a data set that no grid has."""
@@ -159,12 +168,18 @@ class Experiment:
         return check_unique(self.name, self.on_data(name, grid_name))
 
     def cases_for(self, chosen: Mapping[str, Value], grid_name: str) -> Sequence[Case]:
-        """The cases to choose from: those of a grid, or on another data set that is here and is asked for."""
-        from gembench.data.sets import find_set
+        """The cases to choose from: those of a grid, or on another data set if one is asked for.
+
+        Raises InputError if that set is not on this machine, or unusable.
+        """
+        from gembench.data.sets import find_set, names_here
 
         for name in self.further([chosen.get("data")]):
-            if find_set(name) is not None:
-                return self.cases_on(name, grid_name)
+            if find_set(name) is None:
+                names = sorted({str(own) for own in self._own_data() - {None}} | set(names_here()))
+                raise InputError(f"{self.name}: no data set {format_value(name)} is here; choose from"
+                                 f" {', '.join(map(format_value, names))}, or see `gembench data list`")
+            return self.cases_on(name, grid_name)
         return self.grids[grid_name]
 
     def declared(self, grid_name: str, sets: Iterable[Value] = ()) -> list[Case]:

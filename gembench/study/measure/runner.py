@@ -184,10 +184,11 @@ def run_experiment(
     chosen: axis values that select cases; all cases by default
     tell: takes a line on every finished case
 
-    Raises InputError if no case has the chosen values, the store cannot be written, or a stored run is of the
-    future.
+    Raises InputError if no case has the chosen values, their data set is not here, the store cannot be
+    written, or a stored run is of the future.
     """
-    cases = select(experiment.name, experiment.cases_for(chosen or {}, settings.grid), chosen or {})
+    asked = experiment.asked(chosen or {})
+    cases = select(experiment.name, experiment.cases_for(asked, settings.grid), asked)
     stored = kept_rows(results, experiment, settings)
     kept = [stored[case_key(case)] for case in cases if case_key(case) in stored]
     todo = [case for case in cases if case_key(case) not in stored]

@@ -41,7 +41,11 @@ def _one_selector(missing: Sequence[Case], cases: Sequence[Case]) -> Case | None
 
 
 def selectors(missing: Sequence[Case], cases: Sequence[Case]) -> list[Case]:
-    """A short list of axis values that together select just `missing` from `cases`."""
+    """A short list of axis values that together select `missing` from `cases`.
+
+    They select no other case, but for those with the values of a missing one and further axes: none can be
+    named without them, so that with a case of `picking` comes its twin that has `device=gpu` besides.
+    """
     single = _one_selector(missing, cases)
     if single is not None:
         return [single]

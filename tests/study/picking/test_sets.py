@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from matplotlib import get_cachedir
 
 from gembench.cli import main
+from gembench.data.sets import cache_folder
 from gembench.data.workload import egg_bank, planted_micrograph
 from gembench.engine.picks import Picks
 from gembench.io.coordinates import write_coordinates
 from gembench.io.images.mrc import write_mrc, write_stack
-from gembench.study.declare.cases import Case
+from gembench.study.declare.cases import Case, select
 from gembench.study.declare.experiment import load_experiment
 from gembench.study.measure.store import load_rows
 from gembench.study.tell.missing import gaps
@@ -112,9 +114,55 @@ def test_a_set_by_name_is_in_no_grid(name, measured):
         assert {case.get("data") for case in study.grids[grid]} <= {"klh", "simulated", None}
         assert {case["data"] for case in study.cases_for(Case(data="mine"), grid)} == {"mine"}
         assert study.cases_for(Case(data="klh"), grid) == study.grids[grid]
-        assert study.cases_for(Case(data="nowhere"), grid) == study.grids[grid]
 
 
-def test_a_set_that_is_not_here_is_an_error(tmp_path, measured, capsys):
-    assert main(["run", "picking[data=yours]", "--experiments", str(FOLDER), "--results", str(tmp_path)]) == 2
-    assert "no case has data=yours" in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["yours", '"sub/mine"', '""', "7", "true"])
+def test_a_set_that_is_not_here_is_an_error(tmp_path, measured, capsys, name):
+    selector = f"picking[data={name}]"
+    assert main(["run", selector, "--experiments", str(FOLDER), "--results", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    written = {"7": '"7"', "true": '"true"', '"sub/mine"': "sub/mine"}.get(name, name)
+    assert f"picking: no data set {written} is here; choose from klh, mine, simulated, or see" in error
+    assert "`gembench data list`" in error
+
+
+def test_a_set_may_be_called_a_number(monkeypatch):
+    monkeypatch.setattr("gembench.data.sets.find_set", {"2024": "here"}.get)
+    study = STUDIES["picking"]
+    assert study.asked(Case(data=2024, angle_step=4)) == {"data": "2024", "angle_step": 4}
+    cases = select("picking", study.cases_for(study.asked({"data": 2024}), "default"),
+                   study.asked({"data": 2024}))
+    assert {case["data"] for case in cases} == {"2024"}
+    assert study.asked(Case(data="klh")) == {"data": "klh"}
+    assert study.asked(Case(micrographs=3)) == {"micrographs": 3}
+    plain = load_experiment(FOLDER / "fft_libraries.py")
+    assert plain.asked(Case(data=3)) == {"data": 3}
+
+
+def test_a_number_runs_the_set_of_this_name(measured, tmp_path, capsys):
+    mine = cache_folder() / "mine"
+    shutil.copytree(mine, mine.with_name("2024"))
+    try:
+        assert main(["run", "precision[data=2024,library=scipy]", "--experiments", str(FOLDER), "--results",
+                     str(tmp_path)]) == 0
+    finally:
+        shutil.rmtree(mine.with_name("2024"))
+    assert {row["data"] for row in load_rows(tmp_path, "precision")} == {"2024"}
+
+
+@pytest.mark.parametrize("broken", ["templates.mrcs", "set.json"])
+def test_a_report_leaves_out_the_page_of_a_set_that_is_unusable(measured, tmp_path, capsys, broken):
+    file = cache_folder() / "mine" / broken
+    whole = file.read_bytes()
+    file.unlink()
+    if broken == "set.json":
+        file.write_text('{"pixel_size": "wide"}')
+    try:
+        assert main(["report", "--experiments", str(FOLDER), "--results", str(measured), "--output",
+                     str(tmp_path / "report.html")]) == 0
+    finally:
+        file.write_bytes(whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    error = capsys.readouterr().err
+    assert error.startswith("gembench: warning: mine: the report has no page of its picks: ")
+    assert (error.count("\n"), broken in error) == (1, True)
