@@ -150,7 +150,7 @@ def until_begun(process: subprocess.Popen[str], folder: Path) -> None:
 def killed(bench: Bench, number: int) -> None:
     """A run ended by a signal somewhere between its first and its last file."""
     which = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[number % 3]
-    codes = {signal.SIGKILL: (-9, 0), signal.SIGTERM: (143, 0), signal.SIGINT: (130, -2, 0)}[which]
+    codes = {signal.SIGKILL: (-9, 0), signal.SIGTERM: (143, -15, 0), signal.SIGINT: (130, -2, 0)}[which]
     folder = bench.folder()
     process = start(folder, NAMES)
     until_begun(process, folder)
