@@ -6,17 +6,20 @@ from gembench.drawing import style
 from gembench.study.tell import bands
 
 THRESHOLD = 0.3  # the paper's, of a pick
-
-OWN = ("klh", "simulated")  # the sets of the study's grids, which the figure without a name shows
+OWN = ("klh", "simulated")  # of the study's grids: the first that is there has the figure without a name
 
 
 def figure(rows):
     """The figures that these rows can give, by name, each with the rows it shows."""
     shown = {}
     for row in rows:
-        data = row.case.get("data", "simulated")
-        shown.setdefault("" if data in OWN else data, []).append(row)
-    return {name: (_differences(own), own) for name, own in shown.items()}
+        shown.setdefault(_data(row), []).append(row)
+    main = next((data for data in OWN if data in shown), "")
+    return {"" if data == main else data: (_differences(own), own) for data, own in shown.items()}
+
+
+def _data(row):
+    return row.case.get("data", "simulated")
 
 
 def _differences(rows):
@@ -30,7 +33,7 @@ def _differences(rows):
     ax.set(xscale="log", yscale="log", xlim=(1e-10, 1), xlabel="Score difference, float32 to float64",
            ylabel="Share of pixels\nthat differ by more")
     style.paper_value(ax, THRESHOLD, 1, "picks score\nabove 0.3", offset=(-7, -1), va="top", ha="right")
-    data = min(row.case.get("data", "simulated") for row in rows)  # KLH where both are
+    data = _data(rows[0])
     ax.set_title({"klh": "KLH micrographs", "simulated": "Simulated micrographs"}.get(
         data, f"Micrographs of {style.label(data)}"))
     drawn.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2,
