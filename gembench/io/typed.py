@@ -77,6 +77,31 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         raise InputError(f"{path}: not TOML: {error}; mend the file") from error
 
 
+def read_tables(path: Path, name: str) -> list[Any]:
+    """What stands under [[name]] in a TOML file; raises InputError for a file with anything else in it."""
+    content = read_toml(path, f"a file of {name}s")
+    entries = content.pop(name, [])
+    if content or not isinstance(entries, list):
+        raise InputError(f"{path}: holds something other than [[{name}]] tables; mend the file")
+    return entries
+
+
+def read_records(path: Path, name: str, fields: Mapping[str, tuple[Kind, Any]]) -> list[dict[str, Any]]:
+    """The [[name]] tables of a TOML file in its order, none if there is no such file.
+
+    Raises InputError for a broken file, and for a table that has not just these fields, see `checked`.
+    """
+    entries = read_tables(path, name) if path.exists() else []
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict) or set(entry) != set(fields):
+            raise InputError(f"{path}: {name} {number}: its keys must be {', '.join(sorted(fields))}")
+        try:
+            checked(entry, fields, f"a {name}")
+        except ValueError as error:
+            raise InputError(f"{path}: {name} {number}: {error}; mend the file") from error
+    return entries
+
+
 @dataclass(frozen=True)
 class Kind:
     """What a value may be: its name in messages, and the test."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from gembench.drawing import style
 from gembench.errors import InputError
-from gembench.io.typed import REQUIRED, TEXT, checked, read_toml
+from gembench.io.typed import REQUIRED, TEXT, Kind, read_records
 from gembench.study.tell.history import Series
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KEYS: dict[str, tuple[Any, Any]] = {"commit": (TEXT, REQUIRED), "name": (TEXT, REQUIRED)}
+KEYS: dict[str, tuple[Kind, Any]] = {"commit": (TEXT, REQUIRED), "name": (TEXT, REQUIRED)}
 LEAST_HASH = 7  # letters that tell a commit from all others here
 LEAST = 2  # stages that make a history
 NOW = "now"
@@ -50,21 +50,12 @@ def load_stages(path: Path) -> list[Stage]:
 
     Raises InputError for a broken file.
     """
-    if not path.exists():
-        return []
-    content = read_toml(path, "a file of stages")
-    entries = content.pop("stage", [])
-    if content or not isinstance(entries, list):
-        raise InputError(f"{path}: holds something other than [[stage]] tables; mend the file")
-    for number, entry in enumerate(entries, 1):
-        if not isinstance(entry, dict) or set(entry) != set(KEYS):
-            raise InputError(f"{path}: stage {number}: its keys must be {', '.join(sorted(KEYS))}")
-        try:
-            if len(checked(entry, KEYS, "a stage")["commit"]) < LEAST_HASH:
-                raise ValueError(f"a commit's hash has {LEAST_HASH} letters or more")
-        except ValueError as error:
-            raise InputError(f"{path}: stage {number}: {error}; mend the file") from error
-    return [Stage(**entry) for entry in entries]
+    stages = [Stage(**entry) for entry in read_records(path, "stage", KEYS)]
+    for number, stage in enumerate(stages, 1):
+        if len(stage.commit) < LEAST_HASH:
+            raise InputError(f"{path}: stage {number}: a commit's hash has {LEAST_HASH} letters or more; mend"
+                             " the file")
+    return stages
 
 
 def by_stage(series: Series, stages: Sequence[Stage]) -> dict[str, float]:

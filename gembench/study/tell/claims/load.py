@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gembench.errors import InputError
-from gembench.io.typed import read_toml
+from gembench.io.typed import read_tables
 from gembench.study.declare.experiment import EVIDENCE
 from gembench.study.tell.claims.claim import Claim
 from gembench.study.tell.claims.language import parse
@@ -32,7 +32,7 @@ def load_claims(path: Path) -> list[Claim]:
     if not path.exists():
         return []
     claims: dict[str, Claim] = {}
-    for number, entry in enumerate(_entries(path), 1):
+    for number, entry in enumerate(read_tables(path, "claim"), 1):
         name = entry.get("id") if isinstance(entry, dict) else None
         shown = name if isinstance(name, str) and _ID.fullmatch(name) else f"number {number}"
         try:
@@ -44,15 +44,6 @@ def load_claims(path: Path) -> list[Claim]:
             raise InputError(f"{path}: claim {claim.id} stands there twice; rename one of them")
         claims[claim.id] = claim
     return list(claims.values())
-
-
-def _entries(path: Path) -> list[Any]:
-    """The tables of the file."""
-    content = read_toml(path, "a file of claims")
-    entries = content.pop("claim", [])
-    if not isinstance(entries, list) or content:
-        raise InputError(f"{path}: holds something other than [[claim]] tables; mend the file")
-    return entries
 
 
 def claim_of(entry: Any) -> Claim:

@@ -19,8 +19,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from gembench.errors import InputError
-from gembench.io.typed import REQUIRED, TEXT, Kind, checked, list_of, read_toml
+from gembench.io.typed import REQUIRED, TEXT, Kind, list_of, read_records
 from gembench.study.measure.store import Row
 from gembench.study.tell.claims import VERDICTS, Verdict
 from gembench.study.tell.code import Code
@@ -92,20 +91,7 @@ def load_figures(path: Path) -> list[PaperFigure]:
 
     Raises InputError for a broken file.
     """
-    if not path.exists():
-        return []
-    content = read_toml(path, "a file of figures")
-    entries = content.pop("figure", [])
-    if content or not isinstance(entries, list):
-        raise InputError(f"{path}: holds something other than [[figure]] tables; mend the file")
-    for number, entry in enumerate(entries, 1):
-        if not isinstance(entry, dict) or set(entry) != set(KEYS):
-            raise InputError(f"{path}: figure {number}: its keys must be {', '.join(sorted(KEYS))}")
-        try:
-            checked(entry, KEYS, "a figure")
-        except ValueError as error:
-            raise InputError(f"{path}: figure {number}: {error}; mend the file") from error
-    return [PaperFigure(**entry) for entry in entries]
+    return [PaperFigure(**entry) for entry in read_records(path, "figure", KEYS)]
 
 
 def gallery_row(
