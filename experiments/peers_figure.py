@@ -133,7 +133,7 @@ def _picks(rows, picked=()):
     picked: of the paper's pickers, how many marked particles they picked, and how many picks they made
     """
     rows = sorted(rows, key=lambda row: (-row["f1"], row["picker"]))
-    of_paper = rows[0]["data"] in ("klh", "simulated")
+    of_paper = rows[0]["data"] in bands.PAPER_SETS
     timed = of_paper and rows[0]["angle_step"] == PAPER_STEP
     what = "Side views" if of_paper else "Particles"
     paper = {name: total for name, total in PAPER.items() if timed or name in picked}

@@ -8,6 +8,7 @@ from textwrap import fill
 import numpy as np
 
 from gembench.drawing import pictures, style
+from gembench.study.tell import bands
 
 VIEWS = ("side", "top")
 CURVES = {  # protocol, angle step -> name, look of its line
@@ -21,7 +22,6 @@ SHADED = [("2013-method", 4), ("gempicker", 4), ("gembench", 4)]  # with interva
 USED = ("halves", "projections")  # templates of the curves
 # Recall and precision as the paper prints them: on its own marks, and from the 3DEM Benchmark
 PAPER = {"979 of 1,042": (979 / 1042, 979 / 1249), "Benchmark": (0.936, 0.788)}
-PAPER_SETS = ("klh", "simulated")  # that the paper's points belong to
 BESIDE = 9  # pixels of the picture that a ring is marked outside of it
 BRIGHT = 0.5  # score from which a map is white: peaks are brighter, rings half of it
 
@@ -46,9 +46,7 @@ def figure(rows):
 def kind_of(row):
     """'41 KLH micrographs', '6 simulated micrographs', or '9 micrographs of mine'."""
     count = row.metrics.get("judged_micrographs", row["micrographs"])
-    if row["data"] in PAPER_SETS:
-        return f"{count} {style.label(row['data'])} micrographs"
-    return f"{count} micrographs of {style.label(row['data'])}"
+    return f"{count} {bands.micrographs_of(row['data'])}"
 
 
 def _curves(rows):
@@ -66,7 +64,7 @@ def _curves(rows):
     for ax, corner in ((left, (0, 0.5, 0.5, 1)), (right, (low, 1, low, 1))):
         ax.set(xlim=corner[:2], ylim=corner[2:], aspect="equal")
         _whole(ax, corner)
-    paper = PAPER if rows[0]["data"] in PAPER_SETS else {}
+    paper = PAPER if rows[0]["data"] in bands.PAPER_SETS else {}
     for name, (recall, precision) in paper.items():
         _paper_roc(left, recall, precision)
         offset = (-12, -22) if name == "Benchmark" else (-12, -10)

@@ -6,15 +6,17 @@ from gembench.drawing import style
 from gembench.study.tell import bands
 
 THRESHOLD = 0.3  # the paper's, of a pick
-OWN = ("klh", "simulated")  # of the study's grids: the first that is there has the figure without a name
 
 
 def figure(rows):
-    """The figures that these rows can give, by name, each with the rows it shows."""
+    """The figures that these rows can give, by name, each with the rows it shows.
+
+    KLH's has no name, or that of the simulated micrographs where there are no real ones.
+    """
     shown = {}
     for row in rows:
         shown.setdefault(_data(row), []).append(row)
-    main = next((data for data in OWN if data in shown), "")
+    main = next((data for data in bands.PAPER_SETS if data in shown), "")
     return {"" if data == main else data: (_differences(own), own) for data, own in shown.items()}
 
 
@@ -33,9 +35,8 @@ def _differences(rows):
     ax.set(xscale="log", yscale="log", xlim=(1e-10, 1), xlabel="Score difference, float32 to float64",
            ylabel="Share of pixels\nthat differ by more")
     style.paper_value(ax, THRESHOLD, 1, "picks score\nabove 0.3", offset=(-7, -1), va="top", ha="right")
-    data = _data(rows[0])
-    ax.set_title({"klh": "KLH micrographs", "simulated": "Simulated micrographs"}.get(
-        data, f"Micrographs of {style.label(data)}"))
+    title = bands.micrographs_of(_data(rows[0]))
+    ax.set_title(title[0].upper() + title[1:])
     drawn.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2,
                  title="Picks that change with the precision")
     return drawn

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gembench.data import klh
+from gembench.data.annotated import SIMULATED
 from gembench.drawing import style
 from gembench.study.tell.text import seconds_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+PAPER_SETS = (klh.NAME, SIMULATED)  # micrographs of the paper's particle: KLH's, and those made like them
 Spread = tuple[float, float, float]  # median, lowest, highest
 
 
 def look(name: str) -> style.Series:
     """The fixed look of a name, and the background's for one that has none yet."""
     return style.SERIES.get(name, style.Series(style.GREY, ":", ".", ""))
+
+
+def micrographs_of(data: str) -> str:
+    """`KLH micrographs`, `simulated micrographs`, or `micrographs of mine`."""
+    return f"{style.label(data)} micrographs" if data in PAPER_SETS else f"micrographs of {style.label(data)}"
 
 
 def line(

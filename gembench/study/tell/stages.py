@@ -20,19 +20,21 @@ LEAST_HASH = 7  # letters that tell a commit from all others here
 LEAST = 2  # stages that make a history
 NOW = "now"
 SEARCH = "correlate.Correlate.time_search('{}', '{}', 1024)"
-# Panel -> benchmark -> its name, whose look it has, and how many templates it searches
-PANELS: dict[str, dict[str, tuple[str, str, int]]] = {
-    "a  A mask of its own, 1024 × 1024 pixels, one thread": {
-        SEARCH.format("paper", "mkl"): ("method of 2013, MKL", "paper", 4),
-        SEARCH.format("exact", "scipy"): ("exact, SciPy", "scipy", 4),
-        SEARCH.format("exact", "fftw"): ("exact, FFTW", "fftw", 4),
-        SEARCH.format("exact", "mkl"): ("exact, MKL", "mkl", 4),
+# Panel -> benchmark -> its name, how it looks, and how many templates it searches
+PANELS: dict[str, dict[str, tuple[str, style.Series, int]]] = {
+    "a  A mask of its own, 1024²": {
+        SEARCH.format("paper", "mkl"): ("method of 2013, MKL", style.Series(style.GREY, "-", "h", ""), 4),
+        SEARCH.format("exact", "scipy"): ("exact, SciPy", style.series("scipy"), 4),
+        SEARCH.format("exact", "fftw"): ("exact, FFTW", style.series("fftw"), 4),
+        SEARCH.format("exact", "mkl"): ("exact, MKL", style.series("mkl"), 4),
     },
     "b  Other work": {
-        "correlate.Threads.time_search(2)": ("2048 × 2048 pixels, two threads", "exact", 4),
-        "correlate.Masks.time_search('ellipse')": ("one mask for two turns", "ducc0", 8),
-        "correlate.Masks.time_search('disc')": ("one disc for all", "cufft", 8),
-        "correlate.Banded.time_search": ("banded, low-passed", "banded", 90),
+        "correlate.Threads.time_search(2)": ("2048², two threads", style.series("exact"), 4),
+        "correlate.Masks.time_search('ellipse')": (
+            "one mask for two turns", style.Series(style.SKY, "-", "P", ""), 8),
+        "correlate.Masks.time_search('disc')": (
+            "one disc for all", style.Series(style.PURPLE, "-", "v", ""), 8),
+        "correlate.Banded.time_search": ("banded, low-passed", style.series("banded"), 90),
     },
 }
 
@@ -89,7 +91,7 @@ def figure(history: Sequence[Series], stages: Sequence[Stage], machine: str) -> 
                 values = measured.get(benchmark, {})
                 at = [place for place, name in enumerate(names) if name in values]
                 ax.plot(at, [1e3 * values[names[place]] / templates for place in at], label=label,
-                        **style.series(look).line)
+                        **look.line)
             ax.set(title=title, yscale="log", xticks=range(len(names)), xlim=(-0.4, len(names) - 0.6))
             ax.set_xticklabels(names, rotation=38, ha="right", rotation_mode="anchor")
             ax.yaxis.set_major_formatter("{x:g}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from gembench.drawing import style
 from gembench.study.measure.store import Row
+from gembench.study.tell import bands
 from gembench.study.tell.claims import Summary
 from gembench.study.tell.tables import speed_up
 from gembench.study.tell.text import number_text, seconds_text
@@ -100,7 +101,7 @@ def _speed(rows: Mapping[str, Sequence[Row]]) -> Line:
                   batch="auto", spectra="single")
     parts += [f"{number_text(1 / row.median)} templates/s on one GPU at 4096 × 4096 (the paper: 22.9)"
               for row in gpus[:1]]
-    picked = [row for row in rows.get("picking", ()) if row.ok and value(row, "data") in ("klh", "simulated")
+    picked = [row for row in rows.get("picking", ()) if row.ok and value(row, "data") in bands.PAPER_SETS
               and value(row, "seconds_per_micrograph")
               and value(row, "angle_step") == KLH_STEP and not value(row, "symmetry")]
     real = [row for row in picked if value(row, "data") == "klh"] or picked
