@@ -25,7 +25,7 @@ from gembench.io.lock import locked
 from gembench.io.names import with_slashes
 from gembench.io.processes import describe, this_process
 from gembench.io.source import is_file
-from gembench.picking.layout import LONGEST_NAME, LOWER, output_key, output_keys, refused_names
+from gembench.picking.layout import LONGEST_NAME, lower_star, output_key, output_keys, refused_names
 from gembench.picking.record import IDENTITY, identity, read_record, require_same, running
 from gembench.picking.summary import LIST, is_summary, write_summary
 
@@ -98,7 +98,7 @@ class PickFolder:
 
     def lower(self, micrograph: str | Path) -> Path:
         """The STAR file of all picks of one micrograph down to the floor."""
-        return self.folder / LOWER / f"{self.key(micrograph)}.star"
+        return lower_star(self.folder, self.key(micrograph))
 
     def maps(self, micrograph: str | Path) -> tuple[Path, Path]:
         """The files of its score map and its index map."""

@@ -13,7 +13,7 @@ from gembench.io.names import micrograph_key, path_key, shortest_tails
 from gembench.text import printable
 
 LONGEST_NAME = 255  # bytes, on every common file system
-LOWER = ".lower"  # folder in that of picks, of all picks down to the floor; hidden: nobody reads both
+LOWER = ".lower"  # folder in that of picks; hidden: nobody reads both
 # RELION names a micrograph MotionCorr/job002/Movies/a.mrc, and its picks Movies/a below those of the job.
 _JOB = re.compile(r"(?:^|/)[A-Za-z]\w*/job\d{3,}/(.+)$")
 
@@ -22,6 +22,11 @@ def output_key(micrograph: str | Path) -> str:
     """The name of a micrograph's picks in the folder, without extension: of a RELION job its path there."""
     inner = _JOB.search(Path(micrograph).as_posix())
     return path_key(inner[1]) if inner else micrograph_key(micrograph)
+
+
+def lower_star(folder: Path, key: str) -> Path:
+    """The STAR file of all picks of one micrograph down to the floor, in a folder of picks."""
+    return folder / LOWER / f"{key}.star"
 
 
 def output_keys(micrographs: Sequence[Path]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from gembench.io.coordinates import SUMMARY, Optics, read_coordinates
 from gembench.io.coordinates.star.write import write_list, write_star
 from gembench.io.names import shortest_tails
 from gembench.io.source import is_file
-from gembench.picking.layout import LOWER
+from gembench.picking.layout import lower_star
 from gembench.picking.record import read_record
 
 LIST = "autopick.star"
@@ -50,7 +50,7 @@ def lower_picks(folder: Path, keys: Sequence[str]) -> list[Picks]:
     picks: list[Picks] = []
     for key in keys:
         if is_file(folder / f"{key}.star"):
-            lower = folder / LOWER / f"{key}.star"
+            lower = lower_star(folder, key)
             if not is_file(lower):
                 raise InputError(f"{lower}: is missing: give the command of `gembench pick` again, which"
                                  " makes it")
